@@ -1,0 +1,188 @@
+//! SHA-256 digests as the OCI image specification writes them: `sha256:` and 64 lower-case
+//! hexadecimal digits.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+/// The SHA-256 digest of some content, the only name that content has.
+///
+/// Only this one algorithm is accepted: every registry and every client uses it, and a digest is
+/// part of a path on disk, so anything else than 64 hexadecimal digits is refused when it is
+/// parsed (CVE-2024-3727).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// A text that is no digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{}\" is no digest: \"sha256:\" and 64 lower-case hexadecimal digits are expected", .0.escape_debug())]
+pub struct InvalidDigest(String);
+
+impl Digest {
+    /// The digest of `content`.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        Self(Sha256::digest(content).into())
+    }
+
+    /// Reads `content` to its end and returns its digest and its length in bytes.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub fn of_reader(content: &mut dyn Read) -> io::Result<(Self, u64)> {
+        let mut writer = DigestWriter::new(io::sink());
+        io::copy(content, &mut writer)?;
+        let (_, digest, size) = writer.finish();
+        Ok((digest, size))
+    }
+
+    /// The 64 hexadecimal digits, without the algorithm: the name of a blob's file.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        use fmt::Write as _;
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+    }
+
+    /// Reads 64 hexadecimal digits that stand without their algorithm.
+    ///
+    /// # Errors
+    /// [`InvalidDigest`] when `hex` is anything else.
+    pub fn from_hex(hex: &str) -> Result<Self, InvalidDigest> {
+        let refuse = || InvalidDigest(hex.to_owned());
+        let digits = hex.as_bytes();
+        if digits.len() != 64 {
+            return Err(refuse());
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let value = |digit: u8| match digit {
+                b'0'..=b'9' => Ok(digit - b'0'),
+                b'a'..=b'f' => Ok(digit - b'a' + 10),
+                _ => Err(refuse()),
+            };
+            *byte = value(pair[0])? << 4 | value(pair[1])?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let hex = text
+            .strip_prefix("sha256:")
+            .ok_or_else(|| InvalidDigest(text.to_owned()))?;
+        Self::from_hex(hex).map_err(|_| InvalidDigest(text.to_owned()))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Hashes and counts what passes through it on its way to `W`.
+pub struct DigestWriter<W> {
+    inner: W,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<W: Write> DigestWriter<W> {
+    /// A writer in front of `inner` that has seen nothing yet.
+    pub fn new(inner: W) -> Self {
+        Self {
+            inner,
+            hash: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    /// The inner writer, the digest of everything that passed and its length in bytes.
+    pub fn finish(self) -> (W, Digest, u64) {
+        (self.inner, Digest(self.hash.finalize().into()), self.size)
+    }
+}
+
+impl<W: Write> Write for DigestWriter<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(buffer)?;
+        self.hash.update(&buffer[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl<W> fmt::Debug for DigestWriter<W> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("DigestWriter")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_written_and_read_back() {
+        let digest = Digest::of(b"");
+        let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(text.parse(), Ok(digest));
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        let upper = format!("sha256:{}", "A".repeat(64));
+        for text in ["", "sha256:", "sha256:../../x", "sha512:00", &upper] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_digest_writer_hashes_and_counts_what_passes() {
+        let mut writer = DigestWriter::new(Vec::new());
+        writer.write_all(b"some ").unwrap();
+        writer.write_all(b"bytes").unwrap();
+        let (content, digest, size) = writer.finish();
+        assert_eq!(content, b"some bytes");
+        assert_eq!(digest, Digest::of(b"some bytes"));
+        assert_eq!(size, 10);
+    }
+}

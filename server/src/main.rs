@@ -1,0 +1,2 @@
+//! The hello HTTP server.
+fn main() {}
