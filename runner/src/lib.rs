@@ -1,1 +1,3 @@
-//! The runner library.
+//! A rootless, daemonless container engine.
+
+pub mod sandbox;
