@@ -1,3 +1,7 @@
 //! A rootless, daemonless container engine.
 
+pub mod container;
+pub mod monitor;
+pub mod network;
 pub mod sandbox;
+pub mod signal;

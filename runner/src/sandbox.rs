@@ -15,6 +15,7 @@
 //!
 //! This is the only room with `unsafe` code, and [`syscalls`] is the only file of it that has any.
 
+pub mod address;
 pub mod capability;
 pub mod failure;
 pub mod handle;
@@ -29,12 +30,20 @@ mod init;
 mod mounts;
 mod program;
 mod rootfs;
-mod wire;
-#[allow(unsafe_code, reason = "the one file that calls the kernel where rustix has no safe call")]
+#[allow(
+    unsafe_code,
+    reason = "the one file that calls the kernel where rustix has no safe call"
+)]
 mod syscalls;
+mod volume;
+mod wire;
 
 pub use failure::Failure;
 pub use launch::{Launch, Running, join, launch};
+pub(crate) use syscalls::{
+    choose_port_at_connect, close_from, next_signal, set_non_blocking, signal_descriptor,
+};
+pub use volume::mapped_mount;
 
 /// Names that this program is started under when it starts itself; see [`dispatch`].
 const STAGE: &str = "runner-stage";

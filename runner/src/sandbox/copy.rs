@@ -60,7 +60,13 @@ fn copy_entry(
     }
     if stat.st_nlink > 1 {
         if let Some((folder, first)) = linked.get(&(stat.st_dev, stat.st_ino)) {
-            return Ok(linkat(folder, first.as_c_str(), target, name, AtFlags::empty())?);
+            return Ok(linkat(
+                folder,
+                first.as_c_str(),
+                target,
+                name,
+                AtFlags::empty(),
+            )?);
         }
         let place = (target.try_clone()?, name.to_owned());
         linked.insert((stat.st_dev, stat.st_ino), place);
@@ -73,7 +79,13 @@ fn copy_entry(
             own_entry(target, name, &stat)
         }
         FileType::Fifo => {
-            mknodat(target, name, kind, Mode::from_raw_mode(stat.st_mode & 0o7777), 0)?;
+            mknodat(
+                target,
+                name,
+                kind,
+                Mode::from_raw_mode(stat.st_mode & 0o7777),
+                0,
+            )?;
             own_entry(target, name, &stat)
         }
         // Sockets and devices have no content; no image tree of ours has any.
@@ -102,8 +114,19 @@ fn own(target: impl AsFd, stat: &Stat) -> io::Result<()> {
 
 fn own_entry(target: &OwnedFd, name: &CStr, stat: &Stat) -> io::Result<()> {
     let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    chownat(target, name, Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(utimensat(target, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?)
+    chownat(
+        target,
+        name,
+        Some(owner.0),
+        Some(owner.1),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
+    Ok(utimensat(
+        target,
+        name,
+        &times(stat),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }
 
 /// The times of `stat` in the form in which they are set.

@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn a_process_is_found_again_until_it_ends() {
-        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("100")
+            .spawn()
+            .unwrap();
         let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
         let id = ProcessId::of(pid).unwrap();
         let other = ProcessId {

@@ -14,10 +14,10 @@ use rustix::system::sethostname;
 
 use super::failure::{Context, Failure};
 use super::mounts::Root;
+use super::program;
 use super::rootfs::{self, Sources};
 use super::spec::{Network, Spec};
 use super::wire::{self, Status};
-use super::program;
 
 mod devices;
 mod loopback;
@@ -102,7 +102,9 @@ fn become_first_user(setup: &Setup) -> Result<(), Failure> {
 
 fn name_host(setup: &Setup) -> Result<(), Failure> {
     match &setup.spec.hostname {
-        Some(name) => sethostname(name.as_bytes()).context(|| format!("cannot set the host name {name}")),
+        Some(name) => {
+            sethostname(name.as_bytes()).context(|| format!("cannot set the host name {name}"))
+        }
         None => Ok(()),
     }
 }
@@ -145,7 +147,12 @@ fn make_read_only(setup: &Setup) -> Result<(), Failure> {
     rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty())
         .map_err(std::io::Error::from)
         .and_then(|root| {
-            super::syscalls::mount_set_attributes(root.as_fd(), libc::MOUNT_ATTR_RDONLY, None, false)
+            super::syscalls::mount_set_attributes(
+                root.as_fd(),
+                libc::MOUNT_ATTR_RDONLY,
+                None,
+                false,
+            )
         })
         .context(|| "cannot make the root file system read-only".to_owned())
 }
@@ -165,5 +172,10 @@ fn has_own_network(setup: &Setup) -> bool {
 /// Opens a path of the host, relative to nothing.
 fn open_host(path: &str) -> std::io::Result<OwnedFd> {
     let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(CWD, path, flags, rustix::fs::Mode::empty())?)
+    Ok(rustix::fs::openat(
+        CWD,
+        path,
+        flags,
+        rustix::fs::Mode::empty(),
+    )?)
 }

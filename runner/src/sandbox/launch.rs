@@ -71,7 +71,11 @@ impl Guard {
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code; nothing of the container is left running then.
-pub fn launch(namespace: &UserNamespace, spec: &Spec, with: &Launch<'_>) -> Result<Running, Failure> {
+pub fn launch(
+    namespace: &UserNamespace,
+    spec: &Spec,
+    with: &Launch<'_>,
+) -> Result<Running, Failure> {
     let request = Request::Launch {
         spec: Box::new(spec.clone()),
         mounts: with.mounts.len(),
@@ -96,7 +100,8 @@ pub fn launch(namespace: &UserNamespace, spec: &Spec, with: &Launch<'_>) -> Resu
 /// # Errors
 /// A [`Failure`] with podman's exit code.
 pub fn join(join: &Join, stdio: [BorrowedFd<'_>; 3]) -> Result<Running, Failure> {
-    let pid = Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
+    let pid =
+        Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
     let namespace = userns::around(pid)?;
     let request = Request::Join(Box::new(join.clone()));
     let stage = Stage::start(namespace.as_fd(), stdio, &[], &request)?;
@@ -114,8 +119,13 @@ pub fn join(join: &Join, stdio: [BorrowedFd<'_>; 3]) -> Result<Running, Failure>
 ///
 /// # Errors
 /// A [`Failure`] when the container has ended meanwhile.
-pub fn guard(process: ProcessId, sockets: &[BorrowedFd<'_>], guard: &str) -> Result<Guard, Failure> {
-    let pid = Pid::from_raw(process.pid).ok_or_else(|| Failure::engine("the container has ended"))?;
+pub fn guard(
+    process: ProcessId,
+    sockets: &[BorrowedFd<'_>],
+    guard: &str,
+) -> Result<Guard, Failure> {
+    let pid =
+        Pid::from_raw(process.pid).ok_or_else(|| Failure::engine("the container has ended"))?;
     let namespace = userns::around(pid)?;
     let null = File::open("/dev/null").context(|| "/dev/null".to_owned())?;
     let request = Request::Guard {
@@ -212,7 +222,8 @@ fn become_stage(namespace: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> Fa
         userns::enter(namespace)?;
         // A mount namespace of our own, so that what we mount is never seen outside, and what is
         // mounted outside later does not turn up inside.
-        syscalls::unshare(UnshareFlags::NEWNS).context(|| "cannot make a mount namespace".to_owned())?;
+        syscalls::unshare(UnshareFlags::NEWNS)
+            .context(|| "cannot make a mount namespace".to_owned())?;
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).context(|| "cannot make the mounts private".to_owned())?;
         let program = own_program().context(|| "cannot open this program".to_owned())?;
@@ -254,7 +265,10 @@ fn read_only_mount() -> io::Result<Option<OwnedFd>> {
     let path: PathBuf = fs::read_link("/proc/self/exe")?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mount = open_tree(rustix::fs::CWD, &path, flags)?;
-    let (found, ours) = (rustix::fs::fstat(&mount)?, rustix::fs::stat("/proc/self/exe")?);
+    let (found, ours) = (
+        rustix::fs::fstat(&mount)?,
+        rustix::fs::stat("/proc/self/exe")?,
+    );
     if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino) {
         return Ok(None);
     }

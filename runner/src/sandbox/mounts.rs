@@ -144,7 +144,11 @@ pub(super) fn new_mount(
         }
     }
     fsconfig_create(&context)?;
-    Ok(fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?)
+    Ok(fsmount(
+        &context,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        attributes,
+    )?)
 }
 
 /// A second mount of what is behind `fd`, and of the mounts below it if `recursive`, attached
@@ -174,7 +178,12 @@ pub(super) fn attach(mount: impl AsFd, target: impl AsFd) -> io::Result<()> {
 
 /// Opens a path of the host.
 pub(super) fn open_host(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::openat(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 /// The mode, owner and times of what is behind `fd`.

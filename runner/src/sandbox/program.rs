@@ -90,7 +90,13 @@ fn terminal(process: &Process, size: (u16, u16), status: BorrowedFd<'_>) -> Resu
 fn open_terminal() -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::NO_SYMLINKS;
-    let master = openat2(rustix::fs::CWD, "/dev/pts/ptmx", flags, Mode::empty(), resolve)?;
+    let master = openat2(
+        rustix::fs::CWD,
+        "/dev/pts/ptmx",
+        flags,
+        Mode::empty(),
+        resolve,
+    )?;
     if i64::from(fstatfs(&master)?.f_type) != DEVPTS {
         return Err(io::Error::other("/dev/pts is no terminal file system"));
     }
@@ -168,7 +174,13 @@ fn enter_directory(process: &Process) -> Result<(), Failure> {
     let open = |path: &str| {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         // A magic link would lead out: /proc/self/fd/N (CVE-2024-21626).
-        openat2(rustix::fs::CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+        openat2(
+            rustix::fs::CWD,
+            path,
+            flags,
+            Mode::empty(),
+            ResolveFlags::NO_MAGICLINKS,
+        )
     };
     let mut directory = open("/").context(what)?;
     let mut walked = String::new();
@@ -192,7 +204,11 @@ fn execute(process: &Process) -> Failure {
     let Some(name) = process.arguments.first() else {
         return Failure::engine("no command: the image names none; give one after its name");
     };
-    let strings = |list: &[String]| list.iter().map(|text| CString::new(text.as_str())).collect();
+    let strings = |list: &[String]| {
+        list.iter()
+            .map(|text| CString::new(text.as_str()))
+            .collect()
+    };
     let arguments: Result<Vec<_>, _> = strings(&process.arguments);
     let environment: Result<Vec<_>, _> = strings(&process.environment);
     let (Ok(arguments), Ok(environment)) = (arguments, environment) else {

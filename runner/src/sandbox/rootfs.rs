@@ -39,12 +39,21 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
     let owner = |own: u32, extents: &[super::spec::Extent]| {
         extents.first().map_or(own, |extent| extent.outside)
     };
-    let ids = (owner(root.st_uid, &spec.users), owner(root.st_gid, &spec.groups));
+    let ids = (
+        owner(root.st_uid, &spec.users),
+        owner(root.st_gid, &spec.groups),
+    );
     for name in ["upper", "work", "merged"] {
         // What is there already is a container's that starts again.
         if make_directory(&folder, name, 0o755).context(|| what(name))? {
-            chownat(&folder, name, Some(Uid::from_raw(ids.0)), Some(Gid::from_raw(ids.1)), AtFlags::empty())
-                .context(|| what(name))?;
+            chownat(
+                &folder,
+                name,
+                Some(Uid::from_raw(ids.0)),
+                Some(Gid::from_raw(ids.1)),
+                AtFlags::empty(),
+            )
+            .context(|| what(name))?;
         }
     }
     let upper = folder.resolve("upper").context(|| what("upper"))?;
@@ -66,7 +75,12 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
 }
 
 fn is_empty(directory: &OwnedFd) -> io::Result<bool> {
-    let directory = openat(directory, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = openat(
+        directory,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let mut entries = rustix::fs::Dir::read_from(&directory)?;
     Ok(!entries.any(|entry| {
         entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
@@ -98,7 +112,11 @@ fn fill(tree: &Root, layer: &OwnedFd, ids: (u32, u32), files: &[ConfigFile]) -> 
         let mut written = File::from(mounts::make_file(&folder, name, file.mode)?);
         written.write_all(file.content.as_bytes())?;
         fchmod(&written, Mode::from_raw_mode(file.mode))?;
-        fchown(&written, Some(Uid::from_raw(ids.0)), Some(Gid::from_raw(ids.1)))?;
+        fchown(
+            &written,
+            Some(Uid::from_raw(ids.0)),
+            Some(Gid::from_raw(ids.1)),
+        )?;
     }
     Ok(())
 }
@@ -123,7 +141,11 @@ fn shadow(tree: &Root, layer: &OwnedFd, ids: (u32, u32), name: &str) -> io::Resu
     }
     match openat(tree, name, flags, Mode::empty()) {
         Ok(original) => repeat_attributes(&mounts::attributes(&original)?, &original, &opened)?,
-        Err(_) => fchown(&opened, Some(Uid::from_raw(ids.0)), Some(Gid::from_raw(ids.1)))?,
+        Err(_) => fchown(
+            &opened,
+            Some(Uid::from_raw(ids.0)),
+            Some(Gid::from_raw(ids.1)),
+        )?,
     }
     Ok(opened)
 }
@@ -137,10 +159,19 @@ fn repeat_attributes(
     let path = format!("/proc/self/fd/{}", copy.as_fd().as_raw_fd());
     let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
     rustix::fs::chown(path.as_str(), Some(owner.0), Some(owner.1))?;
-    chmodat(rustix::fs::CWD, path.as_str(), Mode::from_raw_mode(stat.st_mode & 0o7777), AtFlags::empty())?;
+    chmodat(
+        rustix::fs::CWD,
+        path.as_str(),
+        Mode::from_raw_mode(stat.st_mode & 0o7777),
+        AtFlags::empty(),
+    )?;
     let source = format!("/proc/self/fd/{}", original.as_fd().as_raw_fd());
     copy_attributes(Path::new(&source), Path::new(&path))?;
-    let directory = rustix::fs::open(path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = rustix::fs::open(
+        path.as_str(),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     Ok(futimens(&directory, &copy::times(stat))?)
 }
 
@@ -200,7 +231,11 @@ impl Sources {
         // By descriptor: no directory on the way needs to be open to the container's ids, and no
         // character of a path can be taken for a separator.
         let inside = |name: &str| format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd());
-        let lower = format!("{}:/proc/self/fd/{}", inside("layer"), self.tree.as_raw_fd());
+        let lower = format!(
+            "{}:/proc/self/fd/{}",
+            inside("layer"),
+            self.tree.as_raw_fd()
+        );
         let (upper, work) = (inside("upper"), inside("work"));
         let options = [
             ("lowerdir", Some(lower.as_str())),
@@ -217,7 +252,10 @@ pub(super) fn mount(sources: &Sources, driver: Driver) -> Result<(), Failure> {
     let mount = match driver {
         Driver::Overlay => sources.overlay().map_err(|error| Failure {
             no_overlay: true,
-            ..Failure::engine(format!("the kernel refuses an overlay mount: {}", describe(&error)))
+            ..Failure::engine(format!(
+                "the kernel refuses an overlay mount: {}",
+                describe(&error)
+            ))
         })?,
         Driver::Copy => sources
             .open_below("upper")

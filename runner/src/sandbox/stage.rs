@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior, setsid};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, ThreadNameSpaceType, UnshareFlags,
-    clear_ambient_capability_set, move_into_thread_name_spaces, set_capabilities, set_name,
+    CapabilitySet, CapabilitySets, ThreadNameSpaceType, UnshareFlags, clear_ambient_capability_set,
+    move_into_thread_name_spaces, set_capabilities, set_name,
 };
 
 use super::failure::{Context, Failure};
@@ -121,7 +121,11 @@ fn launch(spec: Spec, mounts: Vec<OwnedFd>, status: &OwnedFd) -> Result<Handle, 
             init::main(spec, mounts, mapped, status.as_fd())
         }
         Fork::Parent(pid) => {
-            wire::send_status(status.as_fd(), &Status::Started(pid.as_raw_nonzero().get()), None);
+            wire::send_status(
+                status.as_fd(),
+                &Status::Started(pid.as_raw_nonzero().get()),
+                None,
+            );
             write_map(pid, "uid_map", &spec.users)?;
             write_map(pid, "gid_map", &spec.groups)?;
             let handle = ProcessId::of(pid).ok().and_then(ProcessId::open);
@@ -177,7 +181,11 @@ fn join(request: &Join, status: &OwnedFd) -> Result<(), Failure> {
             std::process::exit(125)
         }
         Fork::Parent(pid) => {
-            wire::send_status(status.as_fd(), &Status::Started(pid.as_raw_nonzero().get()), None);
+            wire::send_status(
+                status.as_fd(),
+                &Status::Started(pid.as_raw_nonzero().get()),
+                None,
+            );
             Ok(())
         }
     }

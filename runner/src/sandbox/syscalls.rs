@@ -103,7 +103,11 @@ pub(super) fn execute(path: &CStr, arguments: &[CString], environment: &[CString
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     let end = std::iter::once(std::ptr::null());
-    strings.iter().map(|text| text.as_ptr()).chain(end).collect()
+    strings
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain(end)
+        .collect()
 }
 
 /// Puts `descriptors` at the numbers 0, 1, 2, … and marks every other one close-on-exec, so that
@@ -246,7 +250,7 @@ pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
 
 /// Blocks `signals` for this process and returns a descriptor that delivers them instead
 /// (signalfd(2)), non-blocking.
-pub(super) fn signal_descriptor(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
+pub(crate) fn signal_descriptor(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
     let set = signal_set(signals);
     // SAFETY: `set` is initialized; the kernel copies it.
     let fd = unsafe {
@@ -272,7 +276,7 @@ fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
 }
 
 /// The next signal that a [`signal_descriptor`] holds, `None` when there is none.
-pub(super) fn next_signal(fd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];
     match rustix::io::read(fd, &mut buffer) {
         // `ssi_signo` is the first field of signalfd_siginfo.
@@ -301,7 +305,32 @@ pub(super) fn reset_signals() {
     }
 }
 
+/// Lets the kernel choose the port of a socket that is bound to an address only when it connects,
+/// so that many connections may have the same one (ip(7), `IP_BIND_ADDRESS_NO_PORT`).
+pub(crate) fn choose_port_at_connect(socket: impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the kernel reads one int behind the pointer.
+    check(libc::c_long::from(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            4,
+        )
+    }))?;
+    Ok(())
+}
+
 /// Makes `fd` non-blocking.
-pub(super) fn set_non_blocking(fd: impl AsFd) -> io::Result<()> {
+pub(crate) fn set_non_blocking(fd: impl AsFd) -> io::Result<()> {
     Ok(rustix::io::ioctl_fionbio(fd, true)?)
+}
+
+/// Closes every descriptor from `first` on. For the beginning of a process only: nothing of it may
+/// have an owner yet.
+pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: by contract no value owns any of these descriptors.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) })?;
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! own nested in this one.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -17,7 +17,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use super::failure::{Context, Failure};
 use super::handle::ProcessId;
 use super::spec::Extent;
-use super::syscalls;
+use super::syscalls::{self, Fork};
 
 pub mod holder;
 mod map;
@@ -76,6 +76,45 @@ impl UserNamespace {
     #[must_use]
     pub fn ids(&self) -> &IdMap {
         &self.ids
+    }
+
+    /// Runs `work` in a child process that is root in this namespace, and returns what it returns.
+    ///
+    /// # Errors
+    /// When there can be no such process, or when it dies.
+    pub fn run_inside(
+        &self,
+        work: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Result<(), String>, Failure> {
+        let (mut read, mut write) = std::io::pipe().context(|| "pipe".to_owned())?;
+        match syscalls::fork().context(|| "cannot fork".to_owned())? {
+            Fork::Child => {
+                drop(read);
+                let result = self
+                    .enter()
+                    .map_err(|failure| failure.message)
+                    .and_then(|()| work());
+                let answer = match result {
+                    Ok(()) => "+".to_owned(),
+                    Err(error) => format!("-{error}"),
+                };
+                let sent = write.write_all(answer.as_bytes());
+                std::process::exit(i32::from(sent.is_err()))
+            }
+            Fork::Parent(pid) => {
+                drop(write);
+                let mut answer = String::new();
+                let _ = read.read_to_string(&mut answer);
+                let _ = rustix::io::retry_on_intr(|| {
+                    rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+                });
+                match answer.split_at_checked(1) {
+                    Some(("+", _)) => Ok(Ok(())),
+                    Some((_, error)) => Ok(Err(error.to_owned())),
+                    None => Err(Failure::engine("a process in the user namespace has died")),
+                }
+            }
+        }
     }
 
     /// Moves this process into it, for good: it is then root over the mapped ids, and has no

@@ -67,7 +67,11 @@ pub(super) enum Status {
 pub(super) fn send_request(control: &OwnedFd, request: &Request) -> Result<(), Failure> {
     let text = serde_json::to_vec(request).map_err(|error| Failure::engine(error.to_string()))?;
     let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    let mut socket = File::from(control.try_clone().context(|| "control socket".to_owned())?);
+    let mut socket = File::from(
+        control
+            .try_clone()
+            .context(|| "control socket".to_owned())?,
+    );
     socket
         .write_all(&length.to_ne_bytes())
         .and_then(|()| socket.write_all(&text))
@@ -92,7 +96,11 @@ pub(super) fn read_request(control: &OwnedFd) -> Result<Request, Failure> {
 
 /// Sends `status`, and a descriptor with it. A reader that is gone is no error: it has died, and
 /// what it would have done with the answer is void.
-pub(super) fn send_status(socket: BorrowedFd<'_>, status: &Status, descriptor: Option<BorrowedFd<'_>>) {
+pub(super) fn send_status(
+    socket: BorrowedFd<'_>,
+    status: &Status,
+    descriptor: Option<BorrowedFd<'_>>,
+) {
     let text = serde_json::to_vec(status).unwrap_or_default();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -113,9 +121,8 @@ pub(super) fn receive_status(
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [io::IoSliceMut::new(&mut buffer)];
     let flags = RecvFlags::CMSG_CLOEXEC;
-    let received = rustix::io::retry_on_intr(|| {
-        recvmsg(&socket, &mut slices, &mut ancillary, flags)
-    });
+    let received =
+        rustix::io::retry_on_intr(|| recvmsg(&socket, &mut slices, &mut ancillary, flags));
     let length = match received {
         Ok(message) => message.bytes,
         Err(rustix::io::Errno::CONNRESET) => 0,

@@ -44,7 +44,8 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
     terminals(setup, &dev).context(|| "cannot mount /dev/pts".to_owned())?;
     place(&dev, "mqueue", mounts::new_mount("mqueue", &[], PLAIN))
         .context(|| "cannot mount /dev/mqueue".to_owned())?;
-    place(&dev, "shm", tmpfs("1777", "65536k", PLAIN)).context(|| "cannot mount /dev/shm".to_owned())
+    place(&dev, "shm", tmpfs("1777", "65536k", PLAIN))
+        .context(|| "cannot mount /dev/shm".to_owned())
 }
 
 fn tmpfs(mode: &str, size: &str, attributes: MountAttrFlags) -> std::io::Result<OwnedFd> {
@@ -59,19 +60,30 @@ fn place(dev: &OwnedFd, name: &str, mount: std::io::Result<OwnedFd>) -> std::io:
 
 fn device(dev: &OwnedFd, name: &str) -> std::io::Result<()> {
     let mount = mounts::clone_mount(open_host(&format!("/dev/{name}"))?, false)?;
-    mounts::restrict(&mount, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
+    mounts::restrict(
+        &mount,
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+    )?;
     mounts::make_file(dev, name, 0o666)?;
     mounts::attach(mount, open_below(dev, name)?)
 }
 
 fn terminals(setup: &Setup, dev: &OwnedFd) -> std::io::Result<()> {
     let group = TTY_GROUP.to_string();
-    let mut options = vec![("newinstance", None), ("ptmxmode", Some("0666")), ("mode", Some("0620"))];
+    let mut options = vec![
+        ("newinstance", None),
+        ("ptmxmode", Some("0666")),
+        ("mode", Some("0620")),
+    ];
     if is_mapped(&setup.spec.groups, TTY_GROUP) {
         options.push(("gid", Some(group.as_str())));
     }
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    place(dev, "pts", mounts::new_mount("devpts", &options, attributes))
+    place(
+        dev,
+        "pts",
+        mounts::new_mount("devpts", &options, attributes),
+    )
 }
 
 fn is_mapped(extents: &[Extent], id: u32) -> bool {

@@ -2,7 +2,7 @@
 //! the loopback range, so that a connection from outside never looks like one from inside.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
@@ -12,25 +12,17 @@ use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessa
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::net::{
-    AddressFamily as SocketFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv,
-    send, socket_with,
+    AddressFamily as SocketFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send,
+    socket_with,
 };
 
+use super::super::address::{CONTAINER_V4, CONTAINER_V6, GATEWAY_V4, GATEWAY_V6};
 use super::super::failure::{Context, Failure};
 use super::super::spec::Network;
 use super::Setup;
 
 /// The first interface of every network namespace (`LOOPBACK_IFINDEX` of the kernel).
 const LOOPBACK: u32 = 1;
-
-/// The container's own address.
-pub(crate) const CONTAINER_V4: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 2);
-/// The address that carried connections come from, podman's for a gateway.
-pub(crate) const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
-/// The container's own address in version 6 of the protocol (a unique local one, RFC 4193).
-pub(crate) const CONTAINER_V6: Ipv6Addr = Ipv6Addr::new(0xfd88, 0, 0, 0, 0, 0, 0, 2);
-/// The address that carried connections come from in version 6.
-pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd88, 0, 0, 0, 0, 0, 0, 1);
 
 pub(super) fn raise(setup: &Setup) -> Result<(), Failure> {
     let what = || "cannot set up the container's network".to_owned();
@@ -43,7 +35,9 @@ pub(super) fn raise(setup: &Setup) -> Result<(), Failure> {
         return Ok(());
     }
     for address in [CONTAINER_V4, GATEWAY_V4] {
-        socket.send(add_address(IpAddr::V4(address))).context(what)?;
+        socket
+            .send(add_address(IpAddr::V4(address)))
+            .context(what)?;
     }
     for address in [CONTAINER_V6, GATEWAY_V6] {
         // A kernel without IPv6 has no such family; the first version of the protocol is enough.
@@ -72,7 +66,9 @@ fn add_address(address: IpAddr) -> RouteNetlinkMessage {
     message.attributes.push(AddressAttribute::Address(address));
     if address.is_ipv6() {
         // Usable at once: nobody else can have it here, so nobody needs to be asked.
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        message
+            .attributes
+            .push(AddressAttribute::Flags(AddressFlags::Nodad));
     }
     RouteNetlinkMessage::NewAddress(message)
 }

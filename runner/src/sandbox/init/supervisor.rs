@@ -16,7 +16,14 @@ use super::super::{program, wire};
 /// Signals that are passed on: all that a user may send and that does not tell about ourselves.
 fn passed_on() -> Vec<i32> {
     let own = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
-    let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT];
+    let faults = [
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+    ];
     (1..=31)
         .filter(|signal| !own.contains(signal) && !faults.contains(signal))
         .collect()

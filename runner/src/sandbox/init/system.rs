@@ -30,7 +30,13 @@ const MASKED: [&str; 14] = [
 ];
 
 /// What a container may read and must not change.
-const READ_ONLY: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
+const READ_ONLY: [&str; 5] = [
+    "proc/bus",
+    "proc/fs",
+    "proc/irq",
+    "proc/sys",
+    "proc/sysrq-trigger",
+];
 
 pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
     let root = root(setup)?;

@@ -53,12 +53,21 @@ fn bind(source: &Path) -> Result<OwnedFd, Failure> {
 
 fn refusal(source: &Path, target: &str, error: &io::Error) -> Failure {
     let source = source.display();
-    Failure::engine(format!("cannot mount {source} on {target}: {}", describe(error)))
+    Failure::engine(format!(
+        "cannot mount {source} on {target}: {}",
+        describe(error)
+    ))
 }
 
 /// Attaches the volume. The target is resolved inside the container's root, so a link in the image
 /// leads nowhere else.
-fn place(root: &Root, mount: &OwnedFd, target: &str, read_only: bool, fill: bool) -> io::Result<()> {
+fn place(
+    root: &Root,
+    mount: &OwnedFd,
+    target: &str,
+    read_only: bool,
+    fill: bool,
+) -> io::Result<()> {
     let target = root.target(target, mounts::kind_of(mount)?)?;
     if fill {
         fill_volume(&target, mount)?;
@@ -77,8 +86,9 @@ fn fill_volume(target: &OwnedFd, volume: &OwnedFd) -> io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = openat(volume, ".", flags, Mode::empty())?;
     let mut entries = Dir::read_from(&directory)?;
-    let is_empty = !entries
-        .any(|entry| entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")));
+    let is_empty = !entries.any(|entry| {
+        entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
+    });
     if is_empty {
         copy::tree(target.as_fd(), volume.as_fd())?;
     }

@@ -81,7 +81,10 @@ impl Program {
 
     const fn push(&mut self, code: u32, k: u32, jt: usize, jf: usize) {
         assert!(jt < 256 && jf < 256, "a jump is too long");
-        #[allow(clippy::cast_possible_truncation, reason = "checked above; codes have 16 bits")]
+        #[allow(
+            clippy::cast_possible_truncation,
+            reason = "checked above; codes have 16 bits"
+        )]
         let instruction = sock_filter {
             code: code as u16,
             jt: jt as u8,
@@ -130,7 +133,11 @@ pub(super) const fn compile(table: &Table) -> Program {
 }
 
 const fn no_such_call() -> u16 {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 38")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is 38"
+    )]
     let number = libc::ENOSYS as u16;
     number
 }
@@ -185,7 +192,10 @@ const fn search(program: &mut Program, runs: &[Run; NUMBERS + 1], from: usize, t
     let jump = program.length;
     program.push(BPF_JMP | BPF_JA, 0, 0, 0);
     search(program, runs, from, middle);
-    #[allow(clippy::cast_possible_truncation, reason = "a program has at most 1,024")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a program has at most 1,024"
+    )]
     let distance = (program.length - jump - 1) as u32;
     program.code[jump].k = distance;
     search(program, runs, middle, to);
@@ -218,7 +228,11 @@ const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 
 const fn not_permitted() -> u16 {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 1")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is 1"
+    )]
     let number = libc::EPERM as u16;
     number
 }
@@ -233,7 +247,11 @@ const fn socket(program: &mut Program, packet: bool, audit: bool) {
     const PACKET: u32 = 17;
     const NETLINK: u32 = 16;
     const AUDIT: u32 = 9;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is 22")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is 22"
+    )]
     let invalid = libc::EINVAL as u16;
     program.load(ARGUMENT[0]);
     program.jump_if_equal(ALG, 7, 0);
@@ -318,7 +336,10 @@ mod tests {
             let found = run(program.instructions(), ARCHITECTURE, number, [0; 3]);
             assert_eq!(found, refusal(libc::ENOSYS), "system call {number}");
         }
-        assert_eq!(run(program.instructions(), 0x4000_0003, 0, [0; 3]), refusal(libc::ENOSYS));
+        assert_eq!(
+            run(program.instructions(), 0x4000_0003, 0, [0; 3]),
+            refusal(libc::ENOSYS)
+        );
     }
 
     #[test]
@@ -339,7 +360,12 @@ mod tests {
         let table = super::super::profile::table(super::super::profile::Granted::DEFAULT);
         let program = compile(&table);
         let call = |number: libc::c_long, arguments| {
-            run(program.instructions(), ARCHITECTURE, u32::try_from(number).unwrap(), arguments)
+            run(
+                program.instructions(),
+                ARCHITECTURE,
+                u32::try_from(number).unwrap(),
+                arguments,
+            )
         };
         let (allow, not_permitted) = (SECCOMP_RET_ALLOW, refusal(libc::EPERM));
         for (number, arguments, expected) in [

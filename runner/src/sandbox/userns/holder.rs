@@ -62,7 +62,12 @@ fn spawn(runroot: &Path, users: &[Extent], groups: &[Extent]) -> Result<ProcessI
             let started = wait_for_namespace(&mut unshared)
                 .and_then(|()| write_maps(pid, users, groups))
                 .and_then(|()| ProcessId::of(pid).context(|| "the holder".to_owned()))
-                .and_then(|id| go_write.write_all(b"x").context(|| "the holder".to_owned()).map(|()| id));
+                .and_then(|id| {
+                    go_write
+                        .write_all(b"x")
+                        .context(|| "the holder".to_owned())
+                        .map(|()| id)
+                });
             if started.is_err() {
                 drop(go_write);
                 let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
@@ -92,7 +97,11 @@ fn become_holder(runroot: &Path, mut unshared: impl Write, mut go: impl Read) ->
         CString::new(runroot.as_os_str().as_bytes()),
     ]
     .map(Result::unwrap_or_default);
-    let null = File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map(OwnedFd::from);
     if let Ok(null) = null {
         let _ = syscalls::place_descriptors(&[null.as_fd(), null.as_fd(), null.as_fd()]);
     }
@@ -118,12 +127,14 @@ fn wait_for_namespace(unshared: &mut impl Read) -> Result<(), Failure> {
 
 /// The switch that forbids user namespaces, as far as it can be told.
 fn what_forbids() -> &'static str {
-    let reads = |path: &str, value: &str| {
-        fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
-    };
+    let reads =
+        |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
     if reads("/proc/sys/kernel/unprivileged_userns_clone", "0") {
         "sysctl kernel.unprivileged_userns_clone=1"
-    } else if reads("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+    } else if reads(
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+    ) {
         "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for runner"
     } else if reads("/proc/sys/user/max_user_namespaces", "0") {
         "sysctl user.max_user_namespaces=65536"

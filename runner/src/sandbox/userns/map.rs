@@ -56,7 +56,12 @@ impl IdMap {
 }
 
 fn container(extents: &[Extent], single: u32) -> Vec<Extent> {
-    if let [Extent { inside, count: 1, .. }] = *extents {
+    if let [
+        Extent {
+            inside, count: 1, ..
+        },
+    ] = *extents
+    {
         return vec![Extent {
             inside: single,
             outside: inside,
@@ -96,7 +101,12 @@ pub(super) fn of_root(ranges: &[(u32, u32)]) -> Vec<Extent> {
     // A range of /etc/subuid that begins at 0 would be the host's own ids.
     let usable = ranges.iter().all(|&(start, _)| start >= CONTAINER_IDS) && !ranges.is_empty();
     let mut extents = Vec::new();
-    append(&mut extents, 0, if usable { ranges } else { &own }, CONTAINER_IDS);
+    append(
+        &mut extents,
+        0,
+        if usable { ranges } else { &own },
+        CONTAINER_IDS,
+    );
     extents.push(Extent {
         inside: REAL_ROOT,
         outside: 0,
@@ -175,7 +185,10 @@ mod tests {
             groups: of_one(100),
         };
         let nested = ids.nested(65_532, 65_533);
-        assert_eq!(nested, (vec![extent(65_532, 0, 1)], vec![extent(65_533, 0, 1)]));
+        assert_eq!(
+            nested,
+            (vec![extent(65_532, 0, 1)], vec![extent(65_533, 0, 1)])
+        );
         assert!(ids.is_single());
     }
 
@@ -193,7 +206,11 @@ mod tests {
     #[test]
     fn several_ranges_are_used_until_there_are_enough_ids() {
         let users = of_user(1, &[(1000, 60_000), (90_000, 60_000)]);
-        let expected = [extent(0, 1, 1), extent(1, 1000, 60_000), extent(60_001, 90_000, 5_536)];
+        let expected = [
+            extent(0, 1, 1),
+            extent(1, 1000, 60_000),
+            extent(60_001, 90_000, 5_536),
+        ];
         assert_eq!(users, expected);
     }
 
