@@ -1,1 +1,4 @@
 //! The runner library.
+
+pub mod paths;
+pub mod store;
