@@ -3,5 +3,7 @@
 pub mod container;
 pub mod monitor;
 pub mod network;
+pub mod paths;
 pub mod sandbox;
 pub mod signal;
+pub mod store;
