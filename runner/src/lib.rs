@@ -1,5 +1,6 @@
 //! A rootless, daemonless container engine.
 
+pub mod command;
 pub mod container;
 pub mod monitor;
 pub mod network;
@@ -7,3 +8,4 @@ pub mod paths;
 pub mod sandbox;
 pub mod signal;
 pub mod store;
+pub mod template;

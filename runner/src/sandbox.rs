@@ -28,6 +28,7 @@ pub mod userns;
 mod copy;
 mod init;
 mod mounts;
+mod probe;
 mod program;
 mod rootfs;
 #[allow(
@@ -43,6 +44,7 @@ pub use launch::{Launch, Running, join, launch};
 pub(crate) use syscalls::{
     choose_port_at_connect, close_from, next_signal, set_non_blocking, signal_descriptor,
 };
+pub use probe::overlay_works;
 pub use volume::mapped_mount;
 
 /// Names that this program is started under when it starts itself; see [`dispatch`].

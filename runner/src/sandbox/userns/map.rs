@@ -38,6 +38,18 @@ impl IdMap {
         matches!(self.users.as_slice(), [Extent { count: 1, .. }])
     }
 
+    /// The map as a user may see it: without the entry that only our own processes use.
+    #[must_use]
+    pub fn shown(&self) -> Self {
+        let keep = |extents: &[Extent]| {
+            extents.iter().filter(|extent| extent.inside != REAL_ROOT).copied().collect()
+        };
+        Self {
+            users: keep(&self.users),
+            groups: keep(&self.groups),
+        }
+    }
+
     /// How many user ids a container gets.
     #[must_use]
     pub fn container_ids(&self) -> u64 {
