@@ -105,8 +105,8 @@ impl Template {
     }
 
     /// A line for each row, under a line of `headers` (an object with the same fields) if the
-    /// template is a table; columns are aligned. A template that begins with `range` gets all rows
-    /// at once, as podman does it.
+    /// template is a table; the columns of a table are aligned. A template that begins with `range`
+    /// gets all rows at once, as podman does it.
     ///
     /// # Errors
     /// As [`Self::render`].
@@ -120,7 +120,7 @@ impl Template {
             lines.push_str(&self.render(row)?);
             lines.push('\n');
         }
-        Ok(align(&lines))
+        Ok(if self.is_table { align(&lines) } else { lines })
     }
 }
 

@@ -45,13 +45,13 @@ enum Token {
 }
 
 /// What ends a list of nodes.
-enum End {
+enum Close {
     End,
     Else,
     ElseIf(Vec<Token>),
 }
 
-impl End {
+impl Close {
     fn word(&self) -> &'static str {
         match self {
             Self::End => "end",
@@ -221,7 +221,7 @@ struct Parser {
 
 impl Parser {
     /// Nodes up to an `end`, an `else` or the end of the text.
-    fn nodes(&mut self) -> Result<(Vec<Node>, Option<End>), String> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Option<Close>), String> {
         self.depth += 1;
         if self.depth > DEPTH {
             return Err("is nested too deeply".to_owned());
@@ -242,16 +242,16 @@ impl Parser {
         Ok((nodes, end))
     }
 
-    fn action(&mut self, tokens: Vec<Token>, nodes: &mut Vec<Node>) -> Result<Option<End>, String> {
+    fn action(&mut self, tokens: Vec<Token>, nodes: &mut Vec<Node>) -> Result<Option<Close>, String> {
         let word = match &tokens[0] {
             Token::Word(word) => word.as_str(),
             _ => "",
         };
         match (word, &tokens[1..]) {
-            ("end", []) => return Ok(Some(End::End)),
-            ("else", []) => return Ok(Some(End::Else)),
+            ("end", []) => return Ok(Some(Close::End)),
+            ("else", []) => return Ok(Some(Close::Else)),
             ("else", [Token::Word(next), rest @ ..]) if next == "if" => {
-                return Ok(Some(End::ElseIf(rest.to_vec())));
+                return Ok(Some(Close::ElseIf(rest.to_vec())));
             }
             ("if", rest) => nodes.push(self.condition(rest)?),
             ("with", rest) => {
@@ -310,8 +310,8 @@ impl Parser {
         let missing = || format!("has \"{of}\" without \"end\"");
         let (body, end) = self.nodes()?;
         let otherwise = match end.ok_or_else(missing)? {
-            End::End => Vec::new(),
-            End::ElseIf(tokens) if of == "if" => {
+            Close::End => Vec::new(),
+            Close::ElseIf(tokens) if of == "if" => {
                 self.depth += 1;
                 if self.depth > DEPTH {
                     return Err("is nested too deeply".to_owned());
@@ -320,9 +320,9 @@ impl Parser {
                 self.depth -= 1;
                 vec![node]
             }
-            End::ElseIf(_) => return Err(format!("has \"else if\" in a \"{of}\"")),
-            End::Else => match self.nodes()? {
-                (otherwise, Some(End::End)) => otherwise,
+            Close::ElseIf(_) => return Err(format!("has \"else if\" in a \"{of}\"")),
+            Close::Else => match self.nodes()? {
+                (otherwise, Some(Close::End)) => otherwise,
                 _ => return Err(missing()),
             },
         };
