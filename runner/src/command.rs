@@ -18,14 +18,19 @@ use crate::store::Store;
 
 mod container_arguments;
 mod exec;
+mod image;
+pub mod images;
 mod info;
 mod inspect;
+pub mod inspect_image;
 mod kill;
+pub mod load;
 mod logs;
 mod pack;
 mod port;
 mod ps;
 mod rm;
+pub mod rmi;
 mod run;
 mod start;
 mod stop;
@@ -37,7 +42,12 @@ mod wait;
 ///
 /// In the folder of a Cargo package, `runner run` packs the package and runs it.
 #[derive(Debug, Parser)]
-#[command(name = "runner", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "runner",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 struct Cli {
     /// Where images and containers are kept [default: ~/.local/share/runner].
     #[arg(long, global = true, value_name = "DIR")]
@@ -76,12 +86,32 @@ enum Verb {
     Rm(rm::Arguments),
     /// Print where the ports of a container are published.
     Port(port::Arguments),
+    /// Load images from an archive.
+    Load(load::Args),
+    /// List images.
+    Images(images::Args),
+    /// Remove images.
+    Rmi(rmi::Args),
+    /// The commands for images, under their longer names.
+    #[command(subcommand)]
+    Image(ImageVerb),
     /// Print everything about containers or images, as JSON.
     Inspect(inspect::Arguments),
     /// Print what this engine found on this machine.
     Info(info::Arguments),
     /// Print the version.
     Version(version::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageVerb {
+    /// List images.
+    #[command(visible_alias = "list")]
+    Ls(images::Args),
+    /// Load images from an archive.
+    Load(load::Args),
+    /// Remove images.
+    Rm(rmi::Args),
 }
 
 /// What every verb works with.
@@ -105,7 +135,10 @@ impl Context {
     /// # Errors
     /// When the folder can not be opened.
     pub fn containers(&self) -> anyhow::Result<Containers> {
-        Ok(Containers::open(&self.paths.graphroot, &self.paths.runroot)?)
+        Ok(Containers::open(
+            &self.paths.graphroot,
+            &self.paths.runroot,
+        )?)
     }
 }
 
@@ -153,6 +186,15 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Wait(arguments) => wait::run(&arguments, &context),
         Verb::Rm(arguments) => rm::run(&arguments, &context),
         Verb::Port(arguments) => port::run(&arguments, &context),
+        Verb::Load(arguments) | Verb::Image(ImageVerb::Load(arguments)) => {
+            image::load(&arguments, &context)
+        }
+        Verb::Images(arguments) | Verb::Image(ImageVerb::Ls(arguments)) => {
+            image::list(&arguments, &context)
+        }
+        Verb::Rmi(arguments) | Verb::Image(ImageVerb::Rm(arguments)) => {
+            image::remove(&arguments, &context)
+        }
         Verb::Inspect(arguments) => inspect::run(&arguments, &context),
         Verb::Info(arguments) => info::run(&arguments, &context),
         Verb::Version(arguments) => version::run(&arguments),
@@ -206,7 +248,10 @@ fn names_or_all(
     only_running: bool,
 ) -> anyhow::Result<Vec<String>> {
     if !all {
-        anyhow::ensure!(!names.is_empty(), "name at least one container, or give --all");
+        anyhow::ensure!(
+            !names.is_empty(),
+            "name at least one container, or give --all"
+        );
         return Ok(names.to_vec());
     }
     let containers = context.containers()?.all()?;

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod container;
+pub mod human;
 pub mod monitor;
 pub mod network;
 pub mod paths;

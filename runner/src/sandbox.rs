@@ -41,10 +41,10 @@ mod wire;
 
 pub use failure::Failure;
 pub use launch::{Launch, Running, join, launch};
+pub use probe::overlay_works;
 pub(crate) use syscalls::{
     choose_port_at_connect, close_from, next_signal, set_non_blocking, signal_descriptor,
 };
-pub use probe::overlay_works;
 pub use volume::mapped_mount;
 
 /// Names that this program is started under when it starts itself; see [`dispatch`].

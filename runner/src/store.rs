@@ -28,7 +28,6 @@ use packer::image::{ImageConfig, Manifest, from_json};
 use packer::{Digest, ImageName};
 use rustix::fs::FlockOperation;
 
-mod decompress;
 mod delete;
 mod error;
 mod layer;
@@ -159,6 +158,13 @@ impl Store {
         let path = self.images.join(image.id.hex()).join(MANIFEST);
         let bytes = fs::read(&path).map_err(StoreError::file(&path))?;
         from_json("the manifest", &bytes).map_err(StoreError::damaged(&path))
+    }
+
+    /// The folder for files without a name that are too large for memory; it is on the file system
+    /// of the images.
+    #[must_use]
+    pub fn temporary_folder(&self) -> &Path {
+        &self.tmp
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {

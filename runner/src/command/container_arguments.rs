@@ -205,7 +205,11 @@ fn labels(texts: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
         .iter()
         .map(|text| {
             let (name, value) = text.split_once('=').unwrap_or((text, ""));
-            ensure!(!name.is_empty(), "the label \"{}\" has no name", text.escape_debug());
+            ensure!(
+                !name.is_empty(),
+                "the label \"{}\" has no name",
+                text.escape_debug()
+            );
             Ok((name.to_owned(), value.to_owned()))
         })
         .collect()
@@ -259,7 +263,11 @@ mod tests {
     fn variables_come_from_files_and_from_the_command_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("env");
-        fs::write(&file, "# a comment\n\nA=1\n  B=two words\nNOT_SET_ANYWHERE\n").unwrap();
+        fs::write(
+            &file,
+            "# a comment\n\nA=1\n  B=two words\nNOT_SET_ANYWHERE\n",
+        )
+        .unwrap();
         let read = environment(&["A=3".to_owned()], &[file]).unwrap();
         assert_eq!(read, ["A=1", "B=two words", "A=3"]);
         assert!(environment(&["=x".to_owned()], &[]).is_err());

@@ -13,10 +13,10 @@ use crate::container::{Record, user};
 use crate::monitor::Attach;
 use crate::monitor::relay::{self, Relay, Streams};
 use crate::monitor::terminal;
+use crate::sandbox;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::{Join, Process};
-use crate::sandbox;
 
 /// Flags of `exec`.
 #[derive(Debug, Args)]
@@ -49,7 +49,12 @@ pub(super) struct Arguments {
     container: String,
 
     /// The program and its arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true,
+        value_name = "COMMAND"
+    )]
     command: Vec<String>,
 }
 
@@ -84,7 +89,11 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     Ok(ExitCode::from(relay.run(process, || ())))
 }
 
-fn process(arguments: &Arguments, record: &Record, container: ProcessId) -> anyhow::Result<Process> {
+fn process(
+    arguments: &Arguments,
+    record: &Record,
+    container: ProcessId,
+) -> anyhow::Result<Process> {
     let root = PathBuf::from(format!("/proc/{}/root", container.pid));
     let (uid, gid, groups, home) = find_user(arguments, record, &root)?;
     let mut variables = record.environment.clone();
@@ -103,7 +112,11 @@ fn process(arguments: &Arguments, record: &Record, container: ProcessId) -> anyh
         "the working directory \"{}\" is no absolute path",
         directory.escape_debug()
     );
-    let ambient = if uid == 0 { CapabilitySet::EMPTY } else { record.ambient };
+    let ambient = if uid == 0 {
+        CapabilitySet::EMPTY
+    } else {
+        record.ambient
+    };
     Ok(Process {
         arguments: arguments.command.clone(),
         environment: variables,

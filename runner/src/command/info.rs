@@ -26,7 +26,11 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let info = gather(context)?;
     let mut out = stdout().lock();
     match arguments.format.as_deref() {
-        None => write!(out, "{}", serde_saphyr::to_string(&info).context("cannot print")?)?,
+        None => write!(
+            out,
+            "{}",
+            serde_saphyr::to_string(&info).context("cannot print")?
+        )?,
         Some("json") => writeln!(out, "{info:#}")?,
         Some(format) => writeln!(out, "{}", Template::parse(format)?.render(&info)?)?,
     }
@@ -36,7 +40,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
 fn gather(context: &Context) -> anyhow::Result<Value> {
     let store = context.store()?;
     let containers = context.containers()?.all()?;
-    let running = containers.iter().filter(|one| one.status().is_running()).count();
+    let running = containers
+        .iter()
+        .filter(|one| one.status().is_running())
+        .count();
     let namespace = UserNamespace::acquire(&context.paths.runroot);
     let overlay = namespace
         .as_ref()

@@ -58,10 +58,14 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
 
 fn inspect(kind: &str, name: &str, context: &Context) -> anyhow::Result<Value> {
     let container = || context.containers().map(|containers| containers.find(name));
-    let image = || context.store().map(|store| super::inspect_image::inspect(&store, name));
+    let image = || {
+        context
+            .store()
+            .map(|store| super::inspect_image::inspect(name, &store, "overlay"))
+    };
     match kind {
         "container" => Ok(describe(&container()??)),
-        "image" => image()?,
+        "image" => Ok(image()??),
         "all" => match container()? {
             Ok(container) => Ok(describe(&container)),
             Err(ContainerError::NotFound(_)) => image()?.map_err(|_| {

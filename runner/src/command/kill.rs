@@ -36,7 +36,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     Ok(for_each(&names, |name| {
         let container = containers.find(name)?;
         let Status::Running(handle) = container.status() else {
-            bail!("can only kill running containers: {name} is {}", container.status().word());
+            bail!(
+                "can only kill running containers: {name} is {}",
+                container.status().word()
+            );
         };
         handle
             .signal(number)

@@ -24,7 +24,13 @@ pub(super) struct Arguments {
     timestamps: bool,
 
     /// Only so many lines of the end.
-    #[arg(long, short = 'n', visible_short_alias = 'l', value_name = "LINES", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        short = 'n',
+        visible_short_alias = 'l',
+        value_name = "LINES",
+        allow_negative_numbers = true
+    )]
     tail: Option<i64>,
 
     /// Only what was printed since then: a time (RFC 3339) or a duration, such as 10m.
@@ -152,7 +158,12 @@ fn read_time(text: &str) -> anyhow::Result<SystemTime> {
         return Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
     }
     let before = humantime::parse_duration(text).with_context(|| {
-        format!("\"{}\" is no time: 2026-01-02T03:04:05Z or 10m are", text.escape_debug())
+        format!(
+            "\"{}\" is no time: 2026-01-02T03:04:05Z or 10m are",
+            text.escape_debug()
+        )
     })?;
-    Ok(SystemTime::now().checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH))
+    Ok(SystemTime::now()
+        .checked_sub(before)
+        .unwrap_or(SystemTime::UNIX_EPOCH))
 }

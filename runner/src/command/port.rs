@@ -28,7 +28,11 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let containers = context.containers()?;
     let mut out = stdout().lock();
     if arguments.all {
-        for container in containers.all()?.iter().filter(|one| one.status().is_running()) {
+        for container in containers
+            .all()?
+            .iter()
+            .filter(|one| one.status().is_running())
+        {
             for mapping in open_ports(container) {
                 writeln!(out, "{}\t{}", container.record.id.short(), line(&mapping))?;
             }
@@ -66,7 +70,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
 
 /// The ports that are open now. An address that was left out is shown once, as podman does.
 pub(super) fn open_ports(container: &crate::container::Container) -> Vec<PortMapping> {
-    let mut ports = container.state().map(|state| state.ports).unwrap_or_default();
+    let mut ports = container
+        .state()
+        .map(|state| state.ports)
+        .unwrap_or_default();
     ports.dedup();
     ports
 }

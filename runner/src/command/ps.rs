@@ -55,8 +55,14 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let containers = context.containers()?;
     containers.sweep();
     let filters = Filter::parse_all(&arguments.filter)?;
-    let by_status = filters.iter().any(|filter| matches!(filter, Filter::Status(_) | Filter::Exited(_)));
-    let last = if arguments.latest { Some(1) } else { arguments.last };
+    let by_status = filters
+        .iter()
+        .any(|filter| matches!(filter, Filter::Status(_) | Filter::Exited(_)));
+    let last = if arguments.latest {
+        Some(1)
+    } else {
+        arguments.last
+    };
     let everything = arguments.all || by_status || last.is_some();
     let mut rows: Vec<(Container, Status)> = containers
         .all()?
@@ -66,7 +72,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
             (container, status)
         })
         .filter(|(container, status)| {
-            (everything || status.is_running()) && filters.iter().all(|filter| filter.fits(container, status))
+            (everything || status.is_running())
+                && filters.iter().all(|filter| filter.fits(container, status))
         })
         .collect();
     rows.reverse();
@@ -82,13 +89,24 @@ fn print(arguments: &Arguments, rows: &[(Container, Status)]) -> anyhow::Result<
     if arguments.quiet {
         for (container, _) in rows {
             let id = &container.record.id;
-            writeln!(out, "{}", if arguments.no_trunc { id.as_str() } else { id.short() })?;
+            writeln!(
+                out,
+                "{}",
+                if arguments.no_trunc {
+                    id.as_str()
+                } else {
+                    id.short()
+                }
+            )?;
         }
         return Ok(());
     }
     let format = arguments.format.as_deref().unwrap_or(TABLE);
     if format == "json" {
-        let list: Vec<_> = rows.iter().map(|(container, status)| as_json(container, status)).collect();
+        let list: Vec<_> = rows
+            .iter()
+            .map(|(container, status)| as_json(container, status))
+            .collect();
         writeln!(out, "{:#}", Value::Array(list))?;
         return Ok(());
     }
@@ -117,7 +135,10 @@ fn headings() -> Value {
 /// A container as templates see it.
 fn row(container: &Container, status: &Status, whole: bool) -> Value {
     let record = &container.record;
-    let labels = record.labels.iter().map(|(name, value)| format!("{name}={value}"));
+    let labels = record
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
     json!({
         "ID": if whole { record.id.as_str() } else { record.id.short() },
         "Image": record.image,
@@ -254,14 +275,20 @@ impl Filter {
             "id" => Self::Id(owned),
             "name" => Self::Name(owned),
             "status" if matches!(value, "created" | "running" | "exited") => Self::Status(owned),
-            "status" => bail!("\"{}\" is no status: created, running, exited", value.escape_debug()),
+            "status" => bail!(
+                "\"{}\" is no status: created, running, exited",
+                value.escape_debug()
+            ),
             "label" => match value.split_once('=') {
                 Some((name, value)) => Self::Label(name.to_owned(), Some(value.to_owned())),
                 None => Self::Label(owned, None),
             },
             "ancestor" => Self::Ancestor(owned),
             "exited" => Self::Exited(value.parse()?),
-            _ => bail!("\"{}\" is no filter: id, name, status, label, ancestor, exited", key.escape_debug()),
+            _ => bail!(
+                "\"{}\" is no filter: id, name, status, label, ancestor, exited",
+                key.escape_debug()
+            ),
         })
     }
 

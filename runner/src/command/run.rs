@@ -26,7 +26,11 @@ pub(super) struct Arguments {
     container: ContainerArguments,
 
     /// The image, or a folder to pack and run (`.` if nothing is given), and the command.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE [COMMAND]")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "IMAGE [COMMAND]"
+    )]
     words: Vec<String>,
 }
 
@@ -38,7 +42,11 @@ pub(super) struct CreateArguments {
     container: ContainerArguments,
 
     /// The image, or a folder to pack (`.` if nothing is given), and the command.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE [COMMAND]")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "IMAGE [COMMAND]"
+    )]
     words: Vec<String>,
 }
 
@@ -68,7 +76,13 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         output: true,
     };
     let started = monitor::open_ports(&container).and_then(|listeners| {
-        monitor::start(&containers, &container, &context.paths.runroot, listeners, attach)
+        monitor::start(
+            &containers,
+            &container,
+            &context.paths.runroot,
+            listeners,
+            attach,
+        )
     });
     let watched = match started {
         Ok(watched) => watched,
@@ -109,7 +123,9 @@ fn make(
         }
         None => {
             let found = store.resolve(what)?;
-            let name = found.name.map_or_else(|| found.image.id.hex(), |name| name.to_string());
+            let name = found
+                .name
+                .map_or_else(|| found.image.id.hex(), |name| name.to_string());
             (name, found.image)
         }
     };
@@ -130,7 +146,8 @@ fn make(
 /// beginning or after the dots.
 fn as_folder(what: &str) -> Option<PathBuf> {
     let begins = [".", "..", "./", "../", "/"];
-    let is_path = matches!(what, "." | "..") || begins[2..].iter().any(|begin| what.starts_with(begin));
+    let is_path =
+        matches!(what, "." | "..") || begins[2..].iter().any(|begin| what.starts_with(begin));
     is_path.then(|| Path::new(what).to_owned())
 }
 
@@ -141,7 +158,9 @@ fn tell_implied(container: &Container, ports: &[PortMapping]) {
         if let Some(mapping) = open {
             eprintln!("http://localhost:{}", mapping.host_port);
             if mapping.host_port != port {
-                eprintln!("(port {port} is taken on this machine; -p PORT:{port} asks for a certain one)");
+                eprintln!(
+                    "(port {port} is taken on this machine; -p PORT:{port} asks for a certain one)"
+                );
             }
         }
     }
@@ -156,6 +175,8 @@ fn hint_at_ports(config: &packer::image::ImageConfig, record: &crate::container:
     let exposed = config.config.exposed_ports.keys();
     if let Some(port) = exposed.filter_map(|text| publish::exposed(text)).next() {
         let host = if port < 1024 { 8000 + port } else { port };
-        eprintln!("(the image listens on port {port}, which is not published: -p {host}:{port} would)");
+        eprintln!(
+            "(the image listens on port {port}, which is not published: -p {host}:{port} would)"
+        );
     }
 }

@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use packer::Digest;
 use packer::digest::DigestWriter;
+use packer::layer::{Encoding, decompress};
 
-use super::decompress::{self, Compression};
 use super::tree::{LayerError, Owners, Tree};
 
 const BUFFER: usize = 256 << 10;
@@ -99,10 +99,10 @@ impl<'a> Blob<'a> {
     ) -> Result<(Option<Digest>, u64), Stopped> {
         let mut start = [0; 6];
         let length = fill(self, &mut start)?;
-        let compression = Compression::of(&start[..length])?;
-        let hashed = compression == Compression::None && self.keep.is_some();
+        let encoding = Encoding::of(&start[..length]);
+        let hashed = encoding == Encoding::Plain && self.keep.is_some();
         let whole = Cursor::new(start).take(length as u64).chain(self);
-        let mut tar = decompress::reader(compression, whole);
+        let mut tar = decompress(Box::new(whole))?;
         let mut hash = DigestWriter::new(io::sink());
         let mut size = 0;
         let mut spare = Vec::new();

@@ -340,31 +340,6 @@ fn a_hostile_layer_is_refused_with_its_entry_and_leaves_nothing() {
 }
 
 #[test]
-fn a_layer_in_zstd_is_read_with_frames_that_carry_no_data() {
-    let plain = tar(&[("a", "1")]);
-    let frame = |bytes: &[u8]| {
-        // A frame of one raw block, as RFC 8878 describes it: no checksum, a window of 1 KiB.
-        let header = u32::try_from(bytes.len() << 3 | 1).unwrap().to_le_bytes();
-        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58];
-        frame.extend_from_slice(&header[..3]);
-        frame.extend_from_slice(bytes);
-        frame
-    };
-    let half = plain.len() / 2;
-    let blob = [
-        frame(&plain[..half]),
-        vec![0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z'],
-        frame(&plain[half..]),
-    ]
-    .concat();
-    let mut read = Vec::new();
-    decompress::reader(decompress::Compression::of(&blob).unwrap(), &blob[..])
-        .read_to_end(&mut read)
-        .unwrap();
-    assert_eq!(read, plain);
-}
-
-#[test]
 fn images_are_found_as_podman_finds_them() {
     let home = Home::new();
     let mut source = Memory::default();

@@ -42,7 +42,11 @@ impl IdMap {
     #[must_use]
     pub fn shown(&self) -> Self {
         let keep = |extents: &[Extent]| {
-            extents.iter().filter(|extent| extent.inside != REAL_ROOT).copied().collect()
+            extents
+                .iter()
+                .filter(|extent| extent.inside != REAL_ROOT)
+                .copied()
+                .collect()
         };
         Self {
             users: keep(&self.users),
