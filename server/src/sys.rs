@@ -87,15 +87,20 @@ pub fn reap_children() -> usize {
     reaped
 }
 
-/// Takes over a descriptor that was handed in by whoever started this process, as a copy that is
-/// closed on exec. `EBADF` if there is none.
+/// Takes over a descriptor that was handed in by whoever started this process: returns a copy that
+/// is closed on exec, and closes the original unless it is one of the standard three. `EBADF` if
+/// there is none.
 pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: fcntl with F_DUPFD_CLOEXEC only reads the number; the descriptor it returns is new
-    // and owned by nobody else.
+    // SAFETY: F_DUPFD_CLOEXEC only reads the number, and the descriptor that it returns is new and
+    // owned by nobody else. The original is owned by nobody in this process: it was named by the
+    // user as handed in, and is adopted before the process opens anything of its own.
     unsafe {
         let copy = libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3);
         if copy < 0 {
             return Err(io::Error::last_os_error());
+        }
+        if number > libc::STDERR_FILENO {
+            libc::close(number);
         }
         Ok(OwnedFd::from_raw_fd(copy))
     }
