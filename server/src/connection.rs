@@ -18,7 +18,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::HeaderMap;
 use hyper::server::conn::http1;
 use hyper::service::Service;
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 
 use crate::accept::Client;
 use crate::access::Line;
@@ -203,12 +203,9 @@ impl Service<Request<Incoming>> for Greeter {
             .map(|_| Line::new(self.client, &head));
         let mut status = (self.worker.handler)(&head, self.worker.is_draining());
         if body.is_end_stream() {
-            return Reply::Ready(Some(self.finish(
-                status,
-                head.headers,
-                status == StatusCode::BAD_REQUEST,
-                line,
-            )));
+            // After CONNECT a client takes what follows for the tunnel's, whatever the answer was.
+            let last = status == StatusCode::BAD_REQUEST || head.method == Method::CONNECT;
+            return Reply::Ready(Some(self.finish(status, head.headers, last, line)));
         }
         let limit = self.worker.limits.body;
         if !service::knows_coding(&head.headers) {
