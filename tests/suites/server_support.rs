@@ -45,6 +45,8 @@ pub fn binary() -> &'static Path {
 pub struct Server {
     pub child: Child,
     pub address: SocketAddr,
+    /// How many sockets it has without a client.
+    own_sockets: usize,
     /// Kept open, or the server would write into a closed pipe.
     stderr: BufReader<std::process::ChildStderr>,
 }
@@ -76,11 +78,14 @@ impl Server {
             .unwrap_or_else(|| panic!("not ready: {line:?}"))
             .1;
         let address = url.replace("localhost", "127.0.0.1").parse().unwrap();
-        Server {
+        let mut server = Server {
             child,
             address,
+            own_sockets: 0,
             stderr,
-        }
+        };
+        server.own_sockets = server.sockets();
+        server
     }
 
     pub fn pid(&self) -> i32 {
@@ -112,6 +117,21 @@ impl Server {
         let mut text = String::new();
         self.stderr.read_to_string(&mut text).unwrap();
         text
+    }
+
+    /// How many clients it has.
+    pub fn connections(&self) -> usize {
+        self.sockets().saturating_sub(self.own_sockets)
+    }
+
+    fn sockets(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.pid());
+        let links = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links
+            .filter(|link| link.to_string_lossy().starts_with("socket:"))
+            .count()
     }
 
     /// The CPU time that it has used, in ticks of 10 ms.
