@@ -190,3 +190,63 @@ fn concerns_one_client(error: &io::Error) -> bool {
         ConnectionAborted | ConnectionReset | Interrupted
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::listen::{self, Endpoint};
+    use crate::service;
+    use hyper::StatusCode;
+    use hyper::http::request::Parts;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::thread;
+
+    fn panic_if_asked(head: &Parts, draining: bool) -> StatusCode {
+        assert_ne!(head.uri.path(), "/panic", "as asked");
+        service::status(head, draining)
+    }
+
+    #[test]
+    fn a_panic_ends_one_connection_and_no_other() {
+        let config = Config::default();
+        let mut listeners = listen::open(&["127.0.0.1:0".parse().unwrap()], 1)
+            .unwrap()
+            .remove(0);
+        let Endpoint::Inet(address) = listeners.address else {
+            panic!("not TCP")
+        };
+        let (stage, receiver) = watch::channel(Stage::Open);
+        let orders = Orders {
+            limits: config.limits,
+            times: config.times,
+            handler: panic_if_asked,
+            log: None,
+            connections: Arc::new(AtomicUsize::new(0)),
+            stage: receiver,
+        };
+        let connections = orders.connections.clone();
+        let worker = thread::spawn(move || run(vec![listeners.sockets.remove(0)], orders));
+
+        let mut bystander = TcpStream::connect(address).unwrap();
+        let mut victim = TcpStream::connect(address).unwrap();
+        victim
+            .write_all(b"GET /panic HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        assert_eq!(
+            victim.read(&mut [0]).unwrap_or(0),
+            0,
+            "the victim got an answer"
+        );
+        bystander.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        bystander.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("Hello World!"), "{answer}");
+
+        // The place of the connection was given back too, or the worker would never end.
+        stage.send_replace(Stage::Shut);
+        worker.join().unwrap().unwrap();
+        assert_eq!(connections.load(Ordering::Relaxed), 0);
+    }
+}
