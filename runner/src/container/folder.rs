@@ -110,7 +110,10 @@ impl Containers {
         let new = self.trash.join(format!("{}.new", record.id));
         // Root inside, which is another user than the real root, passes through it to what is its
         // own; the folder above is closed to everybody else.
-        fs::DirBuilder::new().mode(0o711).create(&new).at("make", &new)?;
+        fs::DirBuilder::new()
+            .mode(0o711)
+            .create(&new)
+            .at("make", &new)?;
         let added = (0..).try_fold((), |(), attempt| {
             if attempt > 0 {
                 record.name = ContainerName::for_id(&record.id, attempt);
