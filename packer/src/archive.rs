@@ -34,7 +34,6 @@ pub struct ArchiveError {
     /// The archive, as the user named it.
     pub archive: String,
     /// What is wrong with it.
-    #[source]
     pub problem: Problem,
 }
 

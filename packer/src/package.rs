@@ -355,12 +355,12 @@ impl fmt::Display for User {
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// There is no such folder.
-    #[error("{}: {source}", .folder.display())]
+    #[error("{}: {cause}", .folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,
         /// Why it could not be read.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file where a folder is expected.
     #[error("{0} is a file: pack a program with --file {0}, or name the folder of a package")]
@@ -421,12 +421,12 @@ pub enum PackageError {
     )]
     SeveralPackages(String),
     /// `[package.metadata.packer]` or `[workspace.metadata.packer]` is wrong.
-    #[error("{manifest}: {source}")]
+    #[error("{manifest}: {cause}")]
     Definition {
         /// The `Cargo.toml`.
         manifest: String,
         /// What is wrong.
-        source: InvalidDefinition,
+        cause: InvalidDefinition,
     },
     /// Nothing of the name may be in an image's name.
     #[error("\"{}\" cannot be made the name of an image: choose one with --name", .0.escape_debug())]

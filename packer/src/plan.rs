@@ -88,12 +88,12 @@ pub enum Error {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// Packing failed.
-    #[error("{name} was not packed: {source}")]
+    #[error("{name} was not packed: {cause}")]
     Write {
         /// The package.
         name: String,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -193,9 +193,9 @@ impl Plan {
     /// [`Error::Write`] when the place cannot take it, or when the program was changed meanwhile.
     pub fn write(&self, place: &mut dyn Sink, progress: &dyn Progress) -> Result<Image, Error> {
         self.write_into(place, progress)
-            .map_err(|source| Error::Write {
+            .map_err(|cause| Error::Write {
                 name: self.package.name.clone(),
-                source,
+                cause,
             })
     }
 
