@@ -16,6 +16,7 @@ mod docker;
 mod entries;
 mod newfile;
 mod oci;
+mod path;
 mod read;
 mod write;
 

@@ -66,7 +66,7 @@ impl Backing {
                 }))
             }
             Storage::Folder(folder) => {
-                let file = match open_regular(&folder.join(super::entries::clean(path)?)) {
+                let file = match open_regular(&folder.join(super::path::clean(path)?)) {
                     Ok(file) => file,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     Err(error) => return Err(error.into()),

@@ -64,15 +64,16 @@ enum Compress {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let output = Output::open(arguments.output.as_deref())?;
+    let typed = arguments.output.clone();
+    let output = Output::open(typed.as_deref())?;
     let report = Report::default();
     let plan = prepare(&request(arguments)?, &report)?;
     let path = match output {
         Output::Cache(cache) => in_cache(&plan, &cache, &report)?,
-        Output::File(archive, path) => {
-            let placed = pack(&plan, archive, &report)?.place(&path);
-            placed.with_context(|| cannot_be_written(&path))?;
-            path
+        Output::File { archive, target } => {
+            let placed = pack(&plan, archive, &report)?.place(&target);
+            placed.with_context(|| cannot_be_written(&target))?;
+            typed.unwrap_or(target)
         }
         Output::Stream(archive, path) => {
             let archive = pack(&plan, archive, &report)?;
@@ -115,7 +116,10 @@ fn request(arguments: Arguments) -> anyhow::Result<Request> {
 /// written costs no time.
 enum Output {
     Cache(Cache),
-    File(Writer, PathBuf),
+    File {
+        archive: Writer,
+        target: PathBuf,
+    },
     /// A stream cannot be gone back in to write a header, so the archive is made elsewhere first.
     Stream(Writer, PathBuf),
 }
@@ -135,8 +139,10 @@ impl Output {
             "{} is a folder: name a file in it",
             path.display()
         );
-        let folder = path.parent().unwrap_or(Path::new("."));
-        Ok(Self::File(begin(folder)?, path.to_owned()))
+        // A link stays one: what it leads to is replaced.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let archive = begin(target.parent().unwrap_or(Path::new(".")))?;
+        Ok(Self::File { archive, target })
     }
 }
 
