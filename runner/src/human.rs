@@ -125,10 +125,19 @@ mod tests {
             Some(time.unwrap().as_secs())
         };
         assert_eq!(seconds("1970-01-01T00:01:00Z"), Some(60));
-        assert_eq!(seconds("2026-11-23T16:46:17.763758285Z"), Some(1_795_452_377));
+        assert_eq!(
+            seconds("2026-11-23T16:46:17.763758285Z"),
+            Some(1_795_452_377)
+        );
         assert_eq!(seconds("2026-11-23T18:46:17+02:00"), Some(1_795_452_377));
         assert_eq!(seconds("2026-11-23T11:16:17.5-05:30"), Some(1_795_452_377));
-        for text in ["", "yesterday", "2026-11-23", "2026-11-23T18:46:17*02:00", "é+02:00"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-11-23",
+            "2026-11-23T18:46:17*02:00",
+            "é+02:00",
+        ] {
             assert_eq!(parse_time(text), None, "{text}");
         }
     }

@@ -1,6 +1,8 @@
 //! A rootless, daemonless container engine.
 
+pub mod command;
 pub mod container;
+pub mod human;
 pub mod monitor;
 pub mod network;
 pub mod paths;

@@ -75,7 +75,10 @@ pub fn run(
     let text = match args.format.as_deref() {
         _ if args.quiet => ids(args, &images),
         Some("json") => {
-            let reports: Vec<_> = images.iter().map(|image| report(image, containers)).collect();
+            let reports: Vec<_> = images
+                .iter()
+                .map(|image| report(image, containers))
+                .collect();
             serde_json::to_string_pretty(&reports)? + "\n"
         }
         Some(format) => {
@@ -107,7 +110,10 @@ fn wanted(args: &Args, store: &Store) -> Result<Vec<ListedImage>, StoreError> {
 }
 
 fn ids(args: &Args, images: &[ListedImage]) -> String {
-    images.iter().map(|listed| id(args, listed) + "\n").collect()
+    images
+        .iter()
+        .map(|listed| id(args, listed) + "\n")
+        .collect()
 }
 
 fn id(args: &Args, listed: &ListedImage) -> String {

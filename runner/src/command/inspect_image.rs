@@ -75,7 +75,9 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
         names_history: tags.clone(),
         repo_tags: tags,
         parent: "",
-        comment: last.and_then(|step| step.comment.clone()).unwrap_or_default(),
+        comment: last
+            .and_then(|step| step.comment.clone())
+            .unwrap_or_default(),
         created: config.created,
         version: "",
         author: config.author.unwrap_or_default(),

@@ -85,7 +85,11 @@ impl Watch {
         match progress {
             Progress::Layer { layer, present } => {
                 self.bar.finish_and_clear();
-                let skipped = if present { " skipped: already exists" } else { "" };
+                let skipped = if present {
+                    " skipped: already exists"
+                } else {
+                    ""
+                };
                 self.say(&format!("Copying blob {}{skipped}", layer.digest));
                 if !self.quiet && !present && io::stderr().is_terminal() {
                     self.bar = bar(layer.size);
@@ -110,8 +114,8 @@ impl Watch {
 
 fn bar(size: u64) -> ProgressBar {
     let template = "  {bar:40} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}";
-    let style = ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::new(size).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

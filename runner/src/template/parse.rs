@@ -242,7 +242,11 @@ impl Parser {
         Ok((nodes, end))
     }
 
-    fn action(&mut self, tokens: Vec<Token>, nodes: &mut Vec<Node>) -> Result<Option<Close>, String> {
+    fn action(
+        &mut self,
+        tokens: Vec<Token>,
+        nodes: &mut Vec<Node>,
+    ) -> Result<Option<Close>, String> {
         let word = match &tokens[0] {
             Token::Word(word) => word.as_str(),
             _ => "",
