@@ -79,28 +79,28 @@ pub enum StoreError {
         diff_ids: usize,
     },
     /// A layer could not be read.
-    #[error("the layer {layer} cannot be read: {source}")]
+    #[error("the layer {layer} cannot be read: {cause}")]
     ReadLayer {
         /// The layer's digest.
         layer: Digest,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A layer could not be placed.
-    #[error("{source} (layer {layer})")]
+    #[error("{cause} (layer {layer})")]
     Layer {
         /// The layer's digest.
         layer: Digest,
         /// Why not.
-        source: LayerError,
+        cause: LayerError,
     },
     /// A file of the store failed.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {cause}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file of the store has content that is not the store's.
     #[error("{} is damaged ({reason}): remove the image and load it again", .path.display())]
@@ -131,9 +131,9 @@ pub enum StoreError {
 impl StoreError {
     /// Wraps an error of the file at `path`.
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        |source| Self::File {
+        |cause| Self::File {
             path: path.to_owned(),
-            source,
+            cause,
         }
     }
 

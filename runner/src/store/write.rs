@@ -180,12 +180,12 @@ impl Writer<'_> {
             Ok::<(), StoreError>(())
         });
         fed?;
-        flattened.placed = placed.map_err(|(at, source)| match image.manifest.layers.get(at) {
+        flattened.placed = placed.map_err(|(at, cause)| match image.manifest.layers.get(at) {
             Some(layer) => StoreError::Layer {
                 layer: layer.digest,
-                source,
+                cause,
             },
-            None => StoreError::file(&folder)(io::Error::other(source)),
+            None => StoreError::file(&folder)(io::Error::other(cause)),
         })?;
         let record = TreeRecord {
             size: flattened.size,
@@ -206,9 +206,9 @@ impl Writer<'_> {
         placing: Option<&mut Placing>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Option<LayerRead>, StoreError> {
-        let unreadable = |source| StoreError::ReadLayer {
+        let unreadable = |cause| StoreError::ReadLayer {
             layer: layer.digest,
-            source,
+            cause,
         };
         let mut observe = |bytes| progress(Progress::Bytes(bytes));
         let stored = self.open_stored(&layer.digest)?;

@@ -623,16 +623,16 @@ fn very_deep_paths_are_placed_or_refused() {
         let path = vec!["d"; levels].join("/");
         layer().pax(&[("path", path.as_bytes())]).file("x", "deep")
     };
-    let place = flat(vec![deep(1500), deep(1499)]);
+    let place = flat(vec![deep(1100), deep(1099)]);
     delete_tree(&place);
     assert!(Place::new().flatten(vec![deep(3000)]).is_err());
     let links = flat(vec![
-        deep(1500)
-            .pax(&[("linkpath", vec!["d"; 1400].join("/").as_bytes())])
+        deep(1100)
+            .pax(&[("linkpath", vec!["d"; 1000].join("/").as_bytes())])
             .symlink("s", "")
             .pax(&[(
                 "path",
-                format!("s/{}", vec!["e"; 1500].join("/")).as_bytes(),
+                format!("s/{}", vec!["e"; 1100].join("/")).as_bytes(),
             )])
             .file("x", ""),
     ]);
