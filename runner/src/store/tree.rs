@@ -25,6 +25,8 @@ pub use attributes::{MAPPED_IDS, Owners};
 use directories::{Directories, split};
 use entry::{Entries, Entry, Kind};
 
+use super::error::advice;
+
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What the file system aufs kept for itself; old layers still have it.
@@ -48,7 +50,7 @@ pub enum LayerError {
         reason: String,
     },
     /// An entry that the file system did not take.
-    #[error("the layer's entry \"{name}\" cannot be placed: {cause}")]
+    #[error("the layer's entry \"{name}\" cannot be placed: {cause}{}", advice(.cause))]
     Place {
         /// The entry's path.
         name: String,
