@@ -16,16 +16,20 @@ pub enum PackageError {
         cause: std::io::Error,
     },
     /// A file where a folder is expected.
-    #[error("{0} is a file: pack a program with --file {0}, or name the folder of a package")]
+    #[error(
+        "{0} is a file: `packer build --file {0}` packs a program; or name the folder of a package"
+    )]
     NotAFolder(String),
     /// No `Cargo.toml` there and above.
     #[error(
-        "{0} is no package: neither it nor a folder above it has a Cargo.toml; go to a package, or \
-         name a program with --file"
+        "{0} is no package: neither it nor a folder above it has a Cargo.toml; go to the folder of \
+         a package (`packer build --file` packs any static program)"
     )]
     NoManifest(String),
     /// Cargo could not be started.
-    #[error("cargo cannot be started ({0}): install Rust, or name a program with --file")]
+    #[error(
+        "cargo cannot be started ({0}): install Rust (`packer build --file` packs a program without it)"
+    )]
     NoCargo(std::io::Error),
     /// Cargo refused; its own words were printed before.
     #[error("cargo could not read the package in {0}: it says above why")]
@@ -60,7 +64,9 @@ pub enum PackageError {
         known: String,
     },
     /// Several binaries.
-    #[error("the package {package} has several binaries: choose one with --bin: {known}")]
+    #[error(
+        "the package {package} has several binaries: choose one with `packer build --bin NAME`: {known}"
+    )]
     SeveralBinaries {
         /// The package.
         package: String,
@@ -69,8 +75,8 @@ pub enum PackageError {
     },
     /// Several members.
     #[error(
-        "the workspace has several programs: choose one with -p (or [workspace.metadata.packer] \
-         default in its Cargo.toml): {0}"
+        "the workspace has several programs: choose one with `packer build -p NAME`, or for good \
+         with default in [workspace.metadata.packer] of its Cargo.toml: {0}"
     )]
     SeveralPackages(String),
     /// `[package.metadata.packer]` or `[workspace.metadata.packer]` is wrong.
