@@ -24,7 +24,7 @@ use crate::accept::Client;
 use crate::access::Line;
 use crate::io::{Io, Link, Stream};
 use crate::reaper::{Phase, Verdict};
-use crate::service::{self, Answer};
+use crate::service::{self, Answer, Head};
 use crate::worker::Worker;
 
 /// How a connection stopped being driven.
@@ -194,19 +194,21 @@ impl Service<Request<Incoming>> for Greeter {
     type Error = Infallible;
     type Future = Reply;
 
-    fn call(&self, request: Request<Incoming>) -> Reply {
-        let (mut head, body) = request.into_parts();
+    fn call(&self, mut request: Request<Incoming>) -> Reply {
+        let head = Head::of(&request);
         let line = self
             .worker
             .log
             .as_ref()
-            .map(|_| Line::new(self.client, &head));
-        let mut status = (self.worker.handler)(&head, self.worker.is_draining());
-        if body.is_end_stream() {
+            .map(|_| Line::new(self.client, head));
+        let mut status = (self.worker.handler)(head, self.worker.is_draining());
+        if request.body().is_end_stream() {
             // After CONNECT a client takes what follows for the tunnel's, whatever the answer was.
-            let last = status == StatusCode::BAD_REQUEST || head.method == Method::CONNECT;
-            return Reply::Ready(Some(self.finish(status, head.headers, last, line)));
+            let last = status == StatusCode::BAD_REQUEST || request.method() == Method::CONNECT;
+            let headers = std::mem::take(request.headers_mut());
+            return Reply::Ready(Some(self.finish(status, headers, last, line)));
         }
+        let (head, body) = request.into_parts();
         let limit = self.worker.limits.body;
         if !service::knows_coding(&head.headers) {
             status = StatusCode::NOT_IMPLEMENTED;
@@ -224,12 +226,11 @@ impl Service<Request<Incoming>> for Greeter {
             client: self.client,
             worker: self.worker.clone(),
         };
-        let headers = std::mem::take(&mut head.headers);
         Reply::Taking(Box::new(Taking {
             body,
             left: limit,
             status,
-            headers,
+            headers: head.headers,
             line,
             greeter,
         }))

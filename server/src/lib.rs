@@ -6,7 +6,7 @@
 //! [`listen`] and [`accept`] (sockets), [`worker`] (one single-threaded runtime a core),
 //! [`connection`] and [`io`] (one client), [`reaper`] (time limits), [`service`] (the pure function
 //! from request to answer), [`access`] (the log), [`drain`] (the end). [`health`] is the client for
-//! health checks, [`ready`] tells the supervisor, and [`sys`] is the only file that calls the
+//! health checks, [`ready`] tells the supervisor, [`timer`] waits, and [`sys`] is the only file that calls the
 //! kernel without a safe wrapper.
 
 pub mod accept;
@@ -21,4 +21,5 @@ pub mod ready;
 pub mod reaper;
 pub mod service;
 pub mod sys;
+pub mod timer;
 pub mod worker;

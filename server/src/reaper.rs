@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+
+use crate::timer::Timer;
 
 /// The distance between two looks at the clocks.
 const TICK: Duration = Duration::from_secs(1);
@@ -227,17 +228,14 @@ impl Reaper {
     }
 
     /// Keeps the limits for as long as the worker runs. A worker without connections sleeps.
-    pub async fn run(&self) {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub async fn run(&self, mut timer: Timer) {
         loop {
             if self.is_empty() {
                 // With room for ten thousand once, there is no reason to keep it for ever.
                 self.clocks.borrow_mut().shrink_to_fit();
                 self.arrived.notified().await;
-                ticks.reset();
             }
-            ticks.tick().await;
+            timer.sleep(TICK).await;
             self.read_time();
             for (_, clock) in self.clocks.borrow().iter() {
                 if let Some(verdict) = clock.judge(self.now(), self.times) {
