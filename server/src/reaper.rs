@@ -43,6 +43,8 @@ pub enum Phase {
     Idle,
     /// Waiting for a request, without buffers.
     Parked,
+    /// Serving the streams of HTTP/2, of which there may be none.
+    Streams,
     /// Receiving a head.
     Head,
     /// Receiving a body.
@@ -138,7 +140,9 @@ impl Clock {
         }
         let since = self.since.get();
         match self.phase.get() {
-            Phase::Idle | Phase::Parked if passed(since, times.idle) => Some(Verdict::Close),
+            Phase::Idle | Phase::Parked | Phase::Streams if passed(since, times.idle) => {
+                Some(Verdict::Close)
+            }
             Phase::Idle if passed(since, PARK_AFTER) => Some(Verdict::Park),
             Phase::Head if passed(since, times.head) => Some(Verdict::Late),
             Phase::Body if passed(since, times.body) => Some(Verdict::Late),
@@ -148,7 +152,10 @@ impl Clock {
     }
 
     fn is_idle(&self) -> bool {
-        matches!(self.phase.get(), Phase::Idle | Phase::Parked) && self.blocked.get().is_none()
+        matches!(
+            self.phase.get(),
+            Phase::Idle | Phase::Parked | Phase::Streams
+        ) && self.blocked.get().is_none()
     }
 }
 
@@ -175,6 +182,11 @@ impl Entry {
     /// The second that it is.
     pub fn now(&self) -> u32 {
         self.reaper.now()
+    }
+
+    /// Whether the connection has done nothing for longer than it may be idle.
+    pub fn is_overdue(&self) -> bool {
+        self.now().saturating_sub(self.clock.since.get()) > self.reaper.times.idle
     }
 }
 

@@ -199,15 +199,59 @@ fn concerns_one_client(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::Config;
     use crate::listen::{self, Endpoint};
     use crate::service;
     use hyper::StatusCode;
     use std::io::{Read, Write};
-    use std::net::TcpStream;
-    use std::thread;
+    use std::net::{SocketAddr, TcpStream};
+    use std::thread::{self, JoinHandle};
+
+    /// A worker that runs in a thread of its own.
+    pub(crate) struct Running {
+        pub(crate) address: SocketAddr,
+        connections: Arc<AtomicUsize>,
+        stage: watch::Sender<Stage>,
+        thread: JoinHandle<io::Result<()>>,
+    }
+
+    impl Running {
+        pub(crate) fn start(handler: Handler) -> Running {
+            let config = Config::default();
+            let mut listeners = listen::open(&["127.0.0.1:0".parse().unwrap()], 1)
+                .unwrap()
+                .remove(0);
+            let Endpoint::Inet(address) = listeners.address else {
+                panic!("not TCP")
+            };
+            let (stage, receiver) = watch::channel(Stage::Open);
+            let connections = Arc::new(AtomicUsize::new(0));
+            let orders = Orders {
+                limits: config.limits,
+                times: config.times,
+                handler,
+                log: None,
+                connections: connections.clone(),
+                stage: receiver,
+            };
+            let thread = thread::spawn(move || run(vec![listeners.sockets.remove(0)], orders));
+            Running {
+                address,
+                connections,
+                stage,
+                thread,
+            }
+        }
+
+        /// Ends the worker once its connections have ended, and says how many are still counted.
+        pub(crate) fn end(self, stage: Stage) -> usize {
+            self.stage.send_replace(stage);
+            self.thread.join().unwrap().unwrap();
+            self.connections.load(Ordering::Relaxed)
+        }
+    }
 
     fn panic_if_asked(head: service::Head<'_>, draining: bool) -> StatusCode {
         assert_ne!(head.uri.path(), "/panic", "as asked");
@@ -216,27 +260,9 @@ mod tests {
 
     #[test]
     fn a_panic_ends_one_connection_and_no_other() {
-        let config = Config::default();
-        let mut listeners = listen::open(&["127.0.0.1:0".parse().unwrap()], 1)
-            .unwrap()
-            .remove(0);
-        let Endpoint::Inet(address) = listeners.address else {
-            panic!("not TCP")
-        };
-        let (stage, receiver) = watch::channel(Stage::Open);
-        let orders = Orders {
-            limits: config.limits,
-            times: config.times,
-            handler: panic_if_asked,
-            log: None,
-            connections: Arc::new(AtomicUsize::new(0)),
-            stage: receiver,
-        };
-        let connections = orders.connections.clone();
-        let worker = thread::spawn(move || run(vec![listeners.sockets.remove(0)], orders));
-
-        let mut bystander = TcpStream::connect(address).unwrap();
-        let mut victim = TcpStream::connect(address).unwrap();
+        let worker = Running::start(panic_if_asked);
+        let mut bystander = TcpStream::connect(worker.address).unwrap();
+        let mut victim = TcpStream::connect(worker.address).unwrap();
         victim
             .write_all(b"GET /panic HTTP/1.1\r\nHost: a\r\n\r\n")
             .unwrap();
@@ -249,10 +275,8 @@ mod tests {
         let mut answer = String::new();
         bystander.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("Hello World!"), "{answer}");
-
-        // The place of the connection was given back too, or the worker would never end.
-        stage.send_replace(Stage::Shut);
-        worker.join().unwrap().unwrap();
-        assert_eq!(connections.load(Ordering::Relaxed), 0);
+        drop(bystander);
+        // The place of the victim was given back too, or the worker would never end.
+        assert_eq!(worker.end(Stage::Shut), 0);
     }
 }
