@@ -237,7 +237,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for process in self.processes().into_iter().rev() {
+        // The parent first, or nginx's would start its child again.
+        for process in self.processes() {
             let _ = Command::new("kill")
                 .args(["-9", &process.to_string()])
                 .stderr(Stdio::null())
