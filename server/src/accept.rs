@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use socket2::{SockFilter, SockRef};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::time::sleep;
 
 use crate::io::Stream;
 use crate::listen::Listener;
+use crate::timer::Timer;
 
 /// The address of a client; `None` for one that came over a unix socket.
 pub type Client = Option<SocketAddr>;
@@ -56,11 +56,11 @@ impl Acceptor {
     }
 
     /// Closes the socket and returns the connections that had come before.
-    pub async fn shut(self) -> Vec<Accepted> {
+    pub async fn shut(self, timer: &mut Timer) -> Vec<Accepted> {
         match self {
             Acceptor::Tcp(listener) => {
                 refuse_new(&listener);
-                sleep(HANDSHAKE).await;
+                timer.sleep(HANDSHAKE).await;
                 let Ok(listener) = listener.into_std() else {
                     return Vec::new();
                 };
@@ -141,7 +141,7 @@ mod tests {
             };
             refuse_new(inner);
             let late = net::TcpStream::connect_timeout(&address, Duration::from_millis(100));
-            assert_eq!(acceptor.shut().await.len(), 3);
+            assert_eq!(acceptor.shut(&mut Timer::new().unwrap()).await.len(), 3);
             late
         });
         assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);

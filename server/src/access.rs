@@ -11,11 +11,10 @@ use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 
 use httpdate::HttpDate;
-use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 
 use crate::accept::Client;
-use crate::service::HELLO;
+use crate::service::{HELLO, Head};
 
 /// How many lines may wait to be written.
 const WAITING: usize = 4096;
@@ -32,7 +31,7 @@ pub struct Line {
 
 impl Line {
     /// Notes a request.
-    pub fn new(client: Client, head: &Parts) -> Line {
+    pub fn new(client: Client, head: Head<'_>) -> Line {
         let client = client.map_or_else(
             || "unix".into(),
             |client| client.ip().to_canonical().to_string(),
@@ -52,7 +51,7 @@ impl Line {
         text.push_str(&version);
         Line {
             text,
-            is_head: head.method == Method::HEAD,
+            is_head: *head.method == Method::HEAD,
         }
     }
 
@@ -154,7 +153,7 @@ mod tests {
             .uri(target)
             .body(())
             .unwrap();
-        let line = Line::new("[::ffff:10.0.0.1]:1".parse().ok(), &request.into_parts().0);
+        let line = Line::new("[::ffff:10.0.0.1]:1".parse().ok(), Head::of(&request));
         line.finish(StatusCode::from_u16(status).unwrap())
     }
 

@@ -5,7 +5,6 @@
 //! been quiet for a while.
 
 use std::convert::Infallible;
-use std::fmt::Write;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -24,15 +23,18 @@ use crate::accept::Client;
 use crate::access::Line;
 use crate::io::{Io, Link, Stream};
 use crate::reaper::{Phase, Verdict};
-use crate::service::{self, Answer};
+use crate::service::{self, Answer, Head};
 use crate::worker::Worker;
 
 /// How a connection stopped being driven.
-enum Stop {
+#[derive(Debug)]
+pub(crate) enum Stop {
     /// It is quiet; these bytes were received and are not yet a request.
     Quiet(Bytes),
     /// The last answer was given.
     Answered,
+    /// It turned out to be HTTP/2, and began with these bytes.
+    Http2(Bytes),
     /// A request came too slowly.
     Late,
     /// There is nobody to say anything to.
@@ -53,9 +55,13 @@ pub async fn serve(stream: Stream, client: Client, worker: Rc<Worker>) {
             stop => break stop,
         }
     };
+    let stop = match stop {
+        Stop::Http2(received) => http2(&link, Greeter::new(&link, client, &worker), received).await,
+        stop => stop,
+    };
     match stop {
-        Stop::Quiet(_) | Stop::Gone => return,
-        Stop::Late => link.queue(too_late().as_bytes()),
+        Stop::Quiet(_) | Stop::Gone | Stop::Http2(_) => return,
+        Stop::Late => link.queue(refusal(StatusCode::REQUEST_TIMEOUT).as_bytes()),
         Stop::Answered => {}
     }
     say_goodbye(&link).await;
@@ -83,11 +89,7 @@ async fn wait_for_bytes(link: &Link) -> bool {
 /// Lets hyper serve requests until there is a reason to stop.
 async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: Bytes) -> Stop {
     let clock = &link.entry().clock;
-    let greeter = Greeter {
-        link: link.clone(),
-        client,
-        worker: worker.clone(),
-    };
+    let greeter = Greeter::new(link, client, worker);
     // On the heap, so that a parked connection does not hold the room for it.
     let mut http = Box::new(
         worker
@@ -105,9 +107,13 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
         if let Poll::Ready(Err(_)) = link.poll_send(cx) {
             return Poll::Ready(Stop::Gone);
         }
-        if done.is_ready() {
-            // An error of hyper's is the client's, and it was told: 400 or 431.
-            return Poll::Ready(Stop::Answered);
+        match done {
+            Poll::Ready(Err(error)) if error.is_parse_version_h2() => {
+                return Poll::Ready(Stop::Http2(Bytes::new()));
+            }
+            // Any other error of hyper's is the client's, and it was told: 400 or 431.
+            Poll::Ready(_) => return Poll::Ready(Stop::Answered),
+            Poll::Pending => {}
         }
         // A request may have come since the verdict.
         let is_idle = clock.phase() == Phase::Idle && link.is_sent();
@@ -128,8 +134,19 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
             // A copy, because the rest would keep the whole buffer.
             Stop::Quiet(Bytes::copy_from_slice(&rest))
         }
+        Stop::Http2(_) => Stop::Http2(http.into_parts().read_buf),
         stop => stop,
     }
+}
+
+#[cfg(feature = "h2c")]
+use crate::h2c::drive as http2;
+
+/// Answers a client that speaks HTTP/2 to a server that does not.
+#[cfg(not(feature = "h2c"))]
+async fn http2(link: &Rc<Link>, _: Greeter, _: Bytes) -> Stop {
+    link.queue(refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED).as_bytes());
+    Stop::Answered
 }
 
 /// Sends what is left, says that nothing more will come, and gives the client the time to read it.
@@ -151,27 +168,44 @@ async fn say_goodbye(link: &Link) {
     .await;
 }
 
-/// The answer to a request that did not arrive in time, of which hyper knows nothing.
-fn too_late() -> String {
-    let mut answer =
-        String::from("HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n");
-    // Writing to a string cannot fail.
-    let _ = write!(
-        answer,
-        "date: {}\r\n\r\n",
-        httpdate::HttpDate::from(SystemTime::now())
-    );
-    answer
+/// An answer of which hyper knows nothing: to a request that did not arrive in time, or that it
+/// does not understand.
+fn refusal(status: StatusCode) -> String {
+    let date = httpdate::HttpDate::from(SystemTime::now());
+    format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n")
 }
 
 /// The service that hyper calls: decides by the worker's handler, and takes the body in first.
-struct Greeter {
+#[derive(Clone, Debug)]
+pub(crate) struct Greeter {
     link: Rc<Link>,
     client: Client,
     worker: Rc<Worker>,
+    /// What the connection does when it has answered.
+    rest: Phase,
 }
 
 impl Greeter {
+    fn new(link: &Rc<Link>, client: Client, worker: &Rc<Worker>) -> Greeter {
+        Greeter {
+            link: link.clone(),
+            client,
+            worker: worker.clone(),
+            rest: Phase::Idle,
+        }
+    }
+
+    /// The same service for a connection that rests in another phase.
+    #[cfg(feature = "h2c")]
+    pub(crate) fn resting(self, rest: Phase) -> Greeter {
+        Greeter { rest, ..self }
+    }
+
+    #[cfg(feature = "h2c")]
+    pub(crate) fn limits(&self) -> crate::config::Limits {
+        self.worker.limits
+    }
+
     /// Ends a request with its answer.
     fn finish(
         &self,
@@ -181,7 +215,7 @@ impl Greeter {
         line: Option<Line>,
     ) -> Answer {
         let entry = self.link.entry();
-        entry.clock.begin(Phase::Idle, entry.now());
+        entry.clock.begin(self.rest, entry.now());
         if let (Some(log), Some(line)) = (&self.worker.log, line) {
             log.write(line, status);
         }
@@ -194,19 +228,21 @@ impl Service<Request<Incoming>> for Greeter {
     type Error = Infallible;
     type Future = Reply;
 
-    fn call(&self, request: Request<Incoming>) -> Reply {
-        let (mut head, body) = request.into_parts();
+    fn call(&self, mut request: Request<Incoming>) -> Reply {
+        let head = Head::of(&request);
         let line = self
             .worker
             .log
             .as_ref()
-            .map(|_| Line::new(self.client, &head));
-        let mut status = (self.worker.handler)(&head, self.worker.is_draining());
-        if body.is_end_stream() {
+            .map(|_| Line::new(self.client, head));
+        let mut status = (self.worker.handler)(head, self.worker.is_draining());
+        if request.body().is_end_stream() {
             // After CONNECT a client takes what follows for the tunnel's, whatever the answer was.
-            let last = status == StatusCode::BAD_REQUEST || head.method == Method::CONNECT;
-            return Reply::Ready(Some(self.finish(status, head.headers, last, line)));
+            let last = status == StatusCode::BAD_REQUEST || request.method() == Method::CONNECT;
+            let headers = std::mem::take(request.headers_mut());
+            return Reply::Ready(Some(self.finish(status, headers, last, line)));
         }
+        let (head, body) = request.into_parts();
         let limit = self.worker.limits.body;
         if !service::knows_coding(&head.headers) {
             status = StatusCode::NOT_IMPLEMENTED;
@@ -218,18 +254,15 @@ impl Service<Request<Incoming>> for Greeter {
             return Reply::Ready(Some(self.finish(status, head.headers, true, line)));
         }
         let entry = self.link.entry();
-        entry.clock.begin(Phase::Body, entry.now());
-        let greeter = Greeter {
-            link: self.link.clone(),
-            client: self.client,
-            worker: self.worker.clone(),
-        };
-        let headers = std::mem::take(&mut head.headers);
+        if self.rest == Phase::Idle {
+            entry.clock.begin(Phase::Body, entry.now());
+        }
+        let greeter = self.clone();
         Reply::Taking(Box::new(Taking {
             body,
             left: limit,
             status,
-            headers,
+            headers: head.headers,
             line,
             greeter,
         }))
@@ -237,13 +270,15 @@ impl Service<Request<Incoming>> for Greeter {
 }
 
 /// An answer that is there, or will be when the body has been taken in.
-enum Reply {
+#[derive(Debug)]
+pub(crate) enum Reply {
     Ready(Option<Answer>),
     Taking(Box<Taking>),
 }
 
 /// A request whose body is being received, checked and forgotten.
-struct Taking {
+#[derive(Debug)]
+pub(crate) struct Taking {
     body: Incoming,
     left: u64,
     status: StatusCode,

@@ -5,8 +5,9 @@
 //! The rooms, in the order in which a request meets them: [`config`] (what was asked for),
 //! [`listen`] and [`accept`] (sockets), [`worker`] (one single-threaded runtime a core),
 //! [`connection`] and [`io`] (one client), [`reaper`] (time limits), [`service`] (the pure function
-//! from request to answer), [`access`] (the log), [`drain`] (the end). [`health`] is the client for
-//! health checks, [`ready`] tells the supervisor, and [`sys`] is the only file that calls the
+//! from request to answer), [`access`] (the log), [`drain`] (the end). With the feature
+//! `h2c` there is HTTP/2 too. [`health`] is the client for
+//! health checks, [`ready`] tells the supervisor, [`timer`] waits, and [`sys`] is the only file that calls the
 //! kernel without a safe wrapper.
 
 pub mod accept;
@@ -14,6 +15,8 @@ pub mod access;
 pub mod config;
 pub mod connection;
 pub mod drain;
+#[cfg(feature = "h2c")]
+pub mod h2c;
 pub mod health;
 pub mod io;
 pub mod listen;
@@ -21,4 +24,5 @@ pub mod ready;
 pub mod reaper;
 pub mod service;
 pub mod sys;
+pub mod timer;
 pub mod worker;

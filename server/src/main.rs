@@ -57,7 +57,7 @@ fn serve(mut config: Config) -> Result<()> {
         .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let opened = listen::open(&config.listen, count)?;
     let descriptors = usize::try_from(sys::raise_descriptor_limit()?).unwrap_or(usize::MAX);
-    let own = OWN_DESCRIPTORS + count * (4 + opened.len());
+    let own = OWN_DESCRIPTORS + count * (8 + 2 * opened.len());
     config.limits.connections = config
         .limits
         .connections

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval};
+
+use crate::timer::Timer;
 
 /// The distance between two looks at the clocks.
 const TICK: Duration = Duration::from_secs(1);
@@ -42,6 +43,8 @@ pub enum Phase {
     Idle,
     /// Waiting for a request, without buffers.
     Parked,
+    /// Serving the streams of HTTP/2, of which there may be none.
+    Streams,
     /// Receiving a head.
     Head,
     /// Receiving a body.
@@ -137,7 +140,9 @@ impl Clock {
         }
         let since = self.since.get();
         match self.phase.get() {
-            Phase::Idle | Phase::Parked if passed(since, times.idle) => Some(Verdict::Close),
+            Phase::Idle | Phase::Parked | Phase::Streams if passed(since, times.idle) => {
+                Some(Verdict::Close)
+            }
             Phase::Idle if passed(since, PARK_AFTER) => Some(Verdict::Park),
             Phase::Head if passed(since, times.head) => Some(Verdict::Late),
             Phase::Body if passed(since, times.body) => Some(Verdict::Late),
@@ -147,7 +152,10 @@ impl Clock {
     }
 
     fn is_idle(&self) -> bool {
-        matches!(self.phase.get(), Phase::Idle | Phase::Parked) && self.blocked.get().is_none()
+        matches!(
+            self.phase.get(),
+            Phase::Idle | Phase::Parked | Phase::Streams
+        ) && self.blocked.get().is_none()
     }
 }
 
@@ -174,6 +182,11 @@ impl Entry {
     /// The second that it is.
     pub fn now(&self) -> u32 {
         self.reaper.now()
+    }
+
+    /// Whether the connection has done nothing for longer than it may be idle.
+    pub fn is_overdue(&self) -> bool {
+        self.now().saturating_sub(self.clock.since.get()) > self.reaper.times.idle
     }
 }
 
@@ -227,17 +240,14 @@ impl Reaper {
     }
 
     /// Keeps the limits for as long as the worker runs. A worker without connections sleeps.
-    pub async fn run(&self) {
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub async fn run(&self, mut timer: Timer) {
         loop {
             if self.is_empty() {
                 // With room for ten thousand once, there is no reason to keep it for ever.
                 self.clocks.borrow_mut().shrink_to_fit();
                 self.arrived.notified().await;
-                ticks.reset();
             }
-            ticks.tick().await;
+            timer.sleep(TICK).await;
             self.read_time();
             for (_, clock) in self.clocks.borrow().iter() {
                 if let Some(verdict) = clock.judge(self.now(), self.times) {

@@ -1,14 +1,17 @@
 //! The few system calls for which there is no safe wrapper among our dependencies: signals that
-//! are waited for instead of handled, children of PID 1, descriptors that were handed in, and the
-//! limit on descriptors. Every `unsafe` of the crate is here.
+//! are waited for instead of handled, children of PID 1, timers, descriptors that were handed in, and
+//! the limit on them. Every `unsafe` of the crate is here.
 
 #![allow(unsafe_code)]
 
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
 
 /// A signal that the server reacts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +58,7 @@ impl Signals {
 
     /// Waits for the next signal, or `None` when `limit` has passed or the wait was interrupted.
     pub fn wait(&self, limit: Option<Duration>) -> io::Result<Option<Signal>> {
-        // The cast cannot lose anything that matters: a limit beyond the range of time_t is for ever.
-        let time = limit.map(|limit| libc::timespec {
-            tv_sec: limit.as_secs().try_into().unwrap_or(i32::MAX.into()),
-            tv_nsec: limit.subsec_nanos().into(),
-        });
+        let time = limit.map(timespec);
         let time = time.as_ref().map_or(ptr::null(), ptr::from_ref);
         // SAFETY: the set is initialized, `time` is null or points to a live timespec, and a null
         // siginfo is allowed.
@@ -103,6 +102,46 @@ pub fn adopt_descriptor(number: RawFd) -> io::Result<OwnedFd> {
             libc::close(number);
         }
         Ok(OwnedFd::from_raw_fd(copy))
+    }
+}
+
+/// Opens a timer that counts monotonic time, in the runtime that this runs in, for [`arm_timer`].
+pub fn open_timer() -> io::Result<AsyncFd<File>> {
+    // SAFETY: timerfd_create takes no pointer, and the descriptor that it returns is new and owned
+    // by nobody else. A `File` keeps its descriptor open and the same for as long as it lives, which
+    // is what register asks for.
+    unsafe {
+        let timer = libc::timerfd_create(
+            libc::CLOCK_MONOTONIC,
+            libc::TFD_NONBLOCK | libc::TFD_CLOEXEC,
+        );
+        if timer < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(AsyncFd::register(File::from_raw_fd(timer))?)
+    }
+}
+
+/// Lets `timer` become readable once, after `time`.
+pub fn arm_timer(timer: &impl AsRawFd, time: Duration) -> io::Result<()> {
+    let zero = timespec(Duration::ZERO);
+    // Zero would disarm the timer.
+    let setting = libc::itimerspec {
+        it_interval: zero,
+        it_value: timespec(time.max(Duration::from_nanos(1))),
+    };
+    // SAFETY: the setting is alive during the call, and the old setting is not asked for.
+    match unsafe { libc::timerfd_settime(timer.as_raw_fd(), 0, &setting, ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A duration beyond the range of the kernel's seconds is for ever, more or less.
+fn timespec(time: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: time.as_secs().try_into().unwrap_or(i32::MAX.into()),
+        tv_nsec: time.subsec_nanos().into(),
     }
 }
 

@@ -15,7 +15,6 @@ use hyper::server::conn::http1;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
-use tokio::time::sleep;
 
 use crate::accept::{Accepted, Acceptor};
 use crate::access::Log;
@@ -25,6 +24,7 @@ use crate::drain::Stage;
 use crate::listen::Listener;
 use crate::reaper::{Reaper, Times};
 use crate::service::Handler;
+use crate::timer::Timer;
 
 /// How long accepting waits when it failed for want of descriptors or memory: long enough not to
 /// spin, short enough that a client hardly notices.
@@ -111,7 +111,6 @@ impl Drop for Place {
 pub fn run(listeners: Vec<Listener>, orders: Orders) -> io::Result<()> {
     let runtime = Builder::new_current_thread()
         .enable_io()
-        .enable_time()
         .build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let worker = Rc::new(Worker::new(&orders));
@@ -120,12 +119,15 @@ pub fn run(listeners: Vec<Listener>, orders: Orders) -> io::Result<()> {
             let acceptor = Acceptor::new(listener)?;
             doors.push(spawn_local(attend(
                 acceptor,
+                Timer::new()?,
                 worker.clone(),
                 orders.stage.clone(),
             )));
         }
         let reaper = worker.reaper.clone();
-        spawn_local(async move { reaper.run().await });
+        let timer = Timer::new()?;
+        spawn_local(async move { reaper.run(timer).await });
+        let mut timer = Timer::new()?;
         let mut stage = orders.stage;
         // An error would mean that the main thread is gone, and with it the process.
         let _ = stage.wait_for(|stage| *stage >= Stage::Announced).await;
@@ -137,14 +139,19 @@ pub fn run(listeners: Vec<Listener>, orders: Orders) -> io::Result<()> {
             if *stage.borrow() >= Stage::Silenced {
                 worker.reaper.close_idle();
             }
-            sleep(PATROL).await;
+            timer.sleep(PATROL).await;
         }
         Ok(())
     })
 }
 
 /// Accepts connections until the server ends, and then those that had come before.
-async fn attend(acceptor: Acceptor, worker: Rc<Worker>, mut stage: watch::Receiver<Stage>) {
+async fn attend(
+    acceptor: Acceptor,
+    mut timer: Timer,
+    worker: Rc<Worker>,
+    mut stage: watch::Receiver<Stage>,
+) {
     let mut shut = pin!(stage.wait_for(|stage| *stage >= Stage::Shut));
     loop {
         let accepted = poll_fn(|cx| match shut.as_mut().poll(cx) {
@@ -155,13 +162,13 @@ async fn attend(acceptor: Acceptor, worker: Rc<Worker>, mut stage: watch::Receiv
             None => break,
             Some(Ok(client)) => admit(client, &worker),
             Some(Err(error)) if concerns_one_client(&error) => {}
-            Some(Err(_)) => make_room(&worker).await,
+            Some(Err(_)) => make_room(&worker, &mut timer).await,
         }
         while worker.is_full() && !worker.is_draining() {
-            make_room(&worker).await;
+            make_room(&worker, &mut timer).await;
         }
     }
-    for client in acceptor.shut().await {
+    for client in acceptor.shut(&mut timer).await {
         admit(client, &worker);
     }
 }
@@ -177,9 +184,9 @@ fn admit((stream, client): Accepted, worker: &Rc<Worker>) {
 }
 
 /// Lets a newcomer have the place of whoever has been silent the longest, a moment later.
-async fn make_room(worker: &Worker) {
+async fn make_room(worker: &Worker, timer: &mut Timer) {
     worker.reaper.close_stalest();
-    sleep(PAUSE).await;
+    timer.sleep(PAUSE).await;
 }
 
 /// Whether the client went away before it was accepted, and the next one may be fine.
@@ -192,45 +199,70 @@ fn concerns_one_client(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::Config;
     use crate::listen::{self, Endpoint};
     use crate::service;
     use hyper::StatusCode;
-    use hyper::http::request::Parts;
     use std::io::{Read, Write};
-    use std::net::TcpStream;
-    use std::thread;
+    use std::net::{SocketAddr, TcpStream};
+    use std::thread::{self, JoinHandle};
 
-    fn panic_if_asked(head: &Parts, draining: bool) -> StatusCode {
+    /// A worker that runs in a thread of its own.
+    pub(crate) struct Running {
+        pub(crate) address: SocketAddr,
+        connections: Arc<AtomicUsize>,
+        stage: watch::Sender<Stage>,
+        thread: JoinHandle<io::Result<()>>,
+    }
+
+    impl Running {
+        pub(crate) fn start(handler: Handler) -> Running {
+            let config = Config::default();
+            let mut listeners = listen::open(&["127.0.0.1:0".parse().unwrap()], 1)
+                .unwrap()
+                .remove(0);
+            let Endpoint::Inet(address) = listeners.address else {
+                panic!("not TCP")
+            };
+            let (stage, receiver) = watch::channel(Stage::Open);
+            let connections = Arc::new(AtomicUsize::new(0));
+            let orders = Orders {
+                limits: config.limits,
+                times: config.times,
+                handler,
+                log: None,
+                connections: connections.clone(),
+                stage: receiver,
+            };
+            let thread = thread::spawn(move || run(vec![listeners.sockets.remove(0)], orders));
+            Running {
+                address,
+                connections,
+                stage,
+                thread,
+            }
+        }
+
+        /// Ends the worker once its connections have ended, and says how many are still counted.
+        pub(crate) fn end(self, stage: Stage) -> usize {
+            self.stage.send_replace(stage);
+            self.thread.join().unwrap().unwrap();
+            self.connections.load(Ordering::Relaxed)
+        }
+    }
+
+    fn panic_if_asked(head: service::Head<'_>, draining: bool) -> StatusCode {
         assert_ne!(head.uri.path(), "/panic", "as asked");
         service::status(head, draining)
     }
 
     #[test]
     fn a_panic_ends_one_connection_and_no_other() {
-        let config = Config::default();
-        let mut listeners = listen::open(&["127.0.0.1:0".parse().unwrap()], 1)
-            .unwrap()
-            .remove(0);
-        let Endpoint::Inet(address) = listeners.address else {
-            panic!("not TCP")
-        };
-        let (stage, receiver) = watch::channel(Stage::Open);
-        let orders = Orders {
-            limits: config.limits,
-            times: config.times,
-            handler: panic_if_asked,
-            log: None,
-            connections: Arc::new(AtomicUsize::new(0)),
-            stage: receiver,
-        };
-        let connections = orders.connections.clone();
-        let worker = thread::spawn(move || run(vec![listeners.sockets.remove(0)], orders));
-
-        let mut bystander = TcpStream::connect(address).unwrap();
-        let mut victim = TcpStream::connect(address).unwrap();
+        let worker = Running::start(panic_if_asked);
+        let mut bystander = TcpStream::connect(worker.address).unwrap();
+        let mut victim = TcpStream::connect(worker.address).unwrap();
         victim
             .write_all(b"GET /panic HTTP/1.1\r\nHost: a\r\n\r\n")
             .unwrap();
@@ -243,10 +275,8 @@ mod tests {
         let mut answer = String::new();
         bystander.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("Hello World!"), "{answer}");
-
-        // The place of the connection was given back too, or the worker would never end.
-        stage.send_replace(Stage::Shut);
-        worker.join().unwrap().unwrap();
-        assert_eq!(connections.load(Ordering::Relaxed), 0);
+        drop(bystander);
+        // The place of the victim was given back too, or the worker would never end.
+        assert_eq!(worker.end(Stage::Shut), 0);
     }
 }

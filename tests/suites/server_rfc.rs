@@ -225,6 +225,13 @@ fn request_lines() {
         ),
         case(
             Ours,
+            "9113 3.3: the preface of HTTP/2, where it is not spoken",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            &[505],
+            Closed,
+        ),
+        case(
+            Ours,
             "9112 3: HTTP/0.9 is not spoken",
             "GET /\r\n\r\n",
             &[400],
