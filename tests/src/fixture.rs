@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod busybox;
 pub mod layer;
+pub mod probe;
 
 pub use archive::Archive;
 pub use layer::Layer;
