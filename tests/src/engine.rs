@@ -65,7 +65,13 @@ impl<'w> Engine<'w> {
     /// One command, verb first.
     #[must_use]
     pub fn command<A: AsRef<OsStr>>(&self, words: &[A]) -> Run {
-        let run = self.world.run(&self.program).args(&self.global).args(words);
+        self.beside(&self.program).args(&self.global).args(words)
+    }
+
+    /// Another program, with the environment and so the store of this engine.
+    #[must_use]
+    pub fn beside(&self, program: impl AsRef<OsStr>) -> Run {
+        let run = self.world.run(program);
         self.environment
             .iter()
             .fold(run, |run, (name, value)| run.env(name, value))

@@ -9,6 +9,7 @@ pub mod account;
 pub mod binaries;
 pub mod browser;
 pub mod client;
+pub mod clone;
 pub mod command;
 pub mod engine;
 pub mod fixture;

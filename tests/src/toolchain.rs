@@ -22,16 +22,27 @@ const PARTS: [&str; 3] = ["bin", "lib", "libexec"];
 /// # Panics
 /// When the crates cannot be copied.
 pub fn give(world: &World, run: Run) -> Result<Run, Missing> {
+    give_with_home(world, run, &world.home().join(".cargo"))
+}
+
+/// The same with a `CARGO_HOME` at another place than in the home. What `cargo install` installs
+/// there is found too.
+///
+/// # Errors
+/// When there is no toolchain.
+///
+/// # Panics
+/// When the crates cannot be copied.
+pub fn give_with_home(world: &World, run: Run, cargo_home: &Path) -> Result<Run, Missing> {
     let toolchain = reachable()?;
-    let cargo_home = world.home().join(".cargo");
     if !cargo_home.exists() {
-        copy_registry(&cargo_home);
-        world.own_all(&cargo_home);
+        copy_registry(cargo_home);
+        world.own_all(cargo_home);
     }
-    let mut path = toolchain.join("bin").into_os_string();
-    path.push(":");
-    path.push(binaries::path_for_everybody());
-    let run = run.env("PATH", path);
+    let mut folders = vec![toolchain.join("bin"), cargo_home.join("bin")];
+    folders.extend(std::env::split_paths(&binaries::path_for_everybody()));
+    let path = std::env::join_paths(folders).expect("parts of a PATH make a PATH");
+    let run = run.env("PATH", path).env("CARGO_HOME", cargo_home);
     // What is needed was fetched when the tests were compiled; without a network it must go too.
     let fetched = cargo_home.join("registry").exists();
     Ok(if fetched {

@@ -186,12 +186,12 @@ fn entries(probe: &str, base: &Layer) -> Vec<Attack> {
             layer().entry(EntryType::Block, "disk", "", 0o666, b""),
         )
         .command(&["head", "-c1", "/disk"]),
-        with("22: a very deep path", deep(base)),
+        with("22: a very deep path", deep()),
     ]
 }
 
 /// A hundred folders in each other, written as far as a plain header goes.
-fn deep(_base: &Layer) -> Layer {
+fn deep() -> Layer {
     let mut path = String::new();
     let mut layer = Layer::new();
     while path.len() < 95 {

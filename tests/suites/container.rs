@@ -11,25 +11,52 @@ use tests::{Engine, Mode, World, require};
 
 /// What is looked at, and the script that prints it, one fact a line.
 const VIEWS: &[(&str, &str)] = &[
-    ("status", "grep -E '^(Umask|Uid|Gid|Groups|NStgid|Cap...|NoNewPrivs|Seccomp|SigBlk|SigIgn)' /proc/self/status"),
-    ("mounts", r#"while read -r id parent device root point options rest; do
-        echo "$point $options ${rest#*- }"; done < /proc/self/mountinfo | cut -d' ' -f1-3"#),
+    (
+        "status",
+        "grep -E '^(Umask|Uid|Gid|Groups|NStgid|Cap...|NoNewPrivs|Seccomp|SigBlk|SigIgn)' /proc/self/status",
+    ),
+    (
+        "mounts",
+        r#"while read -r id parent device root point options rest; do
+        echo "$point $options ${rest#*- }"; done < /proc/self/mountinfo | cut -d' ' -f1-3"#,
+    ),
     ("uid_map", "cat /proc/self/uid_map | tr -s ' '"),
     ("gid_map", "cat /proc/self/gid_map | tr -s ' '"),
     ("setgroups", "cat /proc/self/setgroups"),
     ("limits", "tr -s ' ' < /proc/self/limits"),
     ("env", "env"),
     ("id", "id; pwd; umask"),
-    ("dev", "ls -ln /dev | awk '{print $1, $3, $4, $NF == $9 ? $9 : $0}' | sed 's/ [0-9]* [A-Z].* \\([a-z]*\\) ->/ \\1 ->/'"),
-    ("root", "ls -lan / | awk '{print $1, $3, $4, $9}'"),
-    ("run", "ls -lan /run | awk '{print $1, $3, $4, $9}'"),
+    (
+        "dev",
+        r#"cd /dev; for file in *; do stat -c '%n %A %u:%g %t:%T' $file; readlink $file; done"#,
+    ),
+    (
+        "root",
+        r#"cd /; for file in *; do stat -c '%n %A %u:%g' $file; done"#,
+    ),
+    (
+        "run",
+        r#"cd /run; for file in $(ls -A); do stat -c '%n %A %u:%g' $file; done"#,
+    ),
     ("containerenv", "cat /run/.containerenv"),
     ("hosts", "cat /etc/hosts"),
-    ("names", "hostname | wc -c; cat /etc/hostname | wc -c; readlink /etc/mtab"),
-    ("proc", "for file in acpi asound kcore keys latency_stats timer_list sched_debug scsi sysrq-trigger bus fs irq sys; do
-        ls -ldn /proc/$file 2>/dev/null | awk '{print $1, $3, $9}'; done"),
-    ("sysctl", "cd /proc/sys/net/ipv4; grep . ip_unprivileged_port_start ping_group_range"),
-    ("links", "cat /sys/class/net/lo/operstate; ls /proc/self/fd | wc -l; ls -ln /proc/self/fd | grep -c pipe"),
+    (
+        "names",
+        "hostname | wc -c; cat /etc/hostname | wc -c; readlink /etc/mtab",
+    ),
+    (
+        "proc",
+        r#"cd /proc; for file in acpi asound kcore keys latency_stats timer_list sched_debug scsi sysrq-trigger bus fs irq sys; do
+        stat -c '%n %A %u:%g %t:%T' $file 2>/dev/null; done"#,
+    ),
+    (
+        "sysctl",
+        "cd /proc/sys/net/ipv4; grep . ip_unprivileged_port_start ping_group_range",
+    ),
+    (
+        "links",
+        r#"cat /sys/class/net/lo/operstate; ls /proc/self/fd | wc -l; readlink /proc/$$/fd/0"#,
+    ),
     ("cgroup", "cat /proc/self/cgroup | cut -d: -f3 | sort -u"),
     ("processes", "ls -d /proc/[0-9]* | wc -l; cat /proc/1/comm"),
 ];

@@ -51,13 +51,8 @@ fn packed_by(person: &Person) -> Result<(Vec<u8>, String), Missing> {
     world::copy_sources(binaries::workspace(), &checkout);
     world.own_all(&checkout);
     let run = with_umask(&world, person.umask, &["build"]).current_dir(&checkout);
-    let run = toolchain::give(&world, run)?;
-    let cargo_home = world.path(person.cargo_home);
-    if !cargo_home.exists() {
-        std::fs::rename(world.home().join(".cargo"), &cargo_home).expect("the world's folder");
-    }
+    let run = toolchain::give_with_home(&world, run, &world.path(person.cargo_home))?;
     let packed = run
-        .env("CARGO_HOME", &cargo_home)
         .env("TZ", person.time_zone)
         .env("LANG", person.language)
         .env("LC_ALL", person.language)
