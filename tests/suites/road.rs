@@ -136,8 +136,8 @@ fn the_steps_of_the_tutorial_one_by_one() {
     let fields: Vec<&str> = shown
         .text()
         .lines()
-        .filter_map(|line| line.split_once(": "))
-        .map(|field| field.0)
+        .filter(|line| !line.starts_with('+'))
+        .filter_map(|line| Some(line.split_once(':')?.0))
         .collect();
     let order = [
         "name",
