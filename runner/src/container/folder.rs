@@ -1,0 +1,351 @@
+//! Containers on disk: one folder each, and a link for each name.
+//!
+//! A name is claimed by making the link, which only one of many can (symlink(2)). A container is
+//! removed by first moving its folder out of sight, so that it is there whole or not at all.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::id::ContainerId;
+use super::name::ContainerName;
+use super::record::Record;
+use super::state::{State, Status};
+use crate::sandbox::userns::UserNamespace;
+
+/// All containers of a store.
+#[derive(Debug, Clone)]
+pub struct Containers {
+    folder: PathBuf,
+    names: PathBuf,
+    trash: PathBuf,
+    runroot: PathBuf,
+}
+
+/// One container.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// What it is.
+    pub record: Record,
+    folder: PathBuf,
+}
+
+/// Something that went wrong with containers on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// Nothing has this name or id.
+    #[error("no container with name or ID \"{}\" found: no such container", .0.escape_debug())]
+    NotFound(String),
+    /// More than one id begins so.
+    #[error("more than one container has an id that begins with \"{0}\": give more of it")]
+    Ambiguous(String),
+    /// The name is taken.
+    #[error(
+        "the container name \"{name}\" is already in use by {id}: choose another one, or remove \
+         that container with runner rm {name}"
+    )]
+    NameInUse {
+        /// The name.
+        name: ContainerName,
+        /// Who has it.
+        id: String,
+    },
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {}", .path.display(), crate::sandbox::failure::describe(.source))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The user namespace could not be entered.
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::Failure),
+}
+
+trait At<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, ContainerError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, ContainerError> {
+        self.map_err(|source| ContainerError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+impl Containers {
+    /// The containers below `graphroot`.
+    ///
+    /// # Errors
+    /// When the folders can not be made.
+    pub fn open(graphroot: &Path, runroot: &Path) -> Result<Self, ContainerError> {
+        let containers = Self {
+            folder: graphroot.join("containers"),
+            names: graphroot.join("container-names"),
+            trash: graphroot.join("container-trash"),
+            runroot: runroot.to_owned(),
+        };
+        for folder in [&containers.folder, &containers.names, &containers.trash] {
+            make_folder(folder)?;
+        }
+        Ok(containers)
+    }
+
+    /// Writes a new container down and claims its name. A name that the user did not choose gives
+    /// way to another one if it is taken.
+    ///
+    /// # Errors
+    /// [`ContainerError::NameInUse`]; nothing is left then.
+    pub fn add(&self, mut record: Record, chosen: bool) -> Result<Container, ContainerError> {
+        let folder = self.folder.join(record.id.as_str());
+        let new = self.trash.join(format!("{}.new", record.id));
+        make_folder(&new)?;
+        let added = (0..).try_fold((), |(), attempt| {
+            if attempt > 0 {
+                record.name = ContainerName::for_id(&record.id, attempt);
+            }
+            match self.claim(&record.name, &record.id) {
+                Err(ContainerError::NameInUse { .. }) if !chosen && attempt < 64 => Ok(()),
+                result => Err(result),
+            }
+        });
+        let Err(claimed) = added else {
+            unreachable!("the attempts end");
+        };
+        let written = claimed.and_then(|()| {
+            write_json(&new.join("config.json"), &record)?;
+            fs::rename(&new, &folder).at("make", &folder)
+        });
+        if let Err(error) = written {
+            let _ = fs::remove_dir_all(&new);
+            self.release(&record);
+            return Err(error);
+        }
+        Ok(Container { record, folder })
+    }
+
+    fn claim(&self, name: &ContainerName, id: &ContainerId) -> Result<(), ContainerError> {
+        let link = self.names.join(name.as_str());
+        for _ in 0..8 {
+            match symlink(id.as_str(), &link) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return other.at("make", &link),
+            }
+            let Ok(owner) = fs::read_link(&link) else {
+                continue;
+            };
+            let lives = self.folder.join(&owner).is_dir();
+            // A claim whose container is about to be written down is alive too.
+            let comes = self.trash.join(format!("{}.new", owner.display())).is_dir();
+            if lives || comes {
+                return Err(ContainerError::NameInUse {
+                    name: name.clone(),
+                    id: owner.display().to_string().chars().take(12).collect(),
+                });
+            }
+            let _ = fs::remove_file(&link);
+        }
+        Err(ContainerError::NameInUse {
+            name: name.clone(),
+            id: "another container".to_owned(),
+        })
+    }
+
+    /// Takes the name away if it is this container's.
+    fn release(&self, record: &Record) {
+        let link = self.names.join(record.name.as_str());
+        if fs::read_link(&link).is_ok_and(|owner| owner == Path::new(record.id.as_str())) {
+            let _ = fs::remove_file(link);
+        }
+    }
+
+    /// Every container, the oldest first.
+    ///
+    /// # Errors
+    /// When the folder can not be read. A container that is just being removed is left out.
+    pub fn all(&self) -> Result<Vec<Container>, ContainerError> {
+        let mut containers = Vec::new();
+        for entry in fs::read_dir(&self.folder).at("read", &self.folder)? {
+            let entry = entry.at("read", &self.folder)?;
+            if let Some(container) = Container::read(&entry.path()) {
+                containers.push(container);
+            }
+        }
+        containers.sort_by_key(|container| container.record.created);
+        Ok(containers)
+    }
+
+    /// The container with this name, id or unique beginning of an id.
+    ///
+    /// # Errors
+    /// [`ContainerError::NotFound`] and [`ContainerError::Ambiguous`].
+    pub fn find(&self, text: &str) -> Result<Container, ContainerError> {
+        let not_found = || ContainerError::NotFound(text.to_owned());
+        if let Ok(name) = text.parse::<ContainerName>()
+            && let Ok(id) = fs::read_link(self.names.join(name.as_str()))
+            && let Some(container) = Container::read(&self.folder.join(id))
+        {
+            return Ok(container);
+        }
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(not_found());
+        }
+        let mut found = self
+            .all()?
+            .into_iter()
+            .filter(|container| container.record.id.as_str().starts_with(text));
+        match (found.next(), found.next()) {
+            (Some(container), None) => Ok(container),
+            (Some(_), Some(_)) => Err(ContainerError::Ambiguous(text.to_owned())),
+            (None, _) => Err(not_found()),
+        }
+    }
+
+    /// Removes a container that does not run, with everything that it wrote.
+    ///
+    /// # Errors
+    /// When something of it can not be removed; the container is gone from every list then.
+    pub fn remove(&self, container: &Container) -> Result<(), ContainerError> {
+        let trash = self.trash.join(container.record.id.as_str());
+        match fs::rename(&container.folder, &trash) {
+            // Somebody else removes it at this moment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.at("remove", &container.folder)?,
+        }
+        self.release(&container.record);
+        self.delete(&trash)
+    }
+
+    /// Removes what killed commands left: containers that were to be removed at their end, and
+    /// folders that were on their way out.
+    pub fn sweep(&self) {
+        for container in self.all().unwrap_or_default() {
+            if container.record.remove
+                && matches!(container.status(), Status::Exited(_))
+                && container
+                    .lock(FlockOperation::NonBlockingLockExclusive)
+                    .is_ok()
+            {
+                let _ = self.remove(&container);
+            }
+        }
+        for entry in fs::read_dir(&self.trash).into_iter().flatten().flatten() {
+            let old = entry
+                .metadata()
+                .and_then(|metadata| metadata.modified())
+                .is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 60));
+            if old {
+                let _ = self.delete(&entry.path());
+            }
+        }
+    }
+
+    /// Deletes a folder in which files may belong to ids of the container.
+    fn delete(&self, folder: &Path) -> Result<(), ContainerError> {
+        // The overlay's own working folder has mode 0 and is empty.
+        let _ = fs::remove_dir(folder.join("work/work"));
+        match fs::remove_dir_all(folder) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) => {}
+        }
+        let namespace = UserNamespace::acquire(&self.runroot)?;
+        namespace
+            .run_inside(|| remove_tree(folder))?
+            .map_err(io::Error::other)
+            .at("remove", folder)
+    }
+}
+
+/// Removes a tree as its root: directories that are closed to their owner are opened first.
+fn remove_tree(folder: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+impl Container {
+    fn read(folder: &Path) -> Option<Self> {
+        let text = fs::read(folder.join("config.json")).ok()?;
+        Some(Self {
+            record: serde_json::from_slice(&text).ok()?,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The container's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file with what the program printed.
+    #[must_use]
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join("ctr.log")
+    }
+
+    /// What became of it, as its monitor wrote it down; `None` before its first start.
+    #[must_use]
+    pub fn state(&self) -> Option<State> {
+        let text = fs::read(self.folder.join("state.json")).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// What can be said of it now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::of(self.state().as_ref())
+    }
+
+    /// Writes down what became of it.
+    ///
+    /// # Errors
+    /// When the disk is full; the old state is still there then.
+    pub fn write_state(&self, state: &State) -> Result<(), ContainerError> {
+        write_json(&self.folder.join("state.json"), state)
+    }
+
+    /// Locks it; the lock lasts until the file is closed. The monitor has the exclusive one.
+    ///
+    /// # Errors
+    /// `WouldBlock` for an operation that does not wait.
+    pub fn lock(&self, operation: FlockOperation) -> io::Result<File> {
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.folder.join("lock"))?;
+        rustix::io::retry_on_intr(|| flock(&lock, operation))?;
+        Ok(lock)
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), ContainerError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .at("make", folder)
+}
+
+/// Writes a file so that a reader sees the old content or the new one.
+fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), ContainerError> {
+    let new = path.with_extension("new");
+    serde_json::to_vec(value)
+        .map_err(io::Error::other)
+        .and_then(|text| fs::write(&new, text))
+        .and_then(|()| fs::rename(&new, path))
+        .at("write", path)
+}

@@ -1,0 +1,220 @@
+//! The byte stream of one connection: one receive and one send a request.
+//!
+//! hyper flushes after each answer. [`Io`] collects instead, and [`Link::poll_send`], which the
+//! connection calls at the end of each of its turns, sends everything at once: sixteen pipelined
+//! requests cost one receive and one send.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::reaper::{Entry, Phase};
+
+/// The most that one receive takes.
+const RECEIVE: usize = 16 * 1024;
+
+/// How much is collected before hyper is asked to wait until the client has read some of it.
+const COLLECT: usize = 16 * 1024;
+
+thread_local! {
+    /// What was received is copied from here into hyper's buffer: a copy of some hundred bytes
+    /// costs less than to tell, without `unsafe`, which part of hyper's buffer is initialized.
+    static SCRATCH: RefCell<[u8; RECEIVE]> = const { RefCell::new([0; RECEIVE]) };
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx),
+            Stream::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A connection's socket, what is still to be sent over it, and its clock.
+#[derive(Debug)]
+pub struct Link {
+    stream: RefCell<Stream>,
+    unsent: RefCell<Vec<u8>>,
+    entry: Entry,
+}
+
+impl Link {
+    /// Wraps a connected socket.
+    pub fn new(stream: Stream, entry: Entry) -> Link {
+        Link {
+            stream: RefCell::new(stream),
+            unsent: RefCell::default(),
+            entry,
+        }
+    }
+
+    /// The entry among the reaper's clocks.
+    pub fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    /// Whether every answer has been handed to the kernel.
+    pub fn is_sent(&self) -> bool {
+        self.unsent.borrow().is_empty()
+    }
+
+    /// Waits until there is something to receive, or the client has closed.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.borrow().poll_readable(cx)
+    }
+
+    /// Queues bytes to be sent.
+    pub fn queue(&self, bytes: &[u8]) {
+        self.unsent.borrow_mut().extend_from_slice(bytes);
+    }
+
+    /// Sends what was queued.
+    pub fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut unsent = self.unsent.borrow_mut();
+        while !unsent.is_empty() {
+            match self.stream.borrow_mut().poll_write(cx, &unsent) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                // Nearly always all of it, and then this moves nothing.
+                Poll::Ready(Ok(sent)) => drop(unsent.drain(..sent)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.entry.clock.set_blocked(true, self.entry.now());
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.entry.clock.set_blocked(false, self.entry.now());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives the buffer for sending back.
+    pub fn release(&self) {
+        self.unsent.take();
+    }
+
+    /// Tells the client that nothing more will be sent.
+    pub fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        self.stream.borrow_mut().poll_shutdown(cx)
+    }
+
+    /// Receives and forgets until the client closes. To close a socket while unread bytes are in
+    /// it makes the kernel send a reset, which can take the last answer from the client's hands.
+    pub fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<()> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                let mut buffer = ReadBuf::new(scratch);
+                let result = ready!(self.stream.borrow_mut().poll_read(cx, &mut buffer));
+                if result.is_err() || buffer.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        })
+    }
+}
+
+/// A connection as hyper reads and writes it.
+#[derive(Debug)]
+pub struct Io {
+    link: Rc<Link>,
+    /// What was received earlier and not used.
+    received: Bytes,
+}
+
+impl Io {
+    /// A connection of which `received` was received already.
+    pub fn new(link: Rc<Link>, received: Bytes) -> Io {
+        Io { link, received }
+    }
+}
+
+impl Read for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.received.is_empty() {
+            let most = self.received.len().min(into.remaining());
+            into.put_slice(&self.received[..most]);
+            self.received.advance(most);
+            return Poll::Ready(Ok(()));
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let most = scratch.len().min(into.remaining());
+            let mut buffer = ReadBuf::new(&mut scratch[..most]);
+            ready!(self.link.stream.borrow_mut().poll_read(cx, &mut buffer))?;
+            let clock = &self.link.entry.clock;
+            if clock.phase() == Phase::Idle && !buffer.filled().is_empty() {
+                clock.begin(Phase::Head, self.link.entry.now());
+            }
+            into.put_slice(buffer.filled());
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl Write for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.link.unsent.borrow().len() >= COLLECT {
+            ready!(self.link.poll_send(cx))?;
+        }
+        self.link.queue(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection sends at the end of its turn.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.link.poll_shutdown(cx)
+    }
+}

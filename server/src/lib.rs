@@ -1,0 +1,24 @@
+//! A small HTTP server whose every answer is `Hello World!`, and the model of a well-behaved
+//! container process: it says one line when it is ready, answers each client however slow or
+//! rude the others are, and ends when it is told to, as PID 1 too.
+//!
+//! The rooms, in the order in which a request meets them: [`config`] (what was asked for),
+//! [`listen`] and [`accept`] (sockets), [`worker`] (one single-threaded runtime a core),
+//! [`connection`] and [`io`] (one client), [`reaper`] (time limits), [`service`] (the pure function
+//! from request to answer), [`access`] (the log), [`drain`] (the end). [`health`] is the client for
+//! health checks, [`ready`] tells the supervisor, and [`sys`] is the only file that calls the
+//! kernel without a safe wrapper.
+
+pub mod accept;
+pub mod access;
+pub mod config;
+pub mod connection;
+pub mod drain;
+pub mod health;
+pub mod io;
+pub mod listen;
+pub mod ready;
+pub mod reaper;
+pub mod service;
+pub mod sys;
+pub mod worker;
