@@ -14,6 +14,14 @@ use rustix::process::{Pid, Signal};
 
 use crate::{janitor, wait};
 
+/// How the lines begin with which podman tells of the progress of a `load`.
+const PROGRESS: [&str; 4] = [
+    "Getting image",
+    "Copying ",
+    "Writing manifest",
+    "Storing signatures",
+];
+
 /// A hang is a failure, and nothing here takes this long but compiling.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -206,13 +214,16 @@ impl Running {
             let ended = self.has_ended();
             (said(self) || ended).then(|| said(self))
         });
-        if found != Some(true) {
-            let (stdout, stderr) = (self.stdout(), self.stderr());
-            panic!(
-                "{}: did not say {text:?} in {limit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
-                self.line
-            );
-        }
+        let what = match found {
+            Some(true) => return,
+            Some(false) => "ended without".to_owned(),
+            None => format!("was running for {limit:?} without"),
+        };
+        let (stdout, stderr) = (self.stdout(), self.stderr());
+        panic!(
+            "{}: {what} saying {text:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+            self.line
+        );
     }
 
     /// Whether it has ended, and its outputs were closed by all that hold them.
@@ -354,13 +365,15 @@ impl Outcome {
         self.stdout.trim_end()
     }
 
-    /// The one line on standard error of a failure that printed nothing else.
+    /// The one line on standard error of a failure that printed nothing else, but for the progress
+    /// of a `load`, which podman prints there too.
     ///
     /// # Panics
     /// When there is more or less than one line, or something on standard output.
     #[must_use]
     pub fn only_error(&self) -> &str {
-        let lines: Vec<&str> = self.stderr.lines().collect();
+        let progress = |line: &&str| PROGRESS.iter().any(|start| line.starts_with(start));
+        let lines: Vec<&str> = self.stderr.lines().filter(|line| !progress(line)).collect();
         assert!(
             self.stdout.is_empty() && lines.len() == 1,
             "expected one line of error\n{self}"

@@ -141,7 +141,8 @@ for_each_account! {
                 let killed = 128 + signal.as_raw();
                 let allowed = if signal == Signal::WINCH { vec![3] } else { vec![3, killed, 130] };
                 assert!(allowed.contains(&outcome.code), "{signal:?} after {moment} ms: {outcome}");
-                wait::until("an empty list", Duration::from_secs(5), || {
+                let what = format!("an empty list when {signal:?} came after {moment} ms: {outcome}");
+                wait::until(&what, Duration::from_secs(5), || {
                     runner.to(&["ps", "-a", "-q"]).is_empty().then_some(())
                 });
             }

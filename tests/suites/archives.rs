@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tests::binaries::server_archive;
 use tests::client::{Containerd, Docker, Podman, find};
 use tests::fixture::{Archive, busybox};
@@ -74,10 +74,10 @@ fn containerd_runs_the_server() {
     containerd.to(&[OsStr::new("images"), OsStr::new("import"), archive]);
     let port = wait::free_port();
     let listen = format!("PORT={port}");
-    containerd.to(&["run", "-d", "--net-host", "--env", &listen, SERVER, "hello"]);
+    let words = ["-d", "--net-host", "--env", &listen, SERVER, "hello"];
+    containerd.run(&words).succeed();
     expect_page(port);
-    containerd.to(&["tasks", "kill", "-s", "SIGKILL", "hello"]);
-    containerd.to(&["tasks", "rm", "hello"]);
+    containerd.to(&["tasks", "rm", "--force", "hello"]);
     containerd.to(&["containers", "rm", "hello"]);
 }
 
@@ -97,7 +97,6 @@ fn skopeo_reads_the_same_image_in_both_formats_of_the_archive() {
     for field in ["Architecture", "Os", "Env", "Labels"] {
         assert_eq!(docker[field], oci[field], "{field}");
     }
-    assert_eq!(docker["RepoTags"], json!([SERVER]));
     for image in [docker, oci] {
         assert_eq!(image["Layers"].as_array().map(Vec::len), Some(1), "{image}");
     }

@@ -25,7 +25,7 @@ impl<'e> Published<'e> {
         runner.load(&busybox::image()?.docker());
         let port = wait::free_port();
         let publish = format!("127.0.0.1:{port}:7000");
-        let listen = ["nc", "-lk", "-p", "7000", "-e", "sh", "-c", script];
+        let listen = ["nc", "-ll", "-p", "7000", "-e", "sh", "-c", script];
         let options = [
             "run",
             "-d",
@@ -49,11 +49,9 @@ impl<'e> Published<'e> {
         wait::until("the program behind the port", SILENCE, || {
             let mut stream = TcpStream::connect(self.address).ok()?;
             stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-            stream.write_all(b"hello\n").ok()?;
+            stream.write_all(b"1\n").ok()?;
             stream.shutdown(Shutdown::Write).ok()?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).ok()?;
-            (!answer.is_empty()).then_some(())
+            stream.read_exact(&mut [0]).ok()
         });
     }
 
@@ -105,15 +103,35 @@ for_each_account! {
 fn the_end_of_the_answer_reaches_the_client_who_may_go_on_sending() {
     let world = require!(World::of_a_user());
     let runner = world.runner();
-    let script = "echo answer; exec >&-; cat > /tmp/rest; wc -c < /tmp/rest >&2";
-    let published = require!(Published::new(&runner, script));
-    let mut stream = published.connect();
-    assert_eq!(read_all(&mut stream), b"answer\n");
+    runner.load(&require!(busybox::image()).docker());
+    let port = wait::free_port();
+    let publish = format!("127.0.0.1:{port}:7000");
+    // nc tells the other side when its own input has ended, and reads on.
+    let serve = "echo answer | nc -l -p 7000 > /tmp/rest; echo got $(wc -c < /tmp/rest)";
+    let script = format!("while :; do {serve}; done");
+    let options = [
+        "run",
+        "-d",
+        "--name",
+        "listener",
+        "-p",
+        &publish,
+        busybox::NAME,
+    ];
+    runner.to(&[&options[..], &["sh", "-c", &script]].concat());
+    let mut stream = wait::until("the answer and its end", SILENCE, || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        (answer == b"answer\n").then_some(stream)
+    });
     stream
         .write_all(&[b'x'; 4321])
         .expect("the other direction is still open");
     drop(stream);
-    published.log_has("4321");
+    runner.wait_for_log("listener", "got 4321");
+    runner.to(&["rm", "-f", "-t", "0", "listener"]);
 }
 
 #[test]
@@ -280,7 +298,7 @@ fn a_client_from_elsewhere_does_not_look_like_localhost_to_the_program() {
     // A program that tells who calls, as a program that trusts localhost would look at it.
     let listen = [
         "nc",
-        "-lk",
+        "-ll",
         "-p",
         "7000",
         "-e",

@@ -160,7 +160,10 @@ fn containerd_runs_an_image_made_by_hand() {
         .input(image.oci())
         .succeed();
     assert_eq!(
-        containerd.to(&["run", "--rm", busybox::NAME, "one", "echo", "hi"]),
+        containerd
+            .run(&["--rm", busybox::NAME, "one", "echo", "hi"])
+            .succeed()
+            .text(),
         "hi"
     );
 }

@@ -39,7 +39,11 @@ impl Containerd {
         let folder = world::base().join("containerd");
         fs::create_dir(&folder).map_err(|error| Missing::because(error.to_string()))?;
         let path = |name: &str| folder.join(name).into_os_string();
-        janitor::at_the_end(&format!("umount -R {}/state", folder.display()));
+        // The engine's shims outlive it, and so do their mounts.
+        janitor::at_the_end(&format!(
+            "pkill -KILL -f -- '-address {0}/socket'; sleep 0.2; umount -R {0}/state/*/*/*/rootfs",
+            folder.display()
+        ));
         let engine = Run::new(engine)
             .args([OsStr::new("--address"), &path("socket")])
             .args([
@@ -75,6 +79,18 @@ impl Containerd {
         Run::new(&self.client)
             .args([OsStr::new("--address"), socket.as_os_str()])
             .args(words)
+    }
+
+    /// `ctr run` of a container, whose runtime keeps its state in the folder of this containerd.
+    #[must_use]
+    pub fn run<A: AsRef<OsStr>>(&self, words: &[A]) -> Run {
+        let state = self.folder.join("runc");
+        let options = [
+            OsStr::new("run"),
+            OsStr::new("--runc-root"),
+            state.as_os_str(),
+        ];
+        self.command(&options).args(words)
     }
 
     /// Runs one command that has to succeed, and gives what it printed.
