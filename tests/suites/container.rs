@@ -273,7 +273,7 @@ fn exec_gives_what_the_container_has() {
     let facts = "cat /proc/self/uid_map /proc/self/limits /proc/self/cgroup; \
         grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp)' /proc/self/status; \
         for kind in user mnt pid net ipc uts cgroup; do readlink /proc/self/ns/$kind; done; env | sort; pwd";
-    let main = format!("{facts}; echo end; exec sleep 1000");
+    let main = format!("{facts}; echo over and out; exec sleep 1000");
     let options = [
         "run",
         "-d",
@@ -288,9 +288,9 @@ fn exec_gives_what_the_container_has() {
         busybox::NAME,
     ];
     runner.to(&[&options[..], &["sh", "-c", &main]].concat());
-    runner.wait_for_log("twin", "end");
+    runner.wait_for_log("twin", "over and out");
     let of_run = runner.to(&["logs", "twin"]);
     let of_exec = runner.to(&["exec", "twin", "sh", "-c", facts]);
     runner.to(&["rm", "-f", "-t", "0", "twin"]);
-    assert_eq!(of_exec, of_run.trim_end_matches("end").trim_end());
+    assert_eq!(of_exec, of_run.trim_end_matches("over and out").trim_end());
 }
