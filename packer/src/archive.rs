@@ -16,6 +16,7 @@ mod docker;
 mod entries;
 mod newfile;
 mod oci;
+mod path;
 mod read;
 mod write;
 
@@ -34,7 +35,6 @@ pub struct ArchiveError {
     /// The archive, as the user named it.
     pub archive: String,
     /// What is wrong with it.
-    #[source]
     pub problem: Problem,
 }
 

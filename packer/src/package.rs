@@ -20,18 +20,22 @@
 //! `[workspace.metadata.packer] default = "server"`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 pub(crate) mod cargo;
 mod definition;
+mod error;
 mod lock;
+mod port;
 mod recutils;
 mod select;
+mod user;
 
 use definition::Definition;
 pub use definition::InvalidDefinition;
+pub use error::PackageError;
+pub use port::{InvalidPort, Port, Protocol};
+pub use user::{InvalidUser, User};
 
 /// What is packed, and everything that is known about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,215 +260,9 @@ fn checked(name: &str) -> Result<String, PackageError> {
     }
 }
 
-/// A port that a program listens on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Port {
-    /// 1 to 65535.
-    pub number: u16,
-    /// What is spoken on it.
-    pub protocol: Protocol,
-}
-
-/// The protocol of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// A text that is no port.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{}\" is no port: a number from 1 to 65535 is expected, with /tcp or /udp behind it if need be", .0.escape_debug())]
-pub struct InvalidPort(String);
-
-impl FromStr for Port {
-    type Err = InvalidPort;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPort> {
-        let refuse = || InvalidPort(text.to_owned());
-        let (number, protocol) = match text.split_once('/') {
-            None | Some((_, "tcp")) => (text.trim_end_matches("/tcp"), Protocol::Tcp),
-            Some((number, "udp")) => (number, Protocol::Udp),
-            Some(_) => return Err(refuse()),
-        };
-        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-        match number.parse() {
-            Ok(number) if number > 0 && digits => Ok(Self { number, protocol }),
-            _ => Err(refuse()),
-        }
-    }
-}
-
-impl fmt::Display for Port {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
-        write!(formatter, "{}/{protocol}", self.number)
-    }
-}
-
-/// Whom a program runs as, by numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct User {
-    /// User id.
-    pub uid: u32,
-    /// Group id.
-    pub gid: u32,
-}
-
-impl Default for User {
-    /// The number that "nonroot" images agree on.
-    fn default() -> Self {
-        Self {
-            uid: 65532,
-            gid: 65532,
-        }
-    }
-}
-
-/// A text that is no numeric user.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{}\" is no numeric user: UID or UID:GID is expected", .0.escape_debug())]
-pub struct InvalidUser(String);
-
-impl FromStr for User {
-    type Err = InvalidUser;
-
-    /// Reads `UID:GID`, or `UID` for a group of the same number.
-    fn from_str(text: &str) -> Result<Self, InvalidUser> {
-        let (uid, gid) = text.split_once(':').unwrap_or((text, text));
-        match (uid.parse(), gid.parse()) {
-            // 2^32-1 means "no user" to the kernel.
-            (Ok(uid), Ok(gid)) if uid != u32::MAX && gid != u32::MAX => Ok(Self { uid, gid }),
-            _ => Err(InvalidUser(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for User {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.uid, self.gid)
-    }
-}
-
-/// A package that could not be found or understood.
-#[derive(Debug, thiserror::Error)]
-pub enum PackageError {
-    /// There is no such folder.
-    #[error("{}: {source}", .folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// Why it could not be read.
-        source: std::io::Error,
-    },
-    /// A file where a folder is expected.
-    #[error("{0} is a file: pack a program with --file {0}, or name the folder of a package")]
-    NotAFolder(String),
-    /// No `Cargo.toml` there and above.
-    #[error(
-        "{0} is no package: neither it nor a folder above it has a Cargo.toml; go to a package, or \
-         name a program with --file"
-    )]
-    NoManifest(String),
-    /// Cargo could not be started.
-    #[error("cargo cannot be started ({0}): install Rust, or name a program with --file")]
-    NoCargo(std::io::Error),
-    /// Cargo refused; its own words were printed before.
-    #[error("cargo could not read the package in {0}: it says above why")]
-    Cargo(String),
-    /// Cargo's answer was not understood.
-    #[error("what cargo says about the package was not understood: {0}")]
-    Answer(serde_json::Error),
-    /// No member of this name.
-    #[error("there is no package \"{name}\" in this workspace: choose one of {known}")]
-    NoSuchPackage {
-        /// The name that was asked for.
-        name: String,
-        /// The names that there are.
-        known: String,
-    },
-    /// A library.
-    #[error("the package {0} has no binary: a program needs a src/main.rs or a [[bin]]")]
-    NoBinary(String),
-    /// No member has a binary.
-    #[error(
-        "no package of the workspace {0} has a binary: a program needs a src/main.rs or a [[bin]]"
-    )]
-    NoBinaryAnywhere(String),
-    /// No binary of this name.
-    #[error("the package {package} has no binary \"{name}\": choose one of {known}")]
-    NoSuchBinary {
-        /// The package.
-        package: String,
-        /// The name that was asked for.
-        name: String,
-        /// The names that there are.
-        known: String,
-    },
-    /// Several binaries.
-    #[error("the package {package} has several binaries: choose one with --bin: {known}")]
-    SeveralBinaries {
-        /// The package.
-        package: String,
-        /// The names that there are.
-        known: String,
-    },
-    /// Several members.
-    #[error(
-        "the workspace has several programs: choose one with -p (or [workspace.metadata.packer] \
-         default in its Cargo.toml): {0}"
-    )]
-    SeveralPackages(String),
-    /// `[package.metadata.packer]` or `[workspace.metadata.packer]` is wrong.
-    #[error("{manifest}: {source}")]
-    Definition {
-        /// The `Cargo.toml`.
-        manifest: String,
-        /// What is wrong.
-        source: InvalidDefinition,
-    },
-    /// Nothing of the name may be in an image's name.
-    #[error("\"{}\" cannot be made the name of an image: choose one with --name", .0.escape_debug())]
-    NoImageName(String),
-    /// A chosen name that may not be the name of an image.
-    #[error(
-        "\"{}\" cannot be the name of a package: it has lower-case letters, digits, '.', '_' and '-'",
-        .0.escape_debug()
-    )]
-    WrongName(String),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ports_are_read_with_and_without_protocol() {
-        for (text, port) in [
-            ("8080", "8080/tcp"),
-            ("1/tcp", "1/tcp"),
-            ("53/udp", "53/udp"),
-        ] {
-            assert_eq!(text.parse::<Port>().unwrap().to_string(), port);
-        }
-        for text in ["", "0", "65536", "+80", "80/", "80/sctp", "80/tcp/tcp", "a"] {
-            assert!(text.parse::<Port>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_user_is_a_number_or_two() {
-        assert_eq!("7".parse(), Ok(User { uid: 7, gid: 7 }));
-        assert_eq!("7:8".parse(), Ok(User { uid: 7, gid: 8 }));
-        for text in ["", "root", "1:", ":1", "-1", "4294967295", "1:2:3"] {
-            assert!(text.parse::<User>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn any_file_name_is_made_a_legal_image_name() {

@@ -88,12 +88,12 @@ pub enum Error {
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// Packing failed.
-    #[error("{name} was not packed: {source}")]
+    #[error("{name} was not packed: {cause}")]
     Write {
         /// The package.
         name: String,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -193,9 +193,9 @@ impl Plan {
     /// [`Error::Write`] when the place cannot take it, or when the program was changed meanwhile.
     pub fn write(&self, place: &mut dyn Sink, progress: &dyn Progress) -> Result<Image, Error> {
         self.write_into(place, progress)
-            .map_err(|source| Error::Write {
+            .map_err(|cause| Error::Write {
                 name: self.package.name.clone(),
-                source,
+                cause,
             })
     }
 
@@ -266,9 +266,9 @@ mod tests {
         }
     }
 
-    /// The executable of these tests as a program: what matters here is that it is a file.
+    /// No program, but a file: that is all that matters here.
     fn plan() -> Plan {
-        let path = std::env::current_exe().unwrap();
+        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         let mut file = std::fs::File::open(&path).unwrap();
         let (digest, size) = Digest::of_reader(&mut file).unwrap();
         let package = Package::of_file(Path::new("hello"), None).unwrap();

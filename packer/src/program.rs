@@ -52,14 +52,14 @@ impl Program {
     /// # Errors
     /// [`ProgramError`] when it cannot be read or is anything else.
     pub fn from_file(path: &Path) -> Result<Self, ProgramError> {
-        let unreadable = |source| ProgramError::Unreadable {
+        let unreadable = |cause| ProgramError::Unreadable {
             path: path.to_owned(),
-            source,
+            cause,
         };
         let mut file = open_regular(path).map_err(unreadable)?;
-        let platform = elf::inspect(&file).map_err(|source| ProgramError::NotStatic {
+        let platform = elf::inspect(&file).map_err(|cause| ProgramError::NotStatic {
             path: path.to_owned(),
-            source,
+            cause,
         })?;
         io::Seek::rewind(&mut file).map_err(unreadable)?;
         let (digest, size) = Digest::of_reader(&mut file).map_err(unreadable)?;
@@ -100,20 +100,20 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// The file could not be read.
-    #[error("{} cannot be packed: {source}", .path.display())]
+    #[error("{} cannot be packed: {cause}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Not a static executable for Linux.
-    #[error("{} cannot be packed: {source}", .path.display())]
+    #[error("{} cannot be packed: {cause}", .path.display())]
     NotStatic {
         /// The file.
         path: PathBuf,
         /// What it is instead.
-        source: NotStatic,
+        cause: NotStatic,
     },
     /// Cargo could not be started or asked.
     #[error(transparent)]

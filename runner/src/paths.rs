@@ -45,14 +45,14 @@ pub enum PathsError {
         reason: &'static str,
     },
     /// A folder could not be made.
-    #[error("{} cannot be made: {source}; name another place with --{option}", .path.display())]
+    #[error("{} cannot be made: {cause}; name another place with --{option}", .path.display())]
     Make {
         /// The folder.
         path: PathBuf,
         /// The option that names another one.
         option: &'static str,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -133,10 +133,10 @@ fn make(path: &Path, option: &'static str) -> Result<(), PathsError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|source| PathsError::Make {
+        .map_err(|cause| PathsError::Make {
             path: path.to_owned(),
             option,
-            source,
+            cause,
         })
 }
 

@@ -37,7 +37,7 @@ mod remove;
 mod resolve;
 mod temporary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 mod write;
 
@@ -79,7 +79,9 @@ pub struct ListedImage {
 /// As long as it lives, no image is removed: between finding an image and writing down that a
 /// container uses it.
 #[derive(Debug)]
-pub struct Hold(#[expect(dead_code, reason = "the lock is released when it is closed")] File);
+pub struct Hold {
+    _lock: File,
+}
 
 impl Store {
     /// Opens the store below `paths.graphroot`, and makes it if it is not there.
@@ -106,7 +108,8 @@ impl Store {
     /// # Errors
     /// What opening and locking the lock file gives.
     pub fn hold(&self) -> Result<Hold, StoreError> {
-        self.lock(FlockOperation::LockShared).map(Hold)
+        let lock = self.lock(FlockOperation::LockShared)?;
+        Ok(Hold { _lock: lock })
     }
 
     /// All images with their names, the newest first.
@@ -194,7 +197,7 @@ impl Store {
                     known: FORMAT,
                 }),
                 Ok(_) => Ok(()),
-                Err(error) => Err(StoreError::damaged(&path)(error)),
+                Err(_) => Err(StoreError::NoStore(self.root.clone())),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.create(&path),
             Err(error) => Err(StoreError::file(&path)(error)),

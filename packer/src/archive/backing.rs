@@ -51,6 +51,10 @@ impl Backing {
         }
     }
 
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self.storage, Storage::Folder(_))
+    }
+
     /// Opens the file at `path`, if there is one.
     pub(super) fn open(&self, path: &str) -> Result<Option<Content<'_>>, Problem> {
         match &self.storage {
@@ -62,7 +66,7 @@ impl Backing {
                 }))
             }
             Storage::Folder(folder) => {
-                let file = match open_regular(&folder.join(super::entries::clean(path)?)) {
+                let file = match open_regular(&folder.join(super::path::clean(path)?)) {
                     Ok(file) => file,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                     Err(error) => return Err(error.into()),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::Problem;
 use super::backing::{Backing, check_digest};
-use super::entries::clean;
+use super::path::clean;
 use super::read::Found;
 use crate::digest::Digest;
 use crate::image::{Descriptor, ImageConfig, Manifest, from_json, media_type, to_json};

@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use tar::{Header, PaxExtensions};
 
 use super::Problem;
+use super::path::{clean, resolve};
 use crate::ustar::{BLOCK, LARGEST_SIZE};
 
 /// What one extension header (PAX, GNU long name) may have.
@@ -267,37 +268,6 @@ fn shown(header: &Header, extension: &Extension) -> String {
     };
     let short: String = path.chars().take(200).collect();
     format!("\"{}\"", short.escape_debug())
-}
-
-/// A path without `.` and empty parts. One that is absolute or has `..` in it is refused.
-pub(super) fn clean(path: &str) -> Result<String, Problem> {
-    if path.starts_with('/') || path.contains('\0') {
-        return Err(Problem::Outside(path.to_owned()));
-    }
-    resolve("", path)
-}
-
-/// Where a symbolic link at `path` leads, from the root of the archive: `..` is allowed as long as
-/// it stays inside.
-fn resolve(path: &str, target: &str) -> Result<String, Problem> {
-    let outside = || Problem::Outside(target.chars().take(200).collect());
-    if target.starts_with('/') {
-        return Err(outside());
-    }
-    let is_link = !path.is_empty();
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if is_link => {
-                parts.pop().ok_or_else(outside)?;
-            }
-            ".." => return Err(outside()),
-            part => parts.push(part),
-        }
-    }
-    Ok(parts.join("/"))
 }
 
 #[cfg(test)]

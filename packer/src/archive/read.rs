@@ -90,10 +90,14 @@ impl Archive {
     fn of_backing(backing: Backing) -> Result<Self, Problem> {
         let found = match oci::images(&backing)? {
             Some(found) => Some(found),
+            None if backing.is_folder() => None,
             None => docker::images(&backing)?,
         };
         let found = found.ok_or_else(|| {
-            Problem::NotAnArchive("it has neither manifest.json nor index.json".to_owned())
+            Problem::NotAnArchive(match backing.is_folder() {
+                true => "it is a folder without an index.json".to_owned(),
+                false => "it has neither manifest.json nor index.json".to_owned(),
+            })
         })?;
         if found.is_empty() {
             return Err(Problem::NotAnArchive("it holds no image".to_owned()));
@@ -155,3 +159,6 @@ fn undecodable(error: io::Error) -> Problem {
         _ => Problem::Damaged(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

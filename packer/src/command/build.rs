@@ -64,13 +64,22 @@ enum Compress {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let output = arguments.output.clone();
+    let typed = arguments.output.clone();
+    let output = Output::open(typed.as_deref())?;
     let report = Report::default();
     let plan = prepare(&request(arguments)?, &report)?;
     let path = match output {
-        None => in_cache(&plan, &report)?,
-        Some(path) if is_stream(&path) => return to_stream(&plan, &path, &report),
-        Some(path) => to_file(&plan, path, &report)?,
+        Output::Cache(cache) => in_cache(&plan, &cache, &report)?,
+        Output::File { archive, target } => {
+            let placed = pack(&plan, archive, &report)?.place(&target);
+            placed.with_context(|| cannot_be_written(&target))?;
+            typed.unwrap_or(target)
+        }
+        Output::Stream(archive, path) => {
+            let archive = pack(&plan, archive, &report)?;
+            drop(report);
+            return copy_to(&path, archive);
+        }
     };
     // Before the path, or the bar would be drawn over it.
     drop(report);
@@ -103,51 +112,71 @@ fn request(arguments: Arguments) -> anyhow::Result<Request> {
     })
 }
 
-fn in_cache(plan: &Plan, report: &Report) -> anyhow::Result<PathBuf> {
-    let cache = Cache::open()?;
+/// Where the archive goes. It is opened before anything is compiled, so that a place that cannot be
+/// written costs no time.
+enum Output {
+    Cache(Cache),
+    File {
+        archive: Writer,
+        target: PathBuf,
+    },
+    /// A stream cannot be gone back in to write a header, so the archive is made elsewhere first.
+    Stream(Writer, PathBuf),
+}
+
+impl Output {
+    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = path else {
+            return Cache::open().map(Self::Cache);
+        };
+        let begin =
+            |folder: &Path| Writer::in_folder(folder).with_context(|| cannot_be_written(path));
+        if is_stream(path) {
+            return Ok(Self::Stream(begin(&std::env::temp_dir())?, path.to_owned()));
+        }
+        anyhow::ensure!(
+            !path.is_dir(),
+            "{} is a folder: name a file in it",
+            path.display()
+        );
+        // A link stays one: what it leads to is replaced.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let archive = begin(target.parent().unwrap_or(Path::new(".")))?;
+        Ok(Self::File { archive, target })
+    }
+}
+
+fn in_cache(plan: &Plan, cache: &Cache, report: &Report) -> anyhow::Result<PathBuf> {
     if let Some(path) = cache.find(plan) {
         return Ok(path);
     }
-    let archive = pack(plan, cache.folder(), report)?;
-    let placed = cache.place(plan, archive);
-    placed.with_context(|| format!("{} cannot be written", cache.folder().display()))
+    let context = || cannot_be_written(cache.folder());
+    let archive = Writer::in_folder(cache.folder()).with_context(context)?;
+    let archive = pack(plan, archive, report)?;
+    cache.place(plan, archive).with_context(context)
 }
 
-fn to_file(plan: &Plan, path: PathBuf, report: &Report) -> anyhow::Result<PathBuf> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let archive = pack(plan, folder, report)?;
-    let placed = archive.place(&path);
-    placed.with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(path)
+fn pack(plan: &Plan, mut archive: Writer, report: &Report) -> anyhow::Result<NewFile> {
+    plan.write(&mut archive, report)?;
+    let name = &plan.package().name;
+    archive
+        .finish()
+        .with_context(|| format!("{name} was not packed"))
 }
 
-/// A stream cannot be gone back in to write a header, so the archive is made elsewhere first.
-fn to_stream(plan: &Plan, path: &Path, report: &Report) -> anyhow::Result<()> {
-    let archive = pack(plan, &std::env::temp_dir(), report)?;
+fn copy_to(path: &Path, archive: NewFile) -> anyhow::Result<()> {
     if path == "-" {
-        archive.copy_to(&mut io::stdout())?;
-        return Ok(());
+        return Ok(archive.copy_to(&mut io::stdout())?);
     }
-    let context = || format!("{} cannot be written", path.display());
-    let mut stream = fs::OpenOptions::new()
-        .write(true)
-        .open(path)
-        .with_context(context)?;
-    archive.copy_to(&mut stream).with_context(context)
+    let context = || cannot_be_written(path);
+    let stream = fs::OpenOptions::new().write(true).open(path);
+    archive
+        .copy_to(&mut stream.with_context(context)?)
+        .with_context(context)
 }
 
-fn pack(plan: &Plan, folder: &Path, report: &Report) -> anyhow::Result<NewFile> {
-    let context = || format!("nothing can be written in {}", shown(folder));
-    let mut writer = Writer::in_folder(folder).with_context(context)?;
-    plan.write(&mut writer, report)?;
-    writer.finish().with_context(context)
-}
-
-fn shown(folder: &Path) -> String {
-    match folder.as_os_str().is_empty() {
-        true => "this folder".to_owned(),
-        false => folder.display().to_string(),
-    }
+fn cannot_be_written(path: &Path) -> String {
+    format!("{} cannot be written", path.display())
 }
 
 /// Whether `path` takes bytes without being a file: `-`, a pipe, `/dev/stdout`.

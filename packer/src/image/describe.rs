@@ -50,11 +50,16 @@ pub fn config(
             kind: "layers".to_owned(),
             diff_ids: vec![diff_id],
         },
-        history: vec![History {
-            created,
-            created_by: Some(concat!("packer ", env!("CARGO_PKG_VERSION")).to_owned()),
-            ..History::default()
-        }],
+        // A step without a date is shown as one of 292 years ago.
+        history: created.map(step).into_iter().collect(),
+    }
+}
+
+fn step(created: String) -> History {
+    History {
+        created: Some(created),
+        created_by: Some(concat!("packer ", env!("CARGO_PKG_VERSION")).to_owned()),
+        ..History::default()
     }
 }
 

@@ -29,6 +29,7 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 pub struct Writer<W> {
     out: W,
     threads: usize,
+    block: usize,
     pending: Vec<u8>,
     started: bool,
     crc: Crc,
@@ -38,13 +39,14 @@ impl<W: Write> Writer<W> {
     /// A writer that uses every core.
     pub fn new(out: W) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self::with_threads(out, threads.min(MOST_THREADS))
+        Self::with(out, threads.min(MOST_THREADS), BLOCK)
     }
 
-    fn with_threads(out: W, threads: usize) -> Self {
+    fn with(out: W, threads: usize, block: usize) -> Self {
         Self {
             out,
             threads,
+            block,
             pending: Vec::new(),
             started: false,
             crc: Crc::new(),
@@ -70,7 +72,7 @@ impl<W: Write> Writer<W> {
         }
         let blocks: Vec<&[u8]> = match self.pending.len() {
             0 => vec![&[]],
-            _ => self.pending.chunks(BLOCK).collect(),
+            _ => self.pending.chunks(self.block).collect(),
         };
         for block in &blocks {
             self.crc.update(block);
@@ -100,10 +102,10 @@ impl<W: Write> Writer<W> {
 impl<W: Write> Write for Writer<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         // Only when more comes is a full batch known not to be the last one.
-        if self.pending.len() == self.threads * BLOCK && !buffer.is_empty() {
+        if self.pending.len() == self.threads * self.block && !buffer.is_empty() {
             self.compress(FlushCompress::Sync)?;
         }
-        let room = self.threads * BLOCK - self.pending.len();
+        let room = self.threads * self.block - self.pending.len();
         let count = buffer.len().min(room);
         self.pending.extend_from_slice(&buffer[..count]);
         Ok(count)
@@ -138,7 +140,7 @@ fn deflate(block: &[u8], flush: FlushCompress) -> io::Result<Vec<u8>> {
         match status {
             Status::StreamEnd => return Ok(out),
             Status::Ok if all_read && all_written && flush_is_done(flush) => return Ok(out),
-            Status::Ok | Status::BufError => out.reserve(BLOCK / 16),
+            Status::Ok | Status::BufError => out.reserve(1 << 16),
         }
     }
 }
@@ -169,8 +171,11 @@ mod tests {
         bytes
     }
 
+    /// Small, so that many blocks are quickly compressed without optimisation.
+    const SMALL: usize = 10_000;
+
     fn compressed(input: &[u8], threads: usize, write_size: usize) -> Vec<u8> {
-        let mut writer = Writer::with_threads(Vec::new(), threads);
+        let mut writer = Writer::with(Vec::new(), threads, SMALL);
         for part in input.chunks(write_size) {
             writer.write_all(part).unwrap();
             writer.flush().unwrap();
@@ -180,9 +185,17 @@ mod tests {
 
     #[test]
     fn one_gzip_member_holds_everything() {
-        for size in [0, 1, BLOCK, BLOCK + 1, 2 * BLOCK + 77] {
+        for size in [
+            0,
+            1,
+            SMALL - 1,
+            SMALL,
+            SMALL + 1,
+            2 * SMALL,
+            25 * SMALL + 77,
+        ] {
             let input = sample(size);
-            let output = compressed(&input, 2, 100_000);
+            let output = compressed(&input, 2, 7000);
             let mut decoder = flate2::bufread::GzDecoder::new(output.as_slice());
             let mut read = Vec::new();
             decoder.read_to_end(&mut read).unwrap();
@@ -193,9 +206,9 @@ mod tests {
 
     #[test]
     fn threads_and_write_sizes_do_not_show() {
-        let input = sample(3 * BLOCK + 1234);
+        let input = sample(31 * SMALL + 1234);
         let expected = compressed(&input, 1, input.len());
-        for (threads, write_size) in [(1, 1000), (2, 77_777), (16, 5_000_000)] {
+        for (threads, write_size) in [(1, 1000), (2, 77_777), (3, SMALL), (16, 5_000_000)] {
             let output = compressed(&input, threads, write_size);
             assert!(output == expected, "{threads} threads, {write_size} bytes");
         }

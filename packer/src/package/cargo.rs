@@ -66,9 +66,9 @@ impl Package {
 
     /// `[package.metadata.packer]`.
     pub(super) fn definition(&self) -> Result<Definition, PackageError> {
-        Definition::read(&self.metadata["packer"]).map_err(|source| PackageError::Definition {
+        Definition::read(&self.metadata["packer"]).map_err(|cause| PackageError::Definition {
             manifest: self.manifest_path.display().to_string(),
-            source,
+            cause,
         })
     }
 
@@ -96,9 +96,9 @@ pub(super) fn metadata(folder: &Path) -> Result<Workspace, PackageError> {
     let shown = || folder.display().to_string();
     let absolute = folder
         .canonicalize()
-        .map_err(|source| PackageError::Folder {
+        .map_err(|cause| PackageError::Folder {
             folder: folder.to_owned(),
-            source,
+            cause,
         })?;
     if !absolute.is_dir() {
         return Err(PackageError::NotAFolder(shown()));

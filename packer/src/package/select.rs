@@ -70,13 +70,13 @@ fn member<'a>(workspace: &'a Workspace, folder: &Path) -> Option<&'a Package> {
 
 /// `[workspace.metadata.packer] default`.
 fn default(workspace: &Workspace) -> Result<Option<&str>, PackageError> {
-    let invalid = |source| PackageError::Definition {
+    let invalid = |cause| PackageError::Definition {
         manifest: workspace
             .workspace_root
             .join("Cargo.toml")
             .display()
             .to_string(),
-        source,
+        cause,
     };
     let table = &workspace.metadata["packer"];
     let mut keys = table.as_object().into_iter().flat_map(|table| table.keys());

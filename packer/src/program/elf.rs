@@ -201,3 +201,94 @@ fn platform(machine: elf::Machine, is_64: bool, big: bool) -> Option<Platform> {
 fn damaged(error: object::read::Error) -> NotStatic {
     NotStatic::Damaged(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A 64-bit little-endian header, its program headers (kind, address, bytes), and the bytes.
+    fn file(kind: u16, machine: u16, entry: u64, segments: &[(u32, u64, &[u8])]) -> File {
+        let mut header = b"\x7fELF\x02\x01\x01".to_vec();
+        header.resize(16, 0);
+        header.extend(kind.to_le_bytes());
+        header.extend(machine.to_le_bytes());
+        header.extend(1_u32.to_le_bytes());
+        header.extend(entry.to_le_bytes());
+        header.extend(64_u64.to_le_bytes()); // program headers
+        header.extend([0; 12]); // section headers, flags
+        for number in [64, 56, u16::try_from(segments.len()).unwrap(), 0, 0, 0] {
+            header.extend(number.to_le_bytes());
+        }
+        let mut offset = 64 + 56 * segments.len() as u64;
+        let mut contents = Vec::new();
+        for (kind, address, bytes) in segments {
+            header.extend(kind.to_le_bytes());
+            header.extend(5_u32.to_le_bytes());
+            let size = bytes.len() as u64;
+            for number in [offset, *address, *address, size, size, 8] {
+                header.extend(number.to_le_bytes());
+            }
+            offset += size;
+            contents.extend_from_slice(bytes);
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&header).unwrap();
+        file.write_all(&contents).unwrap();
+        file
+    }
+
+    fn text(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn refusal(file: &File) -> String {
+        inspect(file).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_static_executable_says_what_it_runs_on() {
+        for (machine, architecture) in [(62, "amd64"), (183, "arm64"), (243, "riscv64")] {
+            for kind in [2, 3] {
+                let platform = inspect(&file(kind, machine, 0x1000, &[])).unwrap();
+                assert_eq!(platform.architecture, architecture);
+                assert_eq!(platform.os, "linux");
+            }
+        }
+        assert!(refusal(&file(2, 9999, 0x1000, &[])).contains("ELF machine 9999"));
+    }
+
+    #[test]
+    fn a_dynamic_executable_is_refused_with_the_names_of_its_libraries() {
+        let strings = b"\0liba.so.1\0libb.so.2\0";
+        let entries: [(u64, u64); 4] = [(1, 1), (1, 11), (5, 0x1000), (0, 0)];
+        let dynamic: Vec<u8> = entries
+            .iter()
+            .flat_map(|(tag, value)| [tag.to_le_bytes(), value.to_le_bytes()].concat())
+            .collect();
+        let interpreter = b"/lib/ld.so\0";
+        let segments: &[(u32, u64, &[u8])] = &[
+            (2, 0x2000, &dynamic),
+            (1, 0x1000, strings),
+            (3, 0x3000, interpreter),
+        ];
+        let words = refusal(&file(3, 62, 0x1000, segments));
+        assert!(
+            words.contains("needs liba.so.1, libb.so.2 (interpreter /lib/ld.so)"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn everything_else_is_called_what_it_is() {
+        assert!(refusal(&text(b"#!/bin/sh -e\nexit\n")).contains("a script for \"/bin/sh -e\""));
+        assert!(refusal(&text(b"")).contains("no ELF file"));
+        assert!(refusal(&text(b"\x7fELF\x02\x01\x01 and no more")).contains("damaged ELF file"));
+        assert!(refusal(&file(1, 62, 0, &[])).contains("an object file"));
+        assert!(refusal(&file(4, 62, 0, &[])).contains("a core dump"));
+        assert!(refusal(&file(3, 62, 0, &[])).contains("a shared library"));
+    }
+}

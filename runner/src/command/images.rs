@@ -264,3 +264,82 @@ fn go_time(time: SystemTime) -> String {
     let text = humantime::format_rfc3339_seconds(time).to_string();
     text.replace('T', " ").replace('Z', " +0000 UTC")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::store::tests::{Home, Memory, tar};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn home() -> (Home, Digest) {
+        let home = Home::new();
+        let mut source = Memory::default();
+        let image = source.add(&["server:1", "server:2"], "amd64", &[&tar(&[("a", "1")])]);
+        home.load(&source).unwrap();
+        (home, image.id())
+    }
+
+    fn images(home: &Home, line: &[&str]) -> String {
+        let args = Line::parse_from([&["images"], line].concat()).args;
+        let mut out = Vec::new();
+        run(&args, &home.store, &|_| 3, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_table_has_podman_s_columns_and_a_row_for_each_name() {
+        let (home, id) = home();
+        let short = &id.hex()[..12];
+        assert_eq!(
+            images(&home, &[]),
+            format!(
+                "REPOSITORY        TAG         IMAGE ID      CREATED     SIZE\n\
+                 localhost/server  1           {short}  N/A         2.05 kB\n\
+                 localhost/server  2           {short}  N/A         2.05 kB\n"
+            )
+        );
+        assert_eq!(images(&home, &["-n", "nothing"]), "");
+        assert_eq!(images(&home, &["-q"]), format!("{short}\n"));
+        assert_eq!(
+            images(&home, &["-q", "--no-trunc", "server:1"]),
+            format!("{id}\n")
+        );
+    }
+
+    #[test]
+    fn an_image_without_a_name_is_listed_too() {
+        let home = Home::new();
+        let mut source = Memory::default();
+        source.add(&[], "amd64", &[]);
+        home.load(&source).unwrap();
+        assert!(images(&home, &["-n"]).starts_with("<none>      <none>      "));
+    }
+
+    #[test]
+    fn formats_have_podman_s_fields() {
+        let (home, id) = home();
+        assert_eq!(
+            images(
+                &home,
+                &["--format", "{{.Repository}}:{{.Tag}} {{.Containers}}"]
+            ),
+            "localhost/server:1 3\nlocalhost/server:2 3\n"
+        );
+        let table = images(
+            &home,
+            &["--noheading", "--format", r"table {{.Tag}}\t{{.Created}}"],
+        );
+        assert_eq!(table, "1           N/A\n2           N/A\n");
+        let json: Value = serde_json::from_str(&images(&home, &["--format", "json"])).unwrap();
+        assert_eq!(json[0]["Id"], id.hex());
+        assert_eq!(json[0]["Names"][1], "localhost/server:2");
+        assert!(json[0].get("Created").is_none(), "no date is not 1970");
+    }
+}

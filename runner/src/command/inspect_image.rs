@@ -20,7 +20,7 @@ struct Report {
     repo_tags: Vec<String>,
     repo_digests: BTreeSet<String>,
     parent: &'static str,
-    comment: String,
+    comment: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<String>,
     config: RunConfig,
@@ -67,7 +67,6 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
     let manifest = store.manifest(&image)?;
     let names = store.names_of(&image.id)?;
     let tags: Vec<_> = names.iter().map(ToString::to_string).collect();
-    let last = config.history.last();
     let report = Report {
         id: image.id.hex(),
         digest: image.digest,
@@ -75,9 +74,7 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
         names_history: tags.clone(),
         repo_tags: tags,
         parent: "",
-        comment: last
-            .and_then(|step| step.comment.clone())
-            .unwrap_or_default(),
+        comment: "",
         created: config.created,
         version: "",
         author: config.author.unwrap_or_default(),

@@ -65,18 +65,19 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     for entry in last(&mut reader, tail, &wanted)? {
         printer.print(&entry)?;
     }
-    while arguments.follow {
+    let mut following = arguments.follow;
+    while following {
         // Looked at before the log is: what is printed until then is in the log.
         let ended = !container.status().is_running();
-        while let Some(entry) = reader.next()? {
+        while let Some(entry) = reader.read()? {
             if wanted(&entry) {
                 printer.print(&entry)?;
             }
         }
-        if ended {
-            break;
+        following = !ended;
+        if following {
+            reader.pause();
         }
-        reader.pause();
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,7 +106,7 @@ fn last(
 ) -> io::Result<VecDeque<Entry>> {
     let mut entries = VecDeque::new();
     let mut complete = 0;
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.read()? {
         if !wanted(&entry) {
             continue;
         }

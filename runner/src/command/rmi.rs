@@ -117,3 +117,84 @@ fn takes_image(resolved: &Resolved, store: &Store) -> Result<bool, StoreError> {
     let names = store.names_of(&resolved.image.id)?;
     Ok(resolved.name.is_none() || names.len() < 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::store::tests::{Home, Memory, tar};
+
+    /// Containers in memory, all of the same image.
+    #[derive(Default)]
+    struct Users(RefCell<Vec<String>>);
+
+    impl ImageUsers for Users {
+        fn of(&self, _: &Digest) -> Vec<String> {
+            self.0.borrow().clone()
+        }
+
+        fn remove(&self, container: &str) -> anyhow::Result<()> {
+            self.0.borrow_mut().retain(|other| other != container);
+            Ok(())
+        }
+    }
+
+    fn home() -> (Home, Digest) {
+        let home = Home::new();
+        let mut source = Memory::default();
+        let image = source.add(&["one", "two"], "amd64", &[&tar(&[("a", "1")])]);
+        home.load(&source).unwrap();
+        (home, image.id())
+    }
+
+    /// What is printed, and the exit code.
+    fn rmi(home: &Home, users: &Users, images: &[&str], force: bool) -> (String, ExitCode) {
+        let args = Args {
+            images: images.iter().map(ToString::to_string).collect(),
+            all: images.is_empty(),
+            force,
+        };
+        let mut out = Vec::new();
+        let code = run(&args, &home.store, users, &mut out).unwrap();
+        (String::from_utf8(out).unwrap(), code)
+    }
+
+    #[test]
+    fn names_go_first_and_the_image_with_the_last_one() {
+        let (home, id) = home();
+        let users = Users::default();
+        let (out, code) = rmi(&home, &users, &["one"], false);
+        assert_eq!(out, "Untagged: localhost/one:latest\n");
+        assert_eq!(code, ExitCode::SUCCESS);
+        let (out, _) = rmi(&home, &users, &["two"], false);
+        let deleted = format!("Untagged: localhost/two:latest\nDeleted: {}\n", id.hex());
+        assert_eq!(out, deleted);
+    }
+
+    #[test]
+    fn exit_codes_are_podman_s() {
+        let (home, id) = home();
+        let users = Users::default();
+        let hex = id.hex();
+        assert_eq!(rmi(&home, &users, &["none"], false).1, 1.into());
+        assert_eq!(rmi(&home, &users, &[&hex], false).1, 125.into());
+        users.0.borrow_mut().push("c1".to_owned());
+        assert_eq!(rmi(&home, &users, &["one", "two"], false).1, 2.into());
+        assert_eq!(rmi(&home, &users, &["none", "two"], false).1, 125.into());
+        assert_eq!(home.store.images().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn force_takes_the_containers_along() {
+        let (home, _) = home();
+        let users = Users(RefCell::new(vec!["c1".to_owned()]));
+        // Another name is left, so the image and its container are too.
+        rmi(&home, &users, &["one"], true);
+        assert_eq!(users.0.borrow().len(), 1);
+        let (_, code) = rmi(&home, &users, &[], true);
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert!(users.0.borrow().is_empty());
+        assert!(home.store.images().unwrap().is_empty());
+    }
+}

@@ -25,13 +25,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     container: ContainerArguments,
 
-    /// The image, or a folder to pack and run (`.` if nothing is given), and the command.
-    #[arg(
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "IMAGE [COMMAND]"
-    )]
-    words: Vec<String>,
+    #[command(flatten)]
+    words: Words,
 }
 
 /// Flags of `create`.
@@ -41,7 +36,17 @@ pub(super) struct CreateArguments {
     #[command(flatten)]
     container: ContainerArguments,
 
-    /// The image, or a folder to pack (`.` if nothing is given), and the command.
+    #[command(flatten)]
+    words: Words,
+}
+
+/// What is run.
+#[derive(Debug, Args)]
+struct Words {
+    /// The image, or a folder of a Cargo package that is packed first (., ./DIR or /DIR; the
+    /// present one if nothing is given); then another command than the image's, or arguments for
+    /// its entry point.
+    // One list and not two: everything after the image is the command's, flags too.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -50,11 +55,23 @@ pub(super) struct CreateArguments {
     words: Vec<String>,
 }
 
+impl Words {
+    fn split(&self) -> anyhow::Result<(&str, &[String])> {
+        match self.words.split_first() {
+            None => Ok((".", &[])),
+            Some((flag, _)) if flag.starts_with('-') => {
+                anyhow::bail!("unknown flag: {} (see --help)", flag.escape_debug())
+            }
+            Some((image, command)) => Ok((image, command)),
+        }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers()?;
     containers.sweep();
+    let container = make(&arguments.container, &arguments.words, context, &containers)?;
     if arguments.detach {
-        let container = make(&arguments.container, &arguments.words, context, &containers)?;
         let paths = &context.paths;
         match detached::start(&paths.graphroot, &paths.runroot, &container) {
             Ok(ports) => {
@@ -70,7 +87,6 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
             }
         }
     }
-    let container = make(&arguments.container, &arguments.words, context, &containers)?;
     let attach = Attach {
         input: arguments.container.is_interactive() || arguments.container.is_terminal(),
         output: true,
@@ -105,15 +121,12 @@ pub(super) fn create(arguments: &CreateArguments, context: &Context) -> anyhow::
 /// Finds or packs the image and writes the container down.
 fn make(
     arguments: &ContainerArguments,
-    words: &[String],
+    words: &Words,
     context: &Context,
     containers: &Containers,
 ) -> anyhow::Result<Container> {
-    let (what, command) = match words.split_first() {
-        Some((what, command)) => (what.as_str(), command),
-        None => (".", &[][..]),
-    };
     // Read before anything is compiled: a mistake in the flags shows at once.
+    let (what, command) = words.split()?;
     let mut options = arguments.options(command, context)?;
     let store = context.store()?;
     let (name, image) = match as_folder(what) {

@@ -108,7 +108,12 @@ impl Containers {
     pub fn add(&self, mut record: Record, chosen: bool) -> Result<Container, ContainerError> {
         let folder = self.folder.join(record.id.as_str());
         let new = self.trash.join(format!("{}.new", record.id));
-        make_folder(&new)?;
+        // Root inside, which is another user than the real root, passes through it to what is its
+        // own; the folder above is closed to everybody else.
+        fs::DirBuilder::new()
+            .mode(0o711)
+            .create(&new)
+            .at("make", &new)?;
         let added = (0..).try_fold((), |(), attempt| {
             if attempt > 0 {
                 record.name = ContainerName::for_id(&record.id, attempt);

@@ -121,7 +121,7 @@ impl LogReader {
     ///
     /// # Errors
     /// What reading gives. A line that is no entry is passed over.
-    pub fn next(&mut self) -> io::Result<Option<Entry>> {
+    pub fn read(&mut self) -> io::Result<Option<Entry>> {
         loop {
             self.file.read_until(b'\n', &mut self.partial)?;
             let Some(line) = self.partial.strip_suffix(b"\n") else {
@@ -155,7 +155,7 @@ mod tests {
         writer.write(Stream::Stdout, b" more\n\n").unwrap();
         let mut reader = LogReader::open(&path).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        while let Some(entry) = reader.next().unwrap() {
+        while let Some(entry) = reader.read().unwrap() {
             assert!(entry.when().is_some());
             match entry.stream {
                 Stream::Stdout => out.extend(entry.text),
@@ -165,6 +165,6 @@ mod tests {
         assert_eq!(out, b"one\ntwo more\n\n");
         assert_eq!(err, b"oops\n");
         writer.write(Stream::Stdout, b"later\n").unwrap();
-        assert_eq!(reader.next().unwrap().unwrap().text, b"later\n");
+        assert_eq!(reader.read().unwrap().unwrap().text, b"later\n");
     }
 }

@@ -79,37 +79,40 @@ pub enum StoreError {
         diff_ids: usize,
     },
     /// A layer could not be read.
-    #[error("the layer {layer} cannot be read: {source}")]
+    #[error("the layer {layer} cannot be read: {cause}")]
     ReadLayer {
         /// The layer's digest.
         layer: Digest,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A layer could not be placed.
-    #[error("{source} (layer {layer})")]
+    #[error("{cause} (layer {layer})")]
     Layer {
         /// The layer's digest.
         layer: Digest,
         /// Why not.
-        source: LayerError,
+        cause: LayerError,
     },
     /// A file of the store failed.
-    #[error("{}: {source}", .path.display())]
+    #[error("{}: {cause}{}", .path.display(), advice(.cause))]
     File {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file of the store has content that is not the store's.
-    #[error("{} is damaged ({reason}): remove the image and load it again", .path.display())]
+    #[error("{} is damaged ({reason}): delete its folder, then load the image again", .path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
+    /// A folder that says it is a store, but not of which format.
+    #[error("{} holds no store that can be read: choose another place with --root", .0.display())]
+    NoStore(PathBuf),
     /// A newer program wrote the store.
     #[error(
         "{} was written by a newer runner (format {found}, this one knows {known}): use that one, or another place with --root",
@@ -131,9 +134,9 @@ pub enum StoreError {
 impl StoreError {
     /// Wraps an error of the file at `path`.
     pub(super) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        |source| Self::File {
+        |cause| Self::File {
             path: path.to_owned(),
-            source,
+            cause,
         }
     }
 
@@ -143,6 +146,19 @@ impl StoreError {
             path: path.to_owned(),
             reason: reason.to_string(),
         }
+    }
+}
+
+/// What to do about an error of the file system, as the end of a line.
+pub(super) fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; remove images or other files, or choose another place with --root"
+        }
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            "; choose another place with --root"
+        }
+        _ => "",
     }
 }
 

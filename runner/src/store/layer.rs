@@ -24,6 +24,8 @@ pub(super) struct Blob<'a> {
     source: &'a mut dyn Read,
     /// Where the bytes are kept, if they are not yet.
     keep: Option<DigestWriter<&'a File>>,
+    /// Whether the bytes could be read but not kept.
+    full: bool,
     observe: &'a mut dyn FnMut(u64),
 }
 
@@ -49,14 +51,16 @@ pub(super) struct Contents {
 #[derive(Debug)]
 pub(super) enum Stopped {
     /// The placing thread gave up; it knows why.
-    ByPlacing,
-    /// The bytes could not be read or kept.
-    By(io::Error),
+    Placing,
+    /// The bytes could not be read.
+    Reading(io::Error),
+    /// The bytes could not be kept.
+    Keeping(io::Error),
 }
 
 impl From<io::Error> for Stopped {
     fn from(error: io::Error) -> Self {
-        Self::By(error)
+        Self::Reading(error)
     }
 }
 
@@ -69,6 +73,7 @@ impl<'a> Blob<'a> {
         Self {
             source,
             keep: keep.map(DigestWriter::new),
+            full: false,
             observe,
         }
     }
@@ -78,16 +83,24 @@ impl<'a> Blob<'a> {
     pub(super) fn read_layer(mut self, placing: Option<&mut Placing>) -> Outcome {
         let tar = self.read_tar(placing);
         // What follows the compressed stream belongs to the blob too.
-        let drained = io::copy(&mut self, &mut io::sink());
+        let drained = match self.full {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => io::copy(&mut self, &mut io::sink()),
+        };
         let blob = self.keep.filter(|_| drained.is_ok()).map(|keep| {
             let (_, digest, size) = keep.finish();
             (digest, size)
         });
+        let full = self.full;
         let tar = tar.and_then(|(hash, size)| {
             drained?;
             let diff_id = hash.or(blob.map(|(digest, _)| digest));
             let diff_id = diff_id.expect("what is not hashed as a tar is hashed as a blob");
             Ok(Contents { diff_id, size })
+        });
+        let tar = tar.map_err(|stopped| match stopped {
+            Stopped::Reading(error) if full => Stopped::Keeping(error),
+            stopped => stopped,
         });
         Outcome { blob, tar }
     }
@@ -138,7 +151,9 @@ impl Read for Blob<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.source.read(buffer)?;
         if let Some(keep) = &mut self.keep {
-            keep.write_all(&buffer[..length])?;
+            let kept = keep.write_all(&buffer[..length]);
+            self.full = kept.is_err();
+            kept?;
         }
         (self.observe)(length as u64);
         Ok(length)
@@ -173,7 +188,7 @@ pub(super) struct Placing {
 
 impl Placing {
     fn send(&mut self, message: Message) -> Result<(), Stopped> {
-        self.full.send(message).map_err(|_| Stopped::ByPlacing)
+        self.full.send(message).map_err(|_| Stopped::Placing)
     }
 }
 

@@ -25,6 +25,8 @@ pub use attributes::{MAPPED_IDS, Owners};
 use directories::{Directories, split};
 use entry::{Entries, Entry, Kind};
 
+use super::error::advice;
+
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What the file system aufs kept for itself; old layers still have it.
@@ -48,12 +50,12 @@ pub enum LayerError {
         reason: String,
     },
     /// An entry that the file system did not take.
-    #[error("the layer's entry \"{name}\" cannot be placed: {source}")]
+    #[error("the layer's entry \"{name}\" cannot be placed: {cause}{}", advice(.cause))]
     Place {
         /// The entry's path.
         name: String,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The layer could not be read.
     #[error("the layer cannot be read: {0}")]
@@ -116,9 +118,9 @@ impl Tree {
         entry: &Entry,
         entries: &mut Entries<R>,
     ) -> Result<(), LayerError> {
-        let fail = |source: io::Error| LayerError::Place {
+        let fail = |cause: io::Error| LayerError::Place {
             name: entry.path.escape_ascii().to_string(),
-            source,
+            cause,
         };
         self.directories.set_implied(entry.modified);
         if self.whiteout(entry)? {
@@ -180,9 +182,9 @@ impl Tree {
         } else {
             return Ok(false);
         };
-        applied.map_err(|source| LayerError::Place {
+        applied.map_err(|cause| LayerError::Place {
             name: entry.path.escape_ascii().to_string(),
-            source,
+            cause,
         })?;
         Ok(true)
     }
@@ -192,9 +194,9 @@ impl Tree {
         entry: &Entry,
         entries: &mut Entries<R>,
     ) -> Result<(), LayerError> {
-        let fail = |source: io::Error| LayerError::Place {
+        let fail = |cause: io::Error| LayerError::Place {
             name: entry.path.escape_ascii().to_string(),
-            source,
+            cause,
         };
         let owner = self.owners.of(entry)?;
         let flags =
@@ -234,9 +236,9 @@ impl Tree {
             attributes::set_on_name(directory.fd.as_fd(), name, entry, owner)?;
             self.touch_name(&directory.fd, name)
         })
-        .map_err(|source| LayerError::Place {
+        .map_err(|cause| LayerError::Place {
             name: entry.path.escape_ascii().to_string(),
-            source,
+            cause,
         })
     }
 
@@ -252,9 +254,9 @@ impl Tree {
                 ),
             )
         };
-        let fail = |source: io::Error| LayerError::Place {
+        let fail = |cause: io::Error| LayerError::Place {
             name: entry.path.escape_ascii().to_string(),
-            source,
+            cause,
         };
         let (source_parent, source_name) = split(&entry.link);
         let (parent, name) = split(&entry.path);

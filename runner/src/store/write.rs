@@ -10,27 +10,21 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use packer::Digest;
 use packer::digest::DigestWriter;
 use packer::image::Descriptor;
 use packer::place::{Image, Sink, Source, WriteBlob};
-use rustix::fs::RenameFlags;
-use rustix::io::Errno;
+
+mod publish;
+
+use publish::sync_file;
 
 use super::layer::{Blob, Placing, Stopped, place};
-use super::record::{
-    CONFIG, ImageRecord, MANIFEST, RECORD, TREE_RECORD, TREE_ROOT, TreeRecord, sync_directory,
-    write_synced,
-};
+use super::record::{ImageRecord, TREE_RECORD, TREE_ROOT, TreeRecord, write_synced};
 use super::temporary::Temporary;
 use super::tree::Owners;
 use super::{Hold, Store, StoreError, StoredImage};
-
-/// Up to this number of files each is brought to disk by itself. With more of them, the whole file
-/// system is: one call, which also waits for what other programs wrote.
-const SYNC_EACH: u64 = 64;
 
 /// What a load is doing, for those who watch.
 #[derive(Debug, Clone, Copy)]
@@ -180,12 +174,12 @@ impl Writer<'_> {
             Ok::<(), StoreError>(())
         });
         fed?;
-        flattened.placed = placed.map_err(|(at, source)| match image.manifest.layers.get(at) {
+        flattened.placed = placed.map_err(|(at, cause)| match image.manifest.layers.get(at) {
             Some(layer) => StoreError::Layer {
                 layer: layer.digest,
-                source,
+                cause,
             },
-            None => StoreError::file(&folder)(io::Error::other(source)),
+            None => StoreError::file(&folder)(io::Error::other(cause)),
         })?;
         let record = TreeRecord {
             size: flattened.size,
@@ -206,9 +200,9 @@ impl Writer<'_> {
         placing: Option<&mut Placing>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Option<LayerRead>, StoreError> {
-        let unreadable = |source| StoreError::ReadLayer {
+        let unreadable = |cause| StoreError::ReadLayer {
             layer: layer.digest,
-            source,
+            cause,
         };
         let mut observe = |bytes| progress(Progress::Bytes(bytes));
         let stored = self.open_stored(&layer.digest)?;
@@ -238,8 +232,11 @@ impl Writer<'_> {
         };
         let contents = match outcome.tar {
             Ok(contents) => contents,
-            Err(Stopped::ByPlacing) => return Ok(None),
-            Err(Stopped::By(error)) => return Err(unreadable(error)),
+            Err(Stopped::Placing) => return Ok(None),
+            Err(Stopped::Reading(error)) => return Err(unreadable(error)),
+            Err(Stopped::Keeping(error)) => {
+                return Err(StoreError::file(&self.store.root)(error));
+            }
         };
         if contents.diff_id != *diff_id {
             return Err(StoreError::WrongDiffId {
@@ -255,87 +252,6 @@ impl Writer<'_> {
             size: contents.size,
             new,
         }))
-    }
-
-    /// Writes the image's own files into the temporary folder.
-    fn write_image(
-        &mut self,
-        image: &Image,
-        flattened: &Flattened,
-    ) -> Result<ImageRecord, StoreError> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let mut config = image.config.clone();
-        config.history.clear();
-        let record = ImageRecord {
-            id: image.id(),
-            digest: image.digest(),
-            tree: flattened.tree.clone(),
-            owners: self.owners,
-            size: flattened.size,
-            loaded: now.map_or(0, |now| now.as_secs()),
-            layers: image.manifest.layers.clone(),
-            config,
-        };
-        let folder = self.image_folder();
-        make_folder(&folder)?;
-        let bytes = serde_json::to_vec(&record).map_err(StoreError::damaged(&folder))?;
-        write_synced(&folder.join(MANIFEST), &image.manifest_bytes)?;
-        write_synced(&folder.join(CONFIG), &image.config_bytes)?;
-        write_synced(&folder.join(RECORD), &bytes)?;
-        sync_directory(&folder)?;
-        Ok(record)
-    }
-
-    /// Brings blobs and tree to disk and into their places.
-    fn publish_content(&mut self, image: &Image, flattened: &Flattened) -> Result<(), StoreError> {
-        let store = self.store;
-        self.sync(flattened)?;
-        for layer in &image.manifest.layers {
-            if let Some(path) = self.blobs.remove(&layer.digest) {
-                let place = store.blob(&layer.digest);
-                fs::rename(&path, &place).map_err(StoreError::file(&place))?;
-            }
-        }
-        if let Some(folder) = &flattened.new_tree {
-            let place = store.trees.join(&flattened.tree);
-            match rename(folder, &place, RenameFlags::NOREPLACE) {
-                // Another process placed the same layers at the same time.
-                Err(Errno::EXIST | Errno::NOTEMPTY) => {}
-                renamed => renamed.map_err(|error| StoreError::file(&place)(error.into()))?,
-            }
-        }
-        sync_directory(&store.blobs)?;
-        sync_directory(&store.trees)
-    }
-
-    /// Renames the image's folder into place. One that is there (the same config came with another
-    /// manifest, or with other owners) changes places with it, and goes with the temporary folder.
-    fn publish_image(&mut self, place: &Path) -> Result<(), StoreError> {
-        let folder = self.image_folder();
-        let renamed = match rename(&folder, place, RenameFlags::NOREPLACE) {
-            Err(Errno::EXIST | Errno::NOTEMPTY) => rename(&folder, place, RenameFlags::EXCHANGE),
-            renamed => renamed,
-        };
-        renamed.map_err(|error| StoreError::file(place)(error.into()))?;
-        // Frees the name for the next image.
-        self.count += 1;
-        sync_directory(&self.store.images)
-    }
-
-    fn sync(&self, flattened: &Flattened) -> Result<(), StoreError> {
-        if flattened.placed > SYNC_EACH {
-            let path = &self.store.root;
-            return File::open(path)
-                .and_then(|root| Ok(rustix::fs::syncfs(&root)?))
-                .map_err(StoreError::file(path));
-        }
-        for path in flattened.blobs.iter().map(|(_, path)| path) {
-            sync_file(path).map_err(StoreError::file(path))?;
-        }
-        if let Some(folder) = &flattened.new_tree {
-            sync_tree(folder).map_err(StoreError::file(folder))?;
-        }
-        Ok(())
     }
 
     fn read_tree_record(&self, tree: &str) -> Result<Option<TreeRecord>, StoreError> {
@@ -364,10 +280,6 @@ impl Writer<'_> {
     fn new_path(&mut self, kind: &str) -> PathBuf {
         self.count += 1;
         self.temporary.path().join(format!("{kind}-{}", self.count))
-    }
-
-    fn image_folder(&self) -> PathBuf {
-        self.temporary.path().join(format!("image-{}", self.count))
     }
 }
 
@@ -455,26 +367,4 @@ fn make_root(folder: &Path) -> Result<std::os::fd::OwnedFd, StoreError> {
     make_folder(&root)?;
     let opened = File::open(&root).map_err(StoreError::file(&root))?;
     Ok(opened.into())
-}
-
-fn rename(from: &Path, to: &Path, flags: RenameFlags) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags)
-}
-
-fn sync_file(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Brings a small tree to disk. What is neither a file nor a directory goes with its directory.
-fn sync_tree(path: &Path) -> io::Result<()> {
-    for entry in path.read_dir()? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            sync_tree(&entry.path())?;
-        } else if kind.is_file() {
-            sync_file(&entry.path())?;
-        }
-    }
-    sync_file(path)
 }

@@ -48,6 +48,7 @@ pub(super) fn main(process: &Process, status: BorrowedFd<'_>) -> Failure {
             if let Err(failure) = program::confine(process) {
                 return failure;
             }
+            let _ = rustix::thread::set_name(c"runner-init");
             if let Err(failure) = let_go(&signals) {
                 return failure;
             }

@@ -144,6 +144,7 @@ const fn no_such_call() -> u16 {
 
 const fn runs(table: &Table) -> ([Run; NUMBERS + 1], usize) {
     let end = Run {
+        #[allow(clippy::cast_possible_truncation, reason = "it is 512")]
         first: NUMBERS as u32,
         fate: Fate::Refuse(no_such_call()),
     };
