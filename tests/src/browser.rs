@@ -4,8 +4,18 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::wait;
+
+use crate::wait;
+
 /// A server on the same machine that says nothing for this long hangs.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// How long a program may take from its start to its first page, on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a program may take from its start to its first page, on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a current browser sends beside `Host`.
 const HEADERS: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
@@ -93,12 +103,25 @@ fn read_line(stream: &mut impl BufRead) -> io::Result<String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Asserts that the hello server answers at `address` and `port` as it promises.
+/// Waits for the first answer to a GET of `/`.
+///
+/// A published port is open before the program behind it listens, so that a first connection may
+/// be reset, as with any engine.
 ///
 /// # Panics
-/// When it does not.
+/// When there is none for 20 seconds.
+#[must_use]
+pub fn first_page(address: IpAddr, port: u16) -> Page {
+    let what = format!("a page at {address}, port {port}");
+    wait::until(&what, PATIENCE, || get(address, port, "/").ok())
+}
+
+/// Waits for a page, and asserts that it is the one that the hello server promises.
+///
+/// # Panics
+/// When there is none, or another.
 pub fn expect_hello(address: IpAddr, port: u16) {
-    let page = get(address, port, "/").unwrap_or_else(|error| panic!("{address}:{port}: {error}"));
+    let page = first_page(address, port);
     assert_eq!(page.status, 200);
     assert_eq!(
         page.header("content-type"),

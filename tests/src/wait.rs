@@ -1,6 +1,6 @@
 //! Waiting with a limit: nothing here sleeps for a fixed time and hopes.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -27,18 +27,6 @@ pub fn poll<T>(limit: Duration, mut attempt: impl FnMut() -> Option<T>) -> Optio
 /// When `limit` has passed; `what` says what was waited for.
 pub fn until<T>(what: &str, limit: Duration, attempt: impl FnMut() -> Option<T>) -> T {
     poll(limit, attempt).unwrap_or_else(|| panic!("waited {limit:?} in vain for {what}"))
-}
-
-/// Waits until something accepts connections at `address`.
-///
-/// # Panics
-/// When nothing does for 20 seconds.
-pub fn for_port(address: SocketAddr) {
-    until(
-        &format!("a listener at {address}"),
-        Duration::from_secs(20),
-        || TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok(),
-    );
 }
 
 /// A TCP port that nothing uses at the moment, on IPv4 and IPv6.

@@ -18,7 +18,6 @@ const SERVER: &str = "localhost/server:latest";
 
 /// Waits for the server, and asserts that its page is right.
 fn expect_page(port: u16) {
-    wait::for_port(SocketAddr::new(LOCALHOST, port));
     browser::expect_hello(LOCALHOST, port);
 }
 

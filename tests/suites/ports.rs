@@ -230,7 +230,7 @@ for_each_account! {
         let port = wait::free_port();
         let runner = server(world, &["-p", &format!("127.0.0.1:{port}:8080")]);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        wait::for_port(address);
+        browser::expect_hello(address.ip(), port);
         let _ = rustix::process::setrlimit(
             rustix::process::Resource::Nofile,
             rustix::process::Rlimit { current: Some(4096), maximum: Some(4096) },
@@ -266,7 +266,6 @@ for_each_account! {
             IpAddr::from(Ipv4Addr::new(127, 0, 0, 2)),
         ];
         for address in addresses {
-            wait::for_port(SocketAddr::new(address, port));
             browser::expect_hello(address, port);
         }
         runner.to(&["rm", "-f", "-t", "0", "hello"]);
@@ -351,7 +350,6 @@ fn an_image_of_our_packer_is_published_on_loopback_without_being_asked() {
         IpAddr::from(Ipv4Addr::LOCALHOST),
         IpAddr::from(Ipv6Addr::LOCALHOST),
     ] {
-        wait::for_port(SocketAddr::new(address, port));
         browser::expect_hello(address, port);
     }
     if let Some(other) = other_addresses().pop_first() {
@@ -372,7 +370,6 @@ fn with_the_hosts_network_nothing_is_published_and_the_program_is_reached() {
         &["--network", "host", "-e", &format!("PORT={port}")],
     );
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    wait::for_port(address);
     browser::expect_hello(address.ip(), port);
     assert_eq!(runner.to(&["port", "hello"]), "");
     runner.to(&["rm", "-f", "-t", "0", "hello"]);
