@@ -6,13 +6,8 @@ use std::time::Duration;
 
 use crate::wait;
 
-use crate::wait;
-
 /// A server on the same machine that says nothing for this long hangs.
 const SILENCE: Duration = Duration::from_secs(10);
-
-/// How long a program may take from its start to its first page, on a machine with much else to do.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a program may take from its start to its first page, on a machine with much else to do.
 const PATIENCE: Duration = Duration::from_secs(20);
