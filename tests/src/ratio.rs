@@ -7,7 +7,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Run;
+use crate::{Run, janitor};
 
 /// How many pairs at most.
 const ROUNDS: usize = 40;
@@ -62,7 +62,12 @@ impl<'a> Side<'a> {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let start = Instant::now();
-        let status = command.status();
+        let child = janitor::spawn(&mut command);
+        let status = child.and_then(|mut child| {
+            let status = child.wait();
+            janitor::collected(child.id());
+            status
+        });
         let time = start.elapsed();
         let success = status.as_ref().is_ok_and(std::process::ExitStatus::success);
         assert!(success, "{line}: {status:?}");
