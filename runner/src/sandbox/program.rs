@@ -97,7 +97,7 @@ fn open_terminal() -> io::Result<OwnedFd> {
         Mode::empty(),
         resolve,
     )?;
-    if i64::from(fstatfs(&master)?.f_type) != DEVPTS {
+    if fstatfs(&master)?.f_type != DEVPTS {
         return Err(io::Error::other("/dev/pts is no terminal file system"));
     }
     Ok(master)
@@ -267,6 +267,6 @@ fn candidates(name: &str, environment: &[String]) -> Vec<String> {
 /// one of the image (CVE-2019-5736).
 fn is_not_of_the_image(path: &str) -> bool {
     let of = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
-    let on_proc = rustix::fs::statfs(path).is_ok_and(|stat| i64::from(stat.f_type) == PROC);
+    let on_proc = rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == PROC);
     on_proc || of(path).is_ok_and(|found| of("/proc/self/exe") == Ok(found))
 }
