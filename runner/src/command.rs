@@ -5,13 +5,13 @@
 //! executed or found.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::container::Containers;
+use crate::human::{one_line, tell};
 use crate::paths::Paths;
 use crate::sandbox::Failure;
 use crate::store::Store;
@@ -130,7 +130,7 @@ impl Context {
         Ok(Store::open(&self.paths)?)
     }
 
-    /// The containers. What killed commands left is removed on the way.
+    /// The containers.
     ///
     /// # Errors
     /// When the folder can not be opened.
@@ -219,7 +219,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
         (format!("{error:#}"), 125)
     };
     if !message.is_empty() {
-        let _ = writeln!(std::io::stderr(), "Error: {message}");
+        tell(format_args!("Error: {}", one_line(&message)));
     }
     ExitCode::from(code)
 }

@@ -1,6 +1,36 @@
-//! Sizes and times as people read them, in podman's words.
+//! Sizes and times as people read them, in podman's words, and lines for their eyes.
 
+use std::fmt;
+use std::io::Write;
 use std::time::{Duration, SystemTime};
+
+/// Tells the user something on standard error. That nobody listens there is no error (`eprintln!`
+/// would end the program then).
+pub fn tell(line: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The longest line that is printed, in characters.
+const LONGEST_LINE: usize = 4096;
+
+/// `text` as one line that changes nothing in a terminal: names in it come from images and from the
+/// command line and may hold anything.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len().min(LONGEST_LINE));
+    for (count, character) in text.trim_end().chars().enumerate() {
+        if count == LONGEST_LINE {
+            line.push('\u{2026}');
+            break;
+        }
+        if character.is_control() {
+            line.extend(character.escape_debug());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
 
 /// A size in decimal units with three digits: `5.25 kB`, `123 MB`.
 #[must_use]
@@ -79,6 +109,14 @@ pub fn parse_time(text: &str) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_is_one_line_without_escape_sequences_and_of_bounded_length() {
+        assert_eq!(one_line("a\u{1b}[1m\nb\u{9b}\n"), "a\\u{1b}[1m\\nb\\u{9b}");
+        assert_eq!(one_line("caf\u{e9} \"x\""), "caf\u{e9} \"x\"");
+        let long = one_line(&"x".repeat(100_000));
+        assert_eq!(long.chars().count(), LONGEST_LINE + 1);
+    }
 
     #[test]
     fn sizes_have_three_digits() {

@@ -15,8 +15,9 @@ use rustix::process::{Pid, geteuid, getpid};
 use crate::container::create::now;
 use crate::container::log::LogWriter;
 use crate::container::record::Volume;
-use crate::container::state::Exit;
+use crate::container::state::{Exit, Status};
 use crate::container::{self, Container, Containers, State};
+use crate::human::tell;
 use crate::network::{Listener, PortMapping, listen, proxy};
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::{Driver, Mount, Spec};
@@ -49,8 +50,8 @@ pub struct Watched<'a> {
     listeners: Vec<Listener>,
     /// Kept while the container lives: nobody else starts or removes it, and the holder of the
     /// user namespace stays.
-    _lock: File,
-    _namespace: UserNamespace,
+    lock: File,
+    namespace: UserNamespace,
 }
 
 /// Opens the ports of a container on the host.
@@ -81,10 +82,13 @@ pub fn start<'a>(
     let lock = container
         .lock(FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| Failure::engine(format!("container {} is running", container.record.name)))?;
-    if container.status().is_running() {
+    // With the lock in hand no monitor is left; its container may be for a moment, if it was killed.
+    if Status::of(container.state().as_ref()).is_running() {
         let name = &container.record.name;
         return Err(Failure::engine(format!("container {name} is running")));
     }
+    lock.set_len(0)
+        .map_err(|error| engine("the lock", &error))?;
     make_volumes(container)?;
     let namespace = UserNamespace::acquire(runroot)?;
     // From here on a signal waits until it can be passed on: none is lost during the start.
@@ -116,8 +120,8 @@ pub fn start<'a>(
         running,
         relay,
         listeners,
-        _lock: lock,
-        _namespace: namespace,
+        lock,
+        namespace,
     })
 }
 
@@ -125,7 +129,8 @@ fn engine(what: &str, error: &io::Error) -> Failure {
     Failure::engine(format!("{what}: {}", sandbox::failure::describe(error)))
 }
 
-fn own_id() -> io::Result<ProcessId> {
+/// This process, as it is written down.
+pub(crate) fn own_id() -> io::Result<ProcessId> {
     ProcessId::of(getpid())
 }
 
@@ -155,10 +160,10 @@ fn launch(
     };
     match attempt(driver) {
         Err(failure) if failure.no_overlay => {
-            eprintln!(
+            tell(format_args!(
                 "runner: {}; the image's files are copied for each container, which is slow",
                 failure.message
-            );
+            ));
             File::create(&copied).map_err(|error| engine("the container's folder", &error))?;
             attempt(Driver::Copy)
         }
@@ -227,9 +232,9 @@ impl Watched<'_> {
 
     /// Watches the container until it ends; its exit code.
     ///
-    /// # Errors
-    /// When its end can not be written down.
-    pub fn wait(mut self) -> Result<u8, Failure> {
+    /// That is returned even if it can not be written down, for want of space on the disk.
+    #[must_use]
+    pub fn wait(mut self) -> u8 {
         let listeners = std::mem::take(&mut self.listeners);
         let process = self.running.process;
         let guard = &mut self.running.guard;
@@ -242,18 +247,23 @@ impl Watched<'_> {
                     sandbox::launch::guard(process, &sockets, &proxy::describe(&listeners)).ok();
             }
         });
-        drop(self.running.guard.take());
+        drop((self.running.guard.take(), listeners));
         self.state.exit = Some(Exit {
             code,
             finished: now(),
         });
-        let written = if self.container.record.remove {
-            self.containers.remove(self.container)
-        } else {
-            self.container.write_state(&self.state)
-        };
-        written.map_err(|error| Failure::engine(error.to_string()))?;
-        Ok(code)
+        if let Err(error) = self.container.write_end(&self.lock, &self.state) {
+            tell(format_args!("runner: {error}"));
+        }
+        if self.container.record.remove
+            && let Err(error) = self.containers.remove(self.container)
+        {
+            tell(format_args!("runner: {error}"));
+        }
+        // Others may go on with this container now, however slow our own reader is.
+        drop((self.lock, self.namespace));
+        self.relay.finish();
+        code
     }
 }
 

@@ -44,6 +44,7 @@ pub use launch::{Launch, Running, join, launch};
 pub use probe::overlay_works;
 pub(crate) use syscalls::{
     choose_port_at_connect, close_from, next_signal, set_non_blocking, signal_descriptor,
+    unblock_signals,
 };
 pub use volume::mapped_mount;
 

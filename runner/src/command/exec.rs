@@ -86,7 +86,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let mut running = sandbox::join(&join, streams.inside())?;
     let process = running.process;
     let mut relay = Relay::new(&mut running, signals, streams, None, attach)?;
-    Ok(ExitCode::from(relay.run(process, || ())))
+    let code = relay.run(process, || ());
+    relay.finish();
+    Ok(ExitCode::from(code))
 }
 
 fn process(

@@ -1,6 +1,5 @@
 //! `runner logs`.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -62,24 +61,39 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         line_begins: [true; 2],
     };
     let tail = arguments.tail.and_then(|lines| usize::try_from(lines).ok());
-    for entry in last(&mut reader, tail, &wanted)? {
-        printer.print(&entry)?;
-    }
-    let mut following = arguments.follow;
-    while following {
+    // Counted first and read again: the log may be larger than the memory.
+    let mut skip = match tail {
+        Some(lines) => count(&container, &wanted)?.saturating_sub(lines),
+        None => 0,
+    };
+    loop {
         // Looked at before the log is: what is printed until then is in the log.
-        let ended = !container.status().is_running();
-        while let Some(entry) = reader.read()? {
-            if wanted(&entry) {
+        let ended = !(arguments.follow && container.status().is_running());
+        while let Some(entry) = reader.next_entry()? {
+            if !wanted(&entry) {
+                continue;
+            }
+            if skip > 0 {
+                skip -= usize::from(entry.is_complete());
+            } else {
                 printer.print(&entry)?;
             }
         }
-        following = !ended;
-        if following {
-            reader.pause();
+        if ended {
+            return Ok(ExitCode::SUCCESS);
         }
+        reader.pause();
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// How many complete lines are in the log.
+fn count(container: &Container, wanted: &impl Fn(&Entry) -> bool) -> io::Result<usize> {
+    let mut reader = LogReader::open(&container.log_path())?;
+    let mut lines = 0;
+    while let Some(entry) = reader.next_entry()? {
+        lines += usize::from(wanted(&entry) && entry.is_complete());
+    }
+    Ok(lines)
 }
 
 /// Opens the log; `None` for a container that never started, unless it may start yet.
@@ -98,31 +112,6 @@ fn open(container: &Container, follow: bool) -> anyhow::Result<Option<LogReader>
     }
 }
 
-/// What is in the log now, or the last lines of it.
-fn last(
-    reader: &mut LogReader,
-    lines: Option<usize>,
-    wanted: &impl Fn(&Entry) -> bool,
-) -> io::Result<VecDeque<Entry>> {
-    let mut entries = VecDeque::new();
-    let mut complete = 0;
-    while let Some(entry) = reader.read()? {
-        if !wanted(&entry) {
-            continue;
-        }
-        complete += usize::from(entry.text.ends_with(b"\n"));
-        entries.push_back(entry);
-        while lines.is_some_and(|lines| complete > lines) {
-            let first = entries.pop_front();
-            complete -= usize::from(first.is_some_and(|entry| entry.text.ends_with(b"\n")));
-        }
-    }
-    if lines == Some(0) {
-        entries.clear();
-    }
-    Ok(entries)
-}
-
 struct Printer {
     timestamps: bool,
     /// Whether the next text of a stream begins a line.
@@ -137,7 +126,7 @@ impl Printer {
             text.extend_from_slice(entry.time.as_bytes());
             text.push(b' ');
         }
-        *begins = entry.text.ends_with(b"\n");
+        *begins = entry.is_complete();
         text.extend_from_slice(&entry.text);
         match entry.stream {
             Stream::Stdout => {

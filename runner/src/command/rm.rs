@@ -1,11 +1,11 @@
 //! `runner rm`.
 
-use std::io::{Write, stdout};
+use std::io::{ErrorKind, Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Args;
-use rustix::fs::FlockOperation;
 
 use super::{Context, ExitWith, for_each, names_or_all, stop};
 use crate::container::folder::ContainerError;
@@ -44,6 +44,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     containers.sweep();
     let mut names = names_or_all(&arguments.containers, arguments.all, context, false)?;
     let force = arguments.force || arguments.time.is_some();
+    // Whoever removes a container with all its files does not wait for it to save them.
+    let patience = Duration::from_secs(arguments.time.unwrap_or(0));
     if arguments.all && !force {
         names.retain(|name| {
             let running = |container: Container| container.status().is_running();
@@ -60,38 +62,56 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
                 }
                 .into());
             }
-            found => remove(&containers, &found?, force, arguments.time)?,
+            found => remove(&containers, &found?, force, patience)?,
         }
         Ok(writeln!(stdout(), "{name}")?)
     }))
 }
 
+/// How often a container that others start again meanwhile is stopped.
+const ATTEMPTS: usize = 3;
+
 fn remove(
     containers: &Containers,
     container: &Container,
     force: bool,
-    patience: Option<u64>,
+    patience: Duration,
 ) -> anyhow::Result<()> {
-    if container.status().is_running() {
-        if !force {
-            return Err(ExitWith {
-                message: format!(
-                    "cannot remove container {} as it is running - running or paused containers \
-                     cannot be removed without force: container state improper",
-                    container.record.id
-                ),
-                code: 2,
+    for _ in 0..ATTEMPTS {
+        if container.status().is_running() {
+            if !force {
+                return Err(running(container).into());
             }
-            .into());
+            stop::stop(container, patience)?;
         }
-        let patience = patience.unwrap_or(container.record.stop_timeout);
-        stop::stop(container, Duration::from_secs(patience))?;
+        // Only one removes, and nobody starts it meanwhile.
+        match container.lock_soon() {
+            Ok(_lock) => return Ok(containers.remove(container)?),
+            // Its monitor or another command has removed it.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            // Somebody has started it again, or its monitor does not go on.
+            Err(error) if error.kind() == ErrorKind::TimedOut => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    // Only one removes, and nobody starts it meanwhile. A folder that is gone was removed by
-    // its monitor.
-    match container.lock(FlockOperation::LockExclusive) {
-        Ok(_lock) => Ok(containers.remove(container)?),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error.into()),
+    let name = &container.record.name;
+    match container.state() {
+        Some(state) if !container.status().is_running() => bail!(
+            "cannot remove container {name}: the process that watches it does not go on (let it \
+             continue with kill -CONT {0}, or end it with kill -KILL {0})",
+            state.monitor.pid
+        ),
+        _ => bail!("cannot remove container {name}: others start it again and again"),
+    }
+}
+
+fn running(container: &Container) -> ExitWith {
+    ExitWith {
+        message: format!(
+            "cannot remove container {} as it is running - running or paused containers cannot be \
+             removed without force: container state improper",
+            container.record.id
+        ),
+        code: 2,
     }
 }

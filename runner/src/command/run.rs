@@ -10,8 +10,10 @@ use super::container_arguments::ContainerArguments;
 use super::{Context, pack};
 use crate::container::create::{self, Source};
 use crate::container::{Container, Containers};
+use crate::human::tell;
 use crate::monitor::{self, Attach, detached};
 use crate::network::{PortMapping, publish};
+use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::Network;
 
 /// Flags of `run`.
@@ -70,7 +72,13 @@ impl Words {
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers()?;
     containers.sweep();
-    let container = make(&arguments.container, &arguments.words, context, &containers)?;
+    let creator = Some(monitor::own_id()?);
+    let container = make(
+        (&arguments.container, &arguments.words),
+        creator,
+        context,
+        &containers,
+    )?;
     if arguments.detach {
         let paths = &context.paths;
         match detached::start(&paths.graphroot, &paths.runroot, &container) {
@@ -108,20 +116,21 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         }
     };
     tell_implied(&container, watched.ports());
-    Ok(ExitCode::from(watched.wait()?))
+    Ok(ExitCode::from(watched.wait()))
 }
 
 pub(super) fn create(arguments: &CreateArguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers()?;
-    let container = make(&arguments.container, &arguments.words, context, &containers)?;
+    let parts = (&arguments.container, &arguments.words);
+    let container = make(parts, None, context, &containers)?;
     writeln!(stdout(), "{}", container.record.id)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Finds or packs the image and writes the container down.
 fn make(
-    arguments: &ContainerArguments,
-    words: &Words,
+    (arguments, words): (&ContainerArguments, &Words),
+    creator: Option<ProcessId>,
     context: &Context,
     containers: &Containers,
 ) -> anyhow::Result<Container> {
@@ -150,7 +159,8 @@ fn make(
         config: &image.config,
         tree: &image.tree,
     };
-    let record = create::create(&source, &options)?;
+    let mut record = create::create(&source, &options)?;
+    record.creator = creator;
     hint_at_ports(&image.config, &record);
     Ok(containers.add(record, arguments.has_name())?)
 }
@@ -169,11 +179,11 @@ fn tell_implied(container: &Container, ports: &[PortMapping]) {
     for &port in &container.record.implied_ports {
         let open = ports.iter().find(|mapping| mapping.container_port == port);
         if let Some(mapping) = open {
-            eprintln!("http://localhost:{}", mapping.host_port);
+            tell(format_args!("http://localhost:{}", mapping.host_port));
             if mapping.host_port != port {
-                eprintln!(
+                tell(format_args!(
                     "(port {port} is taken on this machine; -p PORT:{port} asks for a certain one)"
-                );
+                ));
             }
         }
     }
@@ -188,8 +198,8 @@ fn hint_at_ports(config: &packer::image::ImageConfig, record: &crate::container:
     let exposed = config.config.exposed_ports.keys();
     if let Some(port) = exposed.filter_map(|text| publish::exposed(text)).next() {
         let host = if port < 1024 { 8000 + port } else { port };
-        eprintln!(
+        tell(format_args!(
             "(the image listens on port {port}, which is not published: -p {host}:{port} would)"
-        );
+        ));
     }
 }

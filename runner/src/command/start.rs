@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         };
         let listeners = monitor::open_ports(&container)?;
         let watched = monitor::start(&containers, &container, &paths.runroot, listeners, attach)?;
-        return Ok(ExitCode::from(watched.wait()?));
+        return Ok(ExitCode::from(watched.wait()));
     }
     Ok(for_each(&arguments.containers, |name| {
         let container = containers.find(name)?;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use rustix::fs::FlockOperation;
 use rustix::process::Signal;
 
 use super::{Context, for_each, names_or_all};
@@ -47,24 +46,22 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     }))
 }
 
-/// Asks the container to end, and kills it if it does not; returns when its end is written down.
+/// Asks the container to end, and kills it if it does not; returns when its end is written down,
+/// unless its monitor does not go on.
 pub(super) fn stop(container: &Container, patience: Duration) -> anyhow::Result<()> {
-    if let Status::Running(handle) = container.status() {
-        let signal = Signal::from_named_raw(container.record.stop_signal).unwrap_or(Signal::TERM);
-        let what = || format!("cannot signal container {}", container.record.name);
-        handle.signal(signal).with_context(what)?;
-        if !handle.wait(Some(patience)) {
-            handle.signal(Signal::KILL).with_context(what)?;
-            handle.wait(None);
-        }
+    let Status::Running(handle) = container.status() else {
+        return Ok(());
+    };
+    let watched = container.watch();
+    let signal = Signal::from_named_raw(container.record.stop_signal).unwrap_or(Signal::TERM);
+    let what = || format!("cannot signal container {}", container.record.name);
+    handle.signal(signal).with_context(what)?;
+    if !handle.wait(Some(patience)) {
+        handle.signal(Signal::KILL).with_context(what)?;
+        handle.wait(None);
     }
-    settle(container);
+    if let Ok(watched) = watched {
+        let _ = Container::settle(&watched);
+    }
     Ok(())
-}
-
-/// Waits until the monitor has written down how the container ended. A monitor that was killed
-/// writes nothing, and has no lock any more.
-pub(super) fn settle(container: &Container) {
-    // The folder may be gone already, with --rm.
-    let _ = container.lock(FlockOperation::LockShared);
 }

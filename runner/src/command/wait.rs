@@ -3,10 +3,13 @@
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 
-use super::{Context, for_each, stop};
+use super::{Context, for_each};
+use crate::container::Container;
 use crate::container::state::Status;
+use crate::sandbox::handle::Handle;
 
 /// Flags of `wait`.
 #[derive(Debug, Args)]
@@ -20,15 +23,26 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let containers = context.containers()?;
     Ok(for_each(&arguments.containers, |name| {
         let container = containers.find(name)?;
-        if let Status::Running(handle) = container.status() {
-            handle.wait(None);
-            stop::settle(&container);
-        }
         let code = match container.status() {
+            Status::Running(handle) => wait(&container, &handle)?,
             Status::Exited(exit) => exit.code,
-            // Removed at its end, or never started.
-            Status::Created | Status::Running(_) => 0,
+            // Never started.
+            Status::Created => 0,
         };
         Ok(writeln!(stdout(), "{code}")?)
     }))
+}
+
+/// Waits for the end of a container; its exit code.
+fn wait(container: &Container, handle: &Handle) -> anyhow::Result<u8> {
+    // Opened before: afterwards it may be removed.
+    let watched = container.watch()?;
+    handle.wait(None);
+    match Container::settle(&watched) {
+        Ok(Some(exit)) => Ok(exit.code),
+        Ok(None) | Err(_) => match container.status() {
+            Status::Exited(exit) => Ok(exit.code),
+            _ => bail!("the exit code of {} is not known", container.record.name),
+        },
+    }
 }

@@ -29,7 +29,7 @@ pub struct Source<'a> {
 }
 
 /// What the user asked for; everything that was left out comes from the image.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// `--name`.
     pub name: Option<ContainerName>,
@@ -145,6 +145,7 @@ pub fn create(source: &Source<'_>, options: &Options) -> Result<Record, CreateEr
             .clone()
             .unwrap_or_else(|| ContainerName::for_id(&id, 0)),
         created: now(),
+        creator: None,
         image: source.name.clone(),
         image_id: source.id,
         tree: source.tree.to_owned(),
@@ -407,30 +408,7 @@ mod tests {
     use super::*;
 
     fn options() -> Options {
-        Options {
-            name: None,
-            command: Vec::new(),
-            entrypoint: None,
-            environment: Vec::new(),
-            directory: None,
-            user: None,
-            hostname: None,
-            cap_add: Vec::new(),
-            cap_drop: Vec::new(),
-            terminal: false,
-            interactive: false,
-            init: false,
-            read_only: false,
-            remove: false,
-            network: Network::Private,
-            ports: Vec::new(),
-            publish_all: false,
-            publish_implied: false,
-            mounts: Vec::new(),
-            labels: BTreeMap::new(),
-            stop_signal: None,
-            stop_timeout: 10,
-        }
+        Options::default()
     }
 
     fn config(json: &str) -> ImageConfig {

@@ -1,20 +1,31 @@
 //! Containers on disk: one folder each, and a link for each name.
 //!
-//! A name is claimed by making the link, which only one of many can (symlink(2)). A container is
+//! A name is claimed by making the link, under a lock on the folder of names. A container is
 //! removed by first moving its folder out of sight, so that it is there whole or not at all.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::Record;
-use super::state::{State, Status};
+use super::state::{Exit, State, Status, UNSEEN};
 use crate::sandbox::userns::UserNamespace;
+
+/// How long a monitor may take to write down how its container ended.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// How often a lock that somebody has is tried again.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// How many names are tried for a container that got none.
+const NAME_ATTEMPTS: usize = 64;
 
 /// All containers of a store.
 #[derive(Debug, Clone)]
@@ -114,17 +125,15 @@ impl Containers {
             .mode(0o711)
             .create(&new)
             .at("make", &new)?;
-        let added = (0..).try_fold((), |(), attempt| {
-            if attempt > 0 {
-                record.name = ContainerName::for_id(&record.id, attempt);
-            }
+        let mut attempt = 0;
+        let claimed = loop {
             match self.claim(&record.name, &record.id) {
-                Err(ContainerError::NameInUse { .. }) if !chosen && attempt < 64 => Ok(()),
-                result => Err(result),
+                Err(ContainerError::NameInUse { .. }) if !chosen && attempt < NAME_ATTEMPTS => {
+                    attempt += 1;
+                    record.name = ContainerName::for_id(&record.id, attempt);
+                }
+                result => break result,
             }
-        });
-        let Err(claimed) = added else {
-            unreachable!("the attempts end");
         };
         let written = claimed.and_then(|()| {
             write_json(&new.join("config.json"), &record)?;
@@ -140,35 +149,40 @@ impl Containers {
 
     fn claim(&self, name: &ContainerName, id: &ContainerId) -> Result<(), ContainerError> {
         let link = self.names.join(name.as_str());
-        for _ in 0..8 {
-            match symlink(id.as_str(), &link) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                other => return other.at("make", &link),
-            }
-            let Ok(owner) = fs::read_link(&link) else {
-                continue;
-            };
-            let lives = self.folder.join(&owner).is_dir();
-            // A claim whose container is about to be written down is alive too.
-            let comes = self.trash.join(format!("{}.new", owner.display())).is_dir();
-            if lives || comes {
+        let _lock = self.lock_names()?;
+        match fs::read_link(&link) {
+            Ok(owner) if self.is_there(&owner) => {
                 return Err(ContainerError::NameInUse {
                     name: name.clone(),
                     id: owner.display().to_string().chars().take(12).collect(),
                 });
             }
-            let _ = fs::remove_file(&link);
+            // Left by a command that was killed.
+            Ok(_) => fs::remove_file(&link).at("remove", &link)?,
+            Err(_) => {}
         }
-        Err(ContainerError::NameInUse {
-            name: name.clone(),
-            id: "another container".to_owned(),
-        })
+        symlink(id.as_str(), &link).at("make", &link)
+    }
+
+    /// Whether the container with this id is there, or is about to be written down. In this order:
+    /// it goes from the one place to the other.
+    fn is_there(&self, id: &Path) -> bool {
+        self.trash.join(format!("{}.new", id.display())).is_dir() || self.folder.join(id).is_dir()
+    }
+
+    /// While the result lives nobody else claims or gives up a name.
+    fn lock_names(&self) -> Result<File, ContainerError> {
+        let names = File::open(&self.names).at("open", &self.names)?;
+        rustix::io::retry_on_intr(|| flock(&names, FlockOperation::LockExclusive))
+            .map_err(io::Error::from)
+            .at("lock", &self.names)?;
+        Ok(names)
     }
 
     /// Takes the name away if it is this container's.
     fn release(&self, record: &Record) {
         let link = self.names.join(record.name.as_str());
+        let _lock = self.lock_names();
         if fs::read_link(&link).is_ok_and(|owner| owner == Path::new(record.id.as_str())) {
             let _ = fs::remove_file(link);
         }
@@ -231,12 +245,11 @@ impl Containers {
         self.delete(&trash)
     }
 
-    /// Removes what killed commands left: containers that were to be removed at their end, and
-    /// folders that were on their way out.
+    /// Removes what killed commands left: containers that were to be removed at their end, also
+    /// those that never began, and folders that were on their way out.
     pub fn sweep(&self) {
         for container in self.all().unwrap_or_default() {
-            if container.record.remove
-                && matches!(container.status(), Status::Exited(_))
+            if container.is_left_over()
                 && container
                     .lock(FlockOperation::NonBlockingLockExclusive)
                     .is_ok()
@@ -311,7 +324,32 @@ impl Container {
     /// What can be said of it now.
     #[must_use]
     pub fn status(&self) -> Status {
-        Status::of(self.state().as_ref())
+        let state = self.state();
+        let is_unseen = state
+            .as_ref()
+            .is_some_and(|state| state.exit.is_none() && state.process.open().is_none());
+        if is_unseen && let Ok(watched) = self.watch() {
+            // It has just ended and its monitor is writing down how, or the monitor was killed.
+            return match Self::settle(&watched) {
+                Ok(exit) => Status::Exited(exit.unwrap_or(UNSEEN)),
+                Err(_) => Status::of(self.state().as_ref()),
+            };
+        }
+        Status::of(state.as_ref())
+    }
+
+    /// Whether it was to be removed at its end and whoever was to do that is dead.
+    fn is_left_over(&self) -> bool {
+        let never_began = || {
+            let creator = self.record.creator;
+            creator.is_some_and(|creator| creator.open().is_none())
+        };
+        self.record.remove
+            && match self.status() {
+                Status::Running(_) => false,
+                Status::Exited(_) => true,
+                Status::Created => never_began(),
+            }
     }
 
     /// Writes down what became of it.
@@ -322,18 +360,83 @@ impl Container {
         write_json(&self.folder.join("state.json"), state)
     }
 
+    /// Writes down how it ended: also into the file that the monitor keeps locked, where whoever
+    /// waits finds it even if the container is removed at its end.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn write_end(&self, lock: &File, state: &State) -> Result<(), ContainerError> {
+        let path = self.folder.join("lock");
+        serde_json::to_vec(&state.exit)
+            .map_err(io::Error::other)
+            .and_then(|text| {
+                lock.set_len(0)?;
+                lock.write_all_at(&text, 0)
+            })
+            .at("write", &path)?;
+        self.write_state(state)
+    }
+
+    /// Opens what [`settle`](Self::settle) needs; to be called while the container is still there.
+    ///
+    /// # Errors
+    /// `NotFound` when it has been removed.
+    pub fn watch(&self) -> io::Result<File> {
+        File::open(self.folder.join("lock"))
+    }
+
+    /// Waits until the monitor of a container whose process has ended is done with it, and says
+    /// how it ended; `None` if the monitor was killed before it could say so.
+    ///
+    /// # Errors
+    /// `TimedOut` when the monitor does not go on, because it was stopped for instance.
+    pub fn settle(watched: &File) -> io::Result<Option<Exit>> {
+        lock_within(watched, FlockOperation::NonBlockingLockShared, SETTLE)?;
+        let mut text = Vec::new();
+        let mut reader = watched;
+        reader.read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text).ok().flatten())
+    }
+
     /// Locks it; the lock lasts until the file is closed. The monitor has the exclusive one.
     ///
     /// # Errors
     /// `WouldBlock` for an operation that does not wait.
     pub fn lock(&self, operation: FlockOperation) -> io::Result<File> {
-        let lock = File::options()
+        let lock = self.open_lock()?;
+        rustix::io::retry_on_intr(|| flock(&lock, operation))?;
+        Ok(lock)
+    }
+
+    /// Locks it for this process alone, and waits for that for a moment: its monitor may just be
+    /// writing down how it ended.
+    ///
+    /// # Errors
+    /// `TimedOut` when it runs, or when its monitor was stopped; `NotFound` when it was removed.
+    pub fn lock_soon(&self) -> io::Result<File> {
+        let lock = self.open_lock()?;
+        lock_within(&lock, FlockOperation::NonBlockingLockExclusive, SETTLE)?;
+        Ok(lock)
+    }
+
+    fn open_lock(&self) -> io::Result<File> {
+        File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(self.folder.join("lock"))?;
-        rustix::io::retry_on_intr(|| flock(&lock, operation))?;
-        Ok(lock)
+            .open(self.folder.join("lock"))
+    }
+}
+
+/// Tries `operation`, which does not wait, until it succeeds.
+fn lock_within(lock: &File, operation: FlockOperation, limit: Duration) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match rustix::io::retry_on_intr(|| flock(lock, operation)) {
+            Err(Errno::WOULDBLOCK) if start.elapsed() < limit => std::thread::sleep(LOOK_EVERY),
+            Err(Errno::WOULDBLOCK) => return Err(io::Error::from(io::ErrorKind::TimedOut)),
+            other => return Ok(other?),
+        }
     }
 }
 
@@ -354,3 +457,6 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Containe
         .and_then(|()| fs::rename(&new, path))
         .at("write", path)
 }
+
+#[cfg(test)]
+mod tests;

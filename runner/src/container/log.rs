@@ -77,6 +77,12 @@ impl Entry {
         humantime::parse_rfc3339(&self.time).ok()
     }
 
+    /// Whether its line ends here.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.text.ends_with(b"\n")
+    }
+
     fn parse(line: &[u8]) -> Option<Self> {
         let mut fields = line.splitn(4, |&byte| byte == b' ');
         let time = std::str::from_utf8(fields.next()?).ok()?.to_owned();
@@ -121,7 +127,7 @@ impl LogReader {
     ///
     /// # Errors
     /// What reading gives. A line that is no entry is passed over.
-    pub fn read(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         loop {
             self.file.read_until(b'\n', &mut self.partial)?;
             let Some(line) = self.partial.strip_suffix(b"\n") else {
@@ -155,7 +161,7 @@ mod tests {
         writer.write(Stream::Stdout, b" more\n\n").unwrap();
         let mut reader = LogReader::open(&path).unwrap();
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        while let Some(entry) = reader.read().unwrap() {
+        while let Some(entry) = reader.next_entry().unwrap() {
             assert!(entry.when().is_some());
             match entry.stream {
                 Stream::Stdout => out.extend(entry.text),
@@ -165,6 +171,6 @@ mod tests {
         assert_eq!(out, b"one\ntwo more\n\n");
         assert_eq!(err, b"oops\n");
         writer.write(Stream::Stdout, b"later\n").unwrap();
-        assert_eq!(reader.read().unwrap().unwrap().text, b"later\n");
+        assert_eq!(reader.next_entry().unwrap().unwrap().text, b"later\n");
     }
 }

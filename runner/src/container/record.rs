@@ -10,6 +10,7 @@ use super::id::ContainerId;
 use super::name::ContainerName;
 use crate::network::PortMapping;
 use crate::sandbox::capability::CapabilitySet;
+use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::Network;
 
 /// Everything that was decided when the container was created. It never changes.
@@ -21,6 +22,8 @@ pub struct Record {
     pub name: ContainerName,
     /// When it was created, in nanoseconds since 1970.
     pub created: u64,
+    /// The command that is about to start it; `None` if it was only created.
+    pub creator: Option<ProcessId>,
     /// The image as the user named it, completed.
     pub image: String,
     /// The image's id.

@@ -42,13 +42,13 @@ pub enum Status {
 
 /// What is reported of a container whose monitor was killed, which kills the container: the
 /// exit code of SIGKILL.
-const UNSEEN: Exit = Exit {
+pub(super) const UNSEEN: Exit = Exit {
     code: 137,
     finished: 0,
 };
 
 impl Status {
-    pub(super) fn of(state: Option<&State>) -> Self {
+    pub(crate) fn of(state: Option<&State>) -> Self {
         match state {
             None => Self::Created,
             Some(State {

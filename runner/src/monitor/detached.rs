@@ -116,9 +116,7 @@ fn main(graphroot: &Path, runroot: &Path, id: &Path) -> i32 {
     match started {
         Ok(watched) => {
             report(&Report::Started(watched.ports().to_vec()));
-            watched
-                .wait()
-                .map_or_else(|failure| i32::from(failure.code), i32::from)
+            i32::from(watched.wait())
         }
         Err(failure) => {
             let code = i32::from(failure.code);

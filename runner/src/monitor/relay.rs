@@ -5,7 +5,7 @@
 //! hands could be typed into.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -17,8 +17,13 @@ use super::Attach;
 use super::terminal::{self, RawMode};
 use crate::container::Record;
 use crate::container::log::{LogWriter, Stream};
+use crate::human::tell;
 use crate::sandbox::handle::{Handle, ProcessId};
 use crate::sandbox::{self, Running};
+
+mod sink;
+
+use sink::Sink;
 
 /// Signals that are passed on to the container, as podman's `--sig-proxy` does, and those that tell of
 /// a change: of the terminal's size, of a child.
@@ -36,6 +41,9 @@ const CAUGHT: [i32; 9] = [
 
 /// How often the user may ask before a container that ignores it is killed: the third INT or TERM ends it.
 const PATIENCE: u32 = 3;
+
+/// The most that a pipe can hold without privilege, in bytes (`/proc/sys/fs/pipe-max-size`).
+const LARGEST_PIPE: usize = 1 << 20;
 
 /// Blocks the signals that are passed on; they are read from the descriptor from now on.
 ///
@@ -116,8 +124,8 @@ pub struct Relay {
     reading: bool,
     pending: Vec<u8>,
     outputs: Vec<(OwnedFd, Stream)>,
-    /// Whether the output is also ours.
-    shown: bool,
+    /// Our own streams, if the output is also ours.
+    sinks: Vec<Sink>,
     terminal: Option<OwnedFd>,
     log: Option<LogWriter>,
     asked: u32,
@@ -142,7 +150,7 @@ impl Relay {
             reading: attach.input,
             pending: Vec::new(),
             outputs: Vec::new(),
-            shown: attach.output,
+            sinks: Vec::new(),
             terminal: running.terminal.take(),
             log,
             asked: 0,
@@ -162,6 +170,9 @@ impl Relay {
         if relay.input.is_none() {
             relay.reading = false;
         }
+        if attach.output {
+            relay.sinks = vec![Sink::new(Stream::Stdout), Sink::new(Stream::Stderr)];
+        }
         Ok(relay)
     }
 
@@ -172,22 +183,44 @@ impl Relay {
         while handle.as_ref().is_some_and(Handle::is_alive) {
             self.turn(handle.as_ref(), &mut on_child);
         }
-        // The process has ended and its output is complete in the pipes.
         self.drain();
         exit_code(process)
     }
 
+    /// Writes what the caller's reader has not taken yet, however long that takes. Everything that
+    /// others wait for is done by then, and a signal ends the caller as it would end any program.
+    pub fn finish(mut self) {
+        if self.sinks.iter().any(Sink::is_waiting) {
+            while let Ok(Some(_)) = sandbox::next_signal(self.signals.as_fd()) {}
+            sandbox::unblock_signals();
+        }
+        for sink in self.sinks.drain(..) {
+            // Whoever does not read to the end does not want to know it.
+            let _ = sink.finish();
+        }
+    }
+
     /// Waits for the next event and does what it asks for.
     fn turn(&mut self, process: Option<&Handle>, on_child: &mut impl FnMut()) {
-        let standard_input = io::stdin();
+        let (standard_input, own) = (io::stdin(), (io::stdout(), io::stderr()));
         let mut set = vec![PollFd::new(&self.signals, PollFlags::IN)];
         set.extend(process.map(|process| PollFd::new(process, PollFlags::IN)));
-        let outputs = set.len();
-        set.extend(
-            self.outputs
-                .iter()
-                .map(|(fd, _)| PollFd::new(fd, PollFlags::IN)),
-        );
+        // Either something can be read from a stream, or what was read can be written.
+        let mut read = Vec::new();
+        let waiting: Vec<Stream> = self.waiting().collect();
+        for (index, (fd, stream)) in self.outputs.iter().enumerate() {
+            if !waiting.contains(stream) {
+                read.push((set.len(), index));
+                set.push(PollFd::new(fd, PollFlags::IN));
+            }
+        }
+        for stream in &waiting {
+            let own = match stream {
+                Stream::Stdout => own.0.as_fd(),
+                Stream::Stderr => own.1.as_fd(),
+            };
+            set.push(PollFd::from_borrowed_fd(own, PollFlags::OUT));
+        }
         let input = set.len();
         match &self.input {
             Some(to) if !self.pending.is_empty() => set.push(PollFd::new(to, PollFlags::OUT)),
@@ -203,9 +236,18 @@ impl Relay {
         if ready.get(input).copied().unwrap_or(false) {
             self.pass_input();
         }
-        for index in (outputs..input).rev().filter(|&index| ready[index]) {
-            self.pass_output(index - outputs);
+        for (_, index) in read.iter().rev().filter(|(place, _)| ready[*place]) {
+            self.pass_output(*index);
         }
+        for stream in waiting {
+            self.show(stream, &[]);
+        }
+    }
+
+    /// The streams whose reader has not taken everything.
+    fn waiting(&self) -> impl Iterator<Item = Stream> {
+        let sinks = self.sinks.iter();
+        sinks.filter(|sink| sink.is_waiting()).map(Sink::stream)
     }
 
     fn pass_signals(&mut self, process: Option<&Handle>, on_child: &mut impl FnMut()) {
@@ -278,10 +320,13 @@ impl Relay {
     /// Moves what the process printed; forgets the stream at its end.
     fn pass_output(&mut self, index: usize) {
         let mut buffer = vec![0; 64 * 1024];
-        let (from, stream) = &self.outputs[index];
+        // Showing a stream may have ended it.
+        let Some((from, stream)) = self.outputs.get(index) else {
+            return;
+        };
         let stream = *stream;
         match rustix::io::read(from, &mut buffer) {
-            Ok(count) if count > 0 => self.show(stream, &buffer[..count]),
+            Ok(count) if count > 0 => self.take(stream, &buffer[..count]),
             Err(Errno::AGAIN | Errno::INTR) => {}
             // EIO is the end of a terminal.
             Ok(_) | Err(_) => {
@@ -290,35 +335,53 @@ impl Relay {
         }
     }
 
-    fn show(&mut self, stream: Stream, data: &[u8]) {
-        if self.shown {
-            let written = match stream {
-                Stream::Stdout => io::stdout()
-                    .lock()
-                    .write_all(data)
-                    .and_then(|()| io::stdout().flush()),
-                Stream::Stderr => io::stderr().lock().write_all(data),
-            };
-            // Nobody reads us any more; the log goes on.
-            self.shown = written.is_ok();
-        }
+    /// Puts what the process printed into the log and shows it.
+    fn take(&mut self, stream: Stream, data: &[u8]) {
         if let Some(log) = &mut self.log
             && let Err(error) = log.write(stream, data)
         {
-            eprintln!("runner: the container's log ends here: {error}");
+            let error = sandbox::failure::describe(&error);
+            tell(format_args!(
+                "runner: the container's log ends here: {error}"
+            ));
             self.log = None;
+        }
+        self.show(stream, data);
+    }
+
+    /// Shows `data` and what still waits of the same stream. A reader that has gone away is gone
+    /// for the program too, which learns of it as it would in any pipeline.
+    fn show(&mut self, stream: Stream, data: &[u8]) {
+        let Some(place) = self.sinks.iter().position(|sink| sink.stream() == stream) else {
+            return;
+        };
+        let Err(error) = self.sinks[place].write(data) else {
+            return;
+        };
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            let error = sandbox::failure::describe(&error);
+            tell(format_args!("runner: the output ends here: {error}"));
+        }
+        self.sinks.remove(place);
+        self.outputs.retain(|(_, other)| *other != stream);
+        if self.terminal.take().is_some() {
+            // The last of our ends of the terminal: the program's hangs up.
+            self.input = None;
         }
     }
 
-    /// Reads what is left in the pipes.
+    /// Reads what is left in the pipes of a process that has ended. No more than can have been in
+    /// them: a process that joined a container may have left children that go on printing.
     fn drain(&mut self) {
-        for index in (0..self.outputs.len()).rev() {
-            let mut buffer = vec![0; 64 * 1024];
-            loop {
-                let (from, stream) = &self.outputs[index];
-                let stream = *stream;
-                match rustix::io::read(from, &mut buffer) {
-                    Ok(count) if count > 0 => self.show(stream, &buffer[..count]),
+        let mut buffer = vec![0; 64 * 1024];
+        for (from, stream) in std::mem::take(&mut self.outputs) {
+            let mut read = 0;
+            while read <= LARGEST_PIPE {
+                match rustix::io::read(&from, &mut buffer) {
+                    Ok(count) if count > 0 => {
+                        read += count;
+                        self.take(stream, &buffer[..count]);
+                    }
                     Err(Errno::INTR) => {}
                     Ok(_) | Err(_) => break,
                 }

@@ -10,25 +10,23 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, accept_with, bind, connect, socket_with, sockopt,
-};
+use rustix::net::{SocketFlags, accept_with, sockopt};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::Listener;
 use crate::sandbox::stage::GuardContext;
-use crate::sandbox::{self, address};
 
 mod connection;
+mod inside;
 
 use connection::{Connection, Progress, Side};
+use inside::Attempt;
 
 /// Where the connections of one listening socket go.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -90,6 +88,8 @@ struct Proxy<'a> {
     set: OwnedFd,
     listeners: Vec<(&'a OwnedFd, Route)>,
     connections: HashMap<u64, Connection>,
+    /// Clients whose connection to the program is not made yet, and the listening socket.
+    attempts: HashMap<u64, (OwnedFd, usize, Attempt)>,
     next: u64,
     /// Connections that the program refused while it may still be starting.
     waiting: Vec<(OwnedFd, usize)>,
@@ -120,6 +120,7 @@ impl<'a> Proxy<'a> {
             set,
             listeners,
             connections: HashMap::new(),
+            attempts: HashMap::new(),
             next: 0,
             waiting: Vec::new(),
             paused: None,
@@ -173,7 +174,7 @@ impl<'a> Proxy<'a> {
             match accept_with(socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
                 Ok(client) => {
                     let _ = sockopt::set_tcp_nodelay(&client, true);
-                    self.connect(client, index);
+                    self.connect(client, index, 0);
                 }
                 Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                     return self.pause();
@@ -201,26 +202,58 @@ impl<'a> Proxy<'a> {
         }
     }
 
-    /// Connects a client with the program, or lets it wait if the program may still be starting.
-    fn connect(&mut self, client: OwnedFd, index: usize) {
-        let route = &self.listeners[index].1;
-        match connect_inside(route) {
-            Ok(program) => {
-                // From now on a refusal is the program's own will.
-                let number = self.next;
-                self.next += 1;
-                let mut connection = Connection::new(client, program);
-                let event = FIRST_CONNECTION + 2 * number;
-                if connection.watch(&self.set, event).is_ok() {
-                    self.connections.insert(number, connection);
-                } else {
-                    connection.reset();
-                }
-            }
+    /// Connects a client with the program at one of its places from `place` on, or lets it wait if
+    /// the program may still be starting. Whether there was somebody to connect to.
+    fn connect(&mut self, client: OwnedFd, index: usize, place: usize) -> bool {
+        match inside::try_places(&self.listeners[index].1, place) {
+            Ok(attempt) if attempt.made => self.begin(client, attempt.socket),
+            Ok(attempt) => self.wait_until_made(client, index, attempt),
             Err(Errno::CONNREFUSED) if self.started.elapsed() < GRACE => {
                 self.waiting.push((client, index));
+                return false;
             }
             Err(_) => connection::reset(&client),
+        }
+        true
+    }
+
+    fn begin(&mut self, client: OwnedFd, program: OwnedFd) {
+        // From now on a refusal is the program's own will.
+        let number = self.new_number();
+        let mut connection = Connection::new(client, program);
+        let event = FIRST_CONNECTION + 2 * number;
+        if connection.watch(&self.set, event).is_ok() {
+            self.connections.insert(number, connection);
+        } else {
+            connection.reset();
+        }
+    }
+
+    fn wait_until_made(&mut self, client: OwnedFd, index: usize, attempt: Attempt) {
+        let number = self.new_number();
+        let data = epoll::EventData::new_u64(FIRST_CONNECTION + 2 * number);
+        match epoll::add(&self.set, &attempt.socket, data, epoll::EventFlags::OUT) {
+            Ok(()) => {
+                self.attempts.insert(number, (client, index, attempt));
+            }
+            Err(_) => connection::reset(&client),
+        }
+    }
+
+    fn new_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// An attempt is made, or has failed.
+    fn decide(&mut self, client: OwnedFd, index: usize, attempt: Attempt) {
+        let _ = epoll::delete(&self.set, &attempt.socket);
+        match sockopt::socket_error(&attempt.socket) {
+            Ok(Ok(())) => self.begin(client, attempt.socket),
+            Ok(Err(error)) if inside::nobody_listens(error) => {
+                self.connect(client, index, attempt.place + 1);
+            }
+            _ => connection::reset(&client),
         }
     }
 
@@ -228,8 +261,14 @@ impl<'a> Proxy<'a> {
         if self.paused.is_some_and(|since| since.elapsed() >= PAUSE) {
             self.resume();
         }
+        // One of the clients of a port is enough to learn that nobody listens yet.
+        let mut refused = Vec::new();
         for (client, index) in std::mem::take(&mut self.waiting) {
-            self.connect(client, index);
+            if refused.contains(&index) && self.started.elapsed() < GRACE {
+                self.waiting.push((client, index));
+            } else if !self.connect(client, index, 0) {
+                refused.push(index);
+            }
         }
     }
 
@@ -240,6 +279,9 @@ impl<'a> Proxy<'a> {
         } else {
             Side::Program
         };
+        if let Some((client, index, attempt)) = self.attempts.remove(&number) {
+            return self.decide(client, index, attempt);
+        }
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
         };
@@ -271,59 +313,5 @@ trait AsFdObject {
 impl<T: AsFd> AsFdObject for T {
     fn as_object(&self) -> std::os::fd::BorrowedFd<'_> {
         self.as_fd()
-    }
-}
-
-/// Connects to the program inside: at the first of its possible addresses that does not refuse.
-fn connect_inside(route: &Route) -> Result<OwnedFd, Errno> {
-    let own = [
-        (
-            IpAddr::V4(address::CONTAINER_V4),
-            Some(IpAddr::V4(address::GATEWAY_V4)),
-        ),
-        (
-            IpAddr::V6(address::CONTAINER_V6),
-            Some(IpAddr::V6(address::GATEWAY_V6)),
-        ),
-    ];
-    let loopback = [
-        (IpAddr::V4(Ipv4Addr::LOCALHOST), None),
-        (IpAddr::V6(Ipv6Addr::LOCALHOST), None),
-    ];
-    let local = if route.local { &loopback[..] } else { &[] };
-    let mut refused = Errno::CONNREFUSED;
-    for &(target, source) in own.iter().chain(local) {
-        match connect_to(SocketAddr::new(target, route.port), source) {
-            Ok(socket) => return Ok(socket),
-            // Nobody listens there, or there is no such protocol or address here.
-            Err(
-                Errno::CONNREFUSED | Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL | Errno::NETUNREACH,
-            ) => {}
-            Err(error) => refused = error,
-        }
-    }
-    Err(refused)
-}
-
-fn connect_to(target: SocketAddr, source: Option<IpAddr>) -> Result<OwnedFd, Errno> {
-    let family = match target {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(family, SocketType::STREAM, flags, None)?;
-    if let Some(source) = source {
-        if target.is_ipv4() {
-            // The kernel chooses the source port at connect, so that more than one connection
-            // may have the same one (ip(7), IP_BIND_ADDRESS_NO_PORT).
-            let _ = sandbox::choose_port_at_connect(&socket);
-        }
-        bind(&socket, &SocketAddr::new(source, 0))?;
-    }
-    let _ = sockopt::set_tcp_nodelay(&socket, true);
-    match connect(&socket, &target) {
-        // Within one machine a connection is made or refused at once, unless the queue is full.
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
-        Err(error) => Err(error),
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn main(
         })
     };
     let (Ok(failure) | Err(failure)) = start();
-    wire::send_status(status, &Status::Failed(failure), None);
+    wire::send_status(status, &Status::failed(failure), None);
     std::process::exit(125)
 }
 

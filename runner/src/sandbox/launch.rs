@@ -163,7 +163,7 @@ impl Stage {
                 descriptors.extend([control_inside.as_fd(), status_inside.as_fd()]);
                 descriptors.extend(extra);
                 let failure = become_stage(namespace, &descriptors);
-                wire::send_status(status_inside.as_fd(), &Status::Failed(failure), None);
+                wire::send_status(status_inside.as_fd(), &Status::failed(failure), None);
                 std::process::exit(125);
             }
             Fork::Parent(pid) => {
@@ -246,7 +246,7 @@ fn become_stage(namespace: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> Fa
     let failure = Err::<(), _>(error).context(|| "cannot start the stage".to_owned());
     let failure = failure.expect_err("it was an error");
     if let Ok(status) = syscalls::inherited(wire::STATUS) {
-        wire::send_status(status.as_fd(), &Status::Failed(failure.clone()), None);
+        wire::send_status(status.as_fd(), &Status::failed(failure.clone()), None);
     }
     std::process::exit(125)
 }

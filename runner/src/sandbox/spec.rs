@@ -119,10 +119,11 @@ impl Mount {
 }
 
 /// How a container is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Network {
     /// A network of its own with a loopback and one more address; published ports lead there.
+    #[default]
     Private,
     /// A network of its own with nothing but the loopback.
     None,

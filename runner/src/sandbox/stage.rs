@@ -84,7 +84,7 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         Ok(Some(guarded)) => guarded,
         Ok(None) => return Ok(()),
         Err(failure) => {
-            wire::send_status(status.as_fd(), &Status::Failed(failure.clone()), None);
+            wire::send_status(status.as_fd(), &Status::failed(failure.clone()), None);
             return Err(failure);
         }
     };
@@ -177,7 +177,7 @@ fn join(request: &Join, status: &OwnedFd) -> Result<(), Failure> {
     match syscalls::fork_into(UnshareFlags::empty()).context(|| "cannot fork".to_owned())? {
         Fork::Child => {
             let failure = program::start(&request.process, status.as_fd());
-            wire::send_status(status.as_fd(), &Status::Failed(failure), None);
+            wire::send_status(status.as_fd(), &Status::failed(failure), None);
             std::process::exit(125)
         }
         Fork::Parent(pid) => {

@@ -305,6 +305,13 @@ pub(super) fn reset_signals() {
     }
 }
 
+/// Lets every signal through again.
+pub(crate) fn unblock_signals() {
+    let empty = signal_set(&[]);
+    // SAFETY: `empty` is initialized; the kernel copies it.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut()) };
+}
+
 /// Lets the kernel choose the port of a socket that is bound to an address only when it connects,
 /// so that many connections may have the same one (ip(7), `IP_BIND_ADDRESS_NO_PORT`).
 pub(crate) fn choose_port_at_connect(socket: impl AsFd) -> io::Result<()> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{Context, Failure};
 use super::spec::{Join, Spec};
+use crate::human::one_line;
 
 /// The number at which the stage finds the control socket.
 pub(super) const CONTROL: i32 = 3;
@@ -25,8 +26,8 @@ pub(super) const STATUS: i32 = 4;
 /// The first number at which it finds what the request came with.
 pub(super) const EXTRA: i32 = 5;
 
-/// The longest packet on the status socket: one line of an error.
-const PACKET: usize = 16 * 1024;
+/// The longest packet on the status socket: one line of an error, which has at most 4,096 characters.
+const PACKET: usize = 64 * 1024;
 
 /// The longest request: arguments and environment are at most 6 MiB (execve(2)), and become up
 /// to six times as long in JSON.
@@ -62,6 +63,16 @@ pub(super) enum Status {
     Terminal,
     /// It could not be started.
     Failed(Failure),
+}
+
+impl Status {
+    /// A failure in a form that always fits: a name in it may be very long.
+    pub(super) fn failed(failure: Failure) -> Self {
+        Self::Failed(Failure {
+            message: one_line(&failure.message),
+            ..failure
+        })
+    }
 }
 
 pub(super) fn send_request(control: &OwnedFd, request: &Request) -> Result<(), Failure> {
@@ -138,4 +149,27 @@ pub(super) fn receive_status(
     let status = serde_json::from_slice(&buffer[..length])
         .map_err(|error| Failure::engine(format!("status socket: {error}")))?;
     Ok(Some((status, descriptor)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    #[test]
+    fn a_failure_with_a_very_long_name_in_it_arrives() {
+        let (here, there) = socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let failure = Failure::not_found("\u{1f980}\n".repeat(100_000));
+        send_status(here.as_fd(), &Status::failed(failure), None);
+        let (status, _) = receive_status(&there).unwrap().unwrap();
+        assert!(matches!(status, Status::Failed(failure) if failure.code == 127));
+        drop(here);
+        assert!(receive_status(&there).unwrap().is_none());
+    }
 }

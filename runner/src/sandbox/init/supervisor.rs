@@ -41,7 +41,7 @@ pub(super) fn main(process: &Process, status: BorrowedFd<'_>) -> Failure {
         Err(failure) => failure,
         Ok(Fork::Child) => {
             let failure = program::start(process, status);
-            wire::send_status(status, &wire::Status::Failed(failure), None);
+            wire::send_status(status, &wire::Status::failed(failure), None);
             std::process::exit(125)
         }
         Ok(Fork::Parent(child)) => {

@@ -143,9 +143,10 @@ const fn no_such_call() -> u16 {
 }
 
 const fn runs(table: &Table) -> ([Run; NUMBERS + 1], usize) {
+    #[allow(clippy::cast_possible_truncation, reason = "it is 512")]
+    let first = NUMBERS as u32;
     let end = Run {
-        #[allow(clippy::cast_possible_truncation, reason = "it is 512")]
-        first: NUMBERS as u32,
+        first,
         fate: Fate::Refuse(no_such_call()),
     };
     let mut runs = [end; NUMBERS + 1];
