@@ -14,6 +14,7 @@ use httpdate::HttpDate;
 use hyper::{Method, StatusCode, Version};
 
 use crate::accept::Client;
+use crate::say;
 use crate::service::{HELLO, Head};
 
 /// How many lines may wait to be written.
@@ -134,9 +135,9 @@ fn write_all(waiting: &Receiver<String>, lost: &AtomicU64) {
         let _ = io::stdout().lock().write_all(text.as_bytes());
         match lost.swap(0, Ordering::Relaxed) {
             0 => {}
-            lost => eprintln!(
-                "server: {lost} lines of the access log were lost: its reader is too slow"
-            ),
+            lost => say(format_args!(
+                "{lost} lines of the access log were lost: its reader is too slow"
+            )),
         }
     }
 }

@@ -4,26 +4,23 @@
 //! hyper, with buffers. It is driven from the moment when the client sends something until it has
 //! been quiet for a while.
 
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use hyper::body::{Body, Incoming};
-use hyper::header::HeaderMap;
+use hyper::StatusCode;
 use hyper::server::conn::http1;
-use hyper::service::Service;
-use hyper::{Method, Request, StatusCode};
 
 use crate::accept::Client;
-use crate::access::Line;
+use crate::config::Limits;
+use crate::greeter::Greeter;
+#[cfg(feature = "h2c")]
+use crate::h2c::drive as http2;
 use crate::io::{Io, Link, Stream};
 use crate::reaper::{Phase, Verdict};
-use crate::service::{self, Answer, Head};
 use crate::worker::Worker;
 
 /// How a connection stopped being driven.
@@ -139,9 +136,6 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
     }
 }
 
-#[cfg(feature = "h2c")]
-use crate::h2c::drive as http2;
-
 /// Answers a client that speaks HTTP/2 to a server that does not.
 #[cfg(not(feature = "h2c"))]
 async fn http2(link: &Rc<Link>, _: Greeter, _: Bytes) -> Stop {
@@ -175,163 +169,8 @@ fn refusal(status: StatusCode) -> String {
     format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n")
 }
 
-/// The service that hyper calls: decides by the worker's handler, and takes the body in first.
-#[derive(Clone, Debug)]
-pub(crate) struct Greeter {
-    link: Rc<Link>,
-    client: Client,
-    worker: Rc<Worker>,
-    /// What the connection does when it has answered.
-    rest: Phase,
-}
-
-impl Greeter {
-    fn new(link: &Rc<Link>, client: Client, worker: &Rc<Worker>) -> Greeter {
-        Greeter {
-            link: link.clone(),
-            client,
-            worker: worker.clone(),
-            rest: Phase::Idle,
-        }
-    }
-
-    /// The same service for a connection that rests in another phase.
-    #[cfg(feature = "h2c")]
-    pub(crate) fn resting(self, rest: Phase) -> Greeter {
-        Greeter { rest, ..self }
-    }
-
-    #[cfg(feature = "h2c")]
-    pub(crate) fn limits(&self) -> crate::config::Limits {
-        self.worker.limits
-    }
-
-    /// Ends a request with its answer.
-    fn finish(
-        &self,
-        status: StatusCode,
-        headers: HeaderMap,
-        last: bool,
-        line: Option<Line>,
-    ) -> Answer {
-        let entry = self.link.entry();
-        entry.clock.begin(self.rest, entry.now());
-        if let (Some(log), Some(line)) = (&self.worker.log, line) {
-            log.write(line, status);
-        }
-        service::answer(status, headers, last || self.worker.is_draining())
-    }
-}
-
-impl Service<Request<Incoming>> for Greeter {
-    type Response = Answer;
-    type Error = Infallible;
-    type Future = Reply;
-
-    fn call(&self, mut request: Request<Incoming>) -> Reply {
-        let head = Head::of(&request);
-        let line = self
-            .worker
-            .log
-            .as_ref()
-            .map(|_| Line::new(self.client, head));
-        let mut status = (self.worker.handler)(head, self.worker.is_draining());
-        if request.body().is_end_stream() {
-            // After CONNECT a client takes what follows for the tunnel's, whatever the answer was.
-            let last = status == StatusCode::BAD_REQUEST || request.method() == Method::CONNECT;
-            let headers = std::mem::take(request.headers_mut());
-            return Reply::Ready(Some(self.finish(status, headers, last, line)));
-        }
-        let (head, body) = request.into_parts();
-        let limit = self.worker.limits.body;
-        if !service::knows_coding(&head.headers) {
-            status = StatusCode::NOT_IMPLEMENTED;
-        } else if body.size_hint().lower() > limit {
-            status = StatusCode::PAYLOAD_TOO_LARGE;
-        }
-        if status.is_client_error() || status.is_server_error() {
-            // The body is not wanted, so there is no telling where the next request would begin.
-            return Reply::Ready(Some(self.finish(status, head.headers, true, line)));
-        }
-        let entry = self.link.entry();
-        if self.rest == Phase::Idle {
-            entry.clock.begin(Phase::Body, entry.now());
-        }
-        let greeter = self.clone();
-        Reply::Taking(Box::new(Taking {
-            body,
-            left: limit,
-            status,
-            headers: head.headers,
-            line,
-            greeter,
-        }))
-    }
-}
-
-/// An answer that is there, or will be when the body has been taken in.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Ready(Option<Answer>),
-    Taking(Box<Taking>),
-}
-
-/// A request whose body is being received, checked and forgotten.
-#[derive(Debug)]
-pub(crate) struct Taking {
-    body: Incoming,
-    left: u64,
-    status: StatusCode,
-    headers: HeaderMap,
-    line: Option<Line>,
-    greeter: Greeter,
-}
-
-impl Taking {
-    /// Takes in what has come of the body; ready when it is known how the request ends.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<StatusCode> {
-        loop {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                None => return Poll::Ready(self.status),
-                Some(Err(_)) => return Poll::Ready(StatusCode::BAD_REQUEST),
-                Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-                    match self.left.checked_sub(length) {
-                        Some(left) => self.left = left,
-                        None => return Poll::Ready(StatusCode::PAYLOAD_TOO_LARGE),
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl Future for Reply {
-    type Output = Result<Answer, Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            Reply::Ready(answer) => match answer.take() {
-                Some(answer) => Poll::Ready(Ok(answer)),
-                None => Poll::Pending,
-            },
-            Reply::Taking(taking) => {
-                let status = ready!(taking.poll_body(cx));
-                let headers = std::mem::take(&mut taking.headers);
-                let last = status != taking.status;
-                Poll::Ready(Ok(taking.greeter.finish(
-                    status,
-                    headers,
-                    last,
-                    taking.line.take(),
-                )))
-            }
-        }
-    }
-}
-
 /// The settings of hyper that hold for every connection of a worker.
-pub fn http(limits: &crate::config::Limits) -> http1::Builder {
+pub fn http(limits: &Limits) -> http1::Builder {
     /// hyper reads no less at a time.
     const SMALLEST_BUFFER: usize = 8 * 1024;
     /// hyper's own limit. Another one makes it allocate for each request, so it is not repeated.

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 
-use crate::connection::{Greeter, Stop};
+use crate::connection::Stop;
+use crate::greeter::Greeter;
 use crate::io::{Io, Link};
 use crate::reaper::{Phase, Verdict};
 

@@ -4,7 +4,7 @@
 //!
 //! The rooms, in the order in which a request meets them: [`config`] (what was asked for),
 //! [`listen`] and [`accept`] (sockets), [`worker`] (one single-threaded runtime a core),
-//! [`connection`] and [`io`] (one client), [`reaper`] (time limits), [`service`] (the pure function
+//! [`connection`], `greeter` and [`io`] (one client), [`reaper`] (time limits), [`service`] (the pure function
 //! from request to answer), [`access`] (the log), [`drain`] (the end). With the feature
 //! `h2c` there is HTTP/2 too. [`health`] is the client for
 //! health checks, [`ready`] tells the supervisor, [`timer`] waits, and [`sys`] is the only file that calls the
@@ -15,6 +15,7 @@ pub mod access;
 pub mod config;
 pub mod connection;
 pub mod drain;
+mod greeter;
 #[cfg(feature = "h2c")]
 pub mod h2c;
 pub mod health;
@@ -26,3 +27,9 @@ pub mod service;
 pub mod sys;
 pub mod timer;
 pub mod worker;
+
+/// Says a line on standard error. Nobody may be listening there any more, which is no reason to end.
+pub fn say(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "server: {line}");
+}

@@ -14,7 +14,7 @@ use server::config::{self, Command, Config};
 use server::drain::Stage;
 use server::sys::{self, Signal, Signals};
 use server::worker::{self, Orders};
-use server::{health, listen, ready, service};
+use server::{health, listen, ready, say, service};
 use tokio::sync::watch;
 
 /// The distance between two looks at whether the workers have ended.
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let command = match config::parse(std::env::args_os().skip(1), |name| std::env::var_os(name)) {
         Ok(command) => command,
         Err(error) => {
-            eprintln!("server: {error}");
+            say(format_args!("{error}"));
             return ExitCode::from(2);
         }
     };
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("server: {error}");
+            say(format_args!("{error}"));
             ExitCode::FAILURE
         }
     }
@@ -84,17 +84,17 @@ fn serve(mut config: Config) -> Result<()> {
     threads.extend(writer);
 
     // The sockets are open: whoever connects from now on is answered.
-    eprintln!("server: listening on {}", ready.join(" and "));
+    say(format_args!("listening on {}", ready.join(" and ")));
     tell_supervisor(ready::READY);
     await_signal(&signals)?;
     tell_supervisor(ready::STOPPING);
     drain(&signals, &config, &stage, &threads)?;
     match connections.load(Ordering::Relaxed) {
         0 => {}
-        left => eprintln!(
-            "server: cut {left} connections that did not end within {} s",
+        left => say(format_args!(
+            "cut {left} connections that did not end within {} s",
             config.drain.as_secs()
-        ),
+        )),
     }
     for file in files {
         // Someone else may have removed it; either way it is gone.
@@ -121,7 +121,7 @@ fn start(
             .name(format!("worker-{number}"))
             .spawn(move || {
                 if let Err(error) = worker::run(share, orders) {
-                    eprintln!("server: worker {number} cannot start: {error}");
+                    say(format_args!("worker {number} cannot start: {error}"));
                     std::process::exit(1);
                 }
             });
@@ -172,10 +172,10 @@ fn tell_supervisor(state: &str) {
     let socket: Option<OsString> =
         std::env::var_os(ready::VARIABLE).filter(|socket| !socket.is_empty());
     if let Some(Err(error)) = socket.map(|socket| ready::notify(&socket, state)) {
-        eprintln!(
-            "server: cannot tell {} that {state}: {error}",
+        say(format_args!(
+            "cannot tell {} that {state}: {error}",
             ready::VARIABLE
-        );
+        ));
     }
 }
 

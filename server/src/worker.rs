@@ -164,6 +164,8 @@ async fn attend(
             Some(Err(error)) if concerns_one_client(&error) => {}
             Some(Err(_)) => make_room(&worker, &mut timer).await,
         }
+        // Who wants to come in is only seen by letting them in, so one place is kept free for them.
+        // Each worker may let in one too many; the limit on descriptors has room for that.
         while worker.is_full() && !worker.is_draining() {
             make_room(&worker, &mut timer).await;
         }
@@ -183,7 +185,7 @@ fn admit((stream, client): Accepted, worker: &Rc<Worker>) {
     });
 }
 
-/// Lets a newcomer have the place of whoever has been silent the longest, a moment later.
+/// Closes the connection that has been silent the longest, and waits a moment for its place.
 async fn make_room(worker: &Worker, timer: &mut Timer) {
     worker.reaper.close_stalest();
     timer.sleep(PAUSE).await;

@@ -245,7 +245,7 @@ fn when_descriptors_are_used_up_it_waits_without_spinning_and_recovers() {
 
 #[test]
 fn idle_connections_make_room_for_a_newcomer() {
-    let server = Server::start(&["--max-connections", "10"]);
+    let server = Server::start(&["--max-connections", "10", "--workers", "1"]);
     let mut idle: Vec<_> = (0..10).map(|_| server.connect()).collect();
     assert!(
         idle.iter_mut()

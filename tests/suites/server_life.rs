@@ -360,6 +360,41 @@ fn a_log_that_nobody_reads_does_not_stop_the_server() {
 }
 
 #[test]
+fn it_serves_and_ends_well_when_nobody_hears_what_it_says() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut command = Command::new(binary());
+    command.args([
+        "--listen",
+        &free.to_string(),
+        "--drain-timeout",
+        "1",
+        "--access-log",
+    ]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    let start = Instant::now();
+    let mut client = loop {
+        match Client::try_connect(free) {
+            Ok(client) => break client,
+            Err(error) => assert!(start.elapsed() < SOON, "{error}"),
+        }
+    };
+    assert_eq!(client.get("/").unwrap().status, 200);
+    // It will want to say that it cut this one.
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx");
+    thread::sleep(Duration::from_millis(100));
+    signal_process(child.id().try_into().unwrap(), "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn health_is_0_for_a_server_and_1_for_none() {
     let server = Server::start(&[]);
     assert!(
