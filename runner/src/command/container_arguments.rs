@@ -112,10 +112,6 @@ pub(super) struct ContainerArguments {
 }
 
 impl ContainerArguments {
-    pub(super) fn is_terminal(&self) -> bool {
-        self.tty
-    }
-
     pub(super) fn is_interactive(&self) -> bool {
         self.interactive
     }

@@ -78,7 +78,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         process,
     };
     let attach = Attach {
-        input: arguments.interactive || arguments.tty,
+        input: arguments.interactive,
         output: true,
     };
     let signals = relay::catch_signals()?;

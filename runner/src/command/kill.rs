@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use rustix::process::Signal;
 
 use super::{Context, for_each, names_or_all};
 use crate::container::state::Status;
@@ -29,7 +28,6 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let number = signal::parse(&arguments.signal)
-        .and_then(Signal::from_named_raw)
         .with_context(|| format!("\"{}\" is no signal", arguments.signal.escape_debug()))?;
     let containers = context.containers()?;
     let names = names_or_all(&arguments.containers, arguments.all, context, true)?;

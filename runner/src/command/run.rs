@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         }
     }
     let attach = Attach {
-        input: arguments.container.is_interactive() || arguments.container.is_terminal(),
+        input: arguments.container.is_interactive(),
         output: true,
     };
     let started = monitor::open_ports(&container).and_then(|listeners| {

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         };
         let container = containers.find(name)?;
         let attach = Attach {
-            input: arguments.interactive || container.record.terminal,
+            input: arguments.interactive,
             output: true,
         };
         let listeners = monitor::open_ports(&container)?;

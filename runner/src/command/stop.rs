@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use rustix::process::Signal;
 
 use super::{Context, for_each, names_or_all};
 use crate::container::Container;
@@ -53,11 +52,12 @@ pub(super) fn stop(container: &Container, patience: Duration) -> anyhow::Result<
         return Ok(());
     };
     let watched = container.watch();
-    let signal = Signal::from_named_raw(container.record.stop_signal).unwrap_or(Signal::TERM);
     let what = || format!("cannot signal container {}", container.record.name);
-    handle.signal(signal).with_context(what)?;
+    handle
+        .signal(container.record.stop_signal)
+        .with_context(what)?;
     if !handle.wait(Some(patience)) {
-        handle.signal(Signal::KILL).with_context(what)?;
+        handle.signal(libc::SIGKILL).with_context(what)?;
         handle.wait(None);
     }
     if let Ok(watched) = watched {

@@ -125,6 +125,8 @@ impl Containers {
             .mode(0o711)
             .create(&new)
             .at("make", &new)?;
+        // Until it is written down, so that a claim without a container is always a dead one.
+        let _lock = self.lock_names()?;
         let mut attempt = 0;
         let claimed = loop {
             match self.claim(&record.name, &record.id) {
@@ -141,17 +143,17 @@ impl Containers {
         });
         if let Err(error) = written {
             let _ = fs::remove_dir_all(&new);
-            self.release(&record);
+            self.release(&record.name, &record.id);
             return Err(error);
         }
         Ok(Container { record, folder })
     }
 
+    /// Takes a name that nobody has. The names are locked.
     fn claim(&self, name: &ContainerName, id: &ContainerId) -> Result<(), ContainerError> {
         let link = self.names.join(name.as_str());
-        let _lock = self.lock_names()?;
         match fs::read_link(&link) {
-            Ok(owner) if self.is_there(&owner) => {
+            Ok(owner) if self.folder.join(&owner).is_dir() => {
                 return Err(ContainerError::NameInUse {
                     name: name.clone(),
                     id: owner.display().to_string().chars().take(12).collect(),
@@ -164,12 +166,6 @@ impl Containers {
         symlink(id.as_str(), &link).at("make", &link)
     }
 
-    /// Whether the container with this id is there, or is about to be written down. In this order:
-    /// it goes from the one place to the other.
-    fn is_there(&self, id: &Path) -> bool {
-        self.trash.join(format!("{}.new", id.display())).is_dir() || self.folder.join(id).is_dir()
-    }
-
     /// While the result lives nobody else claims or gives up a name.
     fn lock_names(&self) -> Result<File, ContainerError> {
         let names = File::open(&self.names).at("open", &self.names)?;
@@ -179,11 +175,10 @@ impl Containers {
         Ok(names)
     }
 
-    /// Takes the name away if it is this container's.
-    fn release(&self, record: &Record) {
-        let link = self.names.join(record.name.as_str());
-        let _lock = self.lock_names();
-        if fs::read_link(&link).is_ok_and(|owner| owner == Path::new(record.id.as_str())) {
+    /// Takes the name away if it is this container's. The names are locked.
+    fn release(&self, name: &ContainerName, id: &ContainerId) {
+        let link = self.names.join(name.as_str());
+        if fs::read_link(&link).is_ok_and(|owner| owner == Path::new(id.as_str())) {
             let _ = fs::remove_file(link);
         }
     }
@@ -241,7 +236,9 @@ impl Containers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other.at("remove", &container.folder)?,
         }
-        self.release(&container.record);
+        let names = self.lock_names()?;
+        self.release(&container.record.name, &container.record.id);
+        drop(names);
         self.delete(&trash)
     }
 

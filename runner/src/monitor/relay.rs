@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, waitpid};
+use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::Attach;
@@ -260,11 +260,11 @@ impl Relay {
                         self.asked += 1;
                     }
                     let signal = if self.asked >= PATIENCE {
-                        Some(Signal::KILL)
+                        libc::SIGKILL
                     } else {
-                        Signal::from_named_raw(number)
+                        number
                     };
-                    if let (Some(process), Some(signal)) = (process, signal) {
+                    if let Some(process) = process {
                         let _ = process.signal(signal);
                     }
                 }

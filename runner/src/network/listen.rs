@@ -127,16 +127,27 @@ fn open(mapping: &PortMapping, listeners: &mut Vec<Listener>) -> Result<(), List
         listeners.push(open_one(mapping, address)?);
         return Ok(());
     }
-    let first = open_one(mapping, IpAddr::V4(Ipv4Addr::UNSPECIFIED))?;
-    let mapping = first.mapping.clone();
-    listeners.push(first);
-    match open_one(&mapping, IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
-        Ok(second) => listeners.push(second),
-        // A host without IPv6, or a port of our own choice that is taken there.
-        Err(ListenError::Other { .. }) => {}
-        Err(error) => return Err(error),
-    }
+    let both = || open_both(mapping);
+    let pair = match both() {
+        // A port that the kernel chose may be free in one of the two protocols only: try a few.
+        Err(ListenError::InUse { .. }) if mapping.host_port == 0 => {
+            (0..16).find_map(|_| both().ok()).map_or_else(both, Ok)
+        }
+        result => result,
+    };
+    listeners.extend(pair?);
     Ok(())
+}
+
+/// Opens one port on every address of the host.
+fn open_both(mapping: &PortMapping) -> Result<Vec<Listener>, ListenError> {
+    let first = open_one(mapping, IpAddr::V4(Ipv4Addr::UNSPECIFIED))?;
+    match open_one(&first.mapping, IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
+        Ok(second) => Ok(vec![first, second]),
+        // A host without IPv6.
+        Err(ListenError::Other { .. }) => Ok(vec![first]),
+        Err(error) => Err(error),
+    }
 }
 
 fn open_one(mapping: &PortMapping, address: IpAddr) -> Result<Listener, ListenError> {

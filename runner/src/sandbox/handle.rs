@@ -8,8 +8,10 @@ use std::time::Duration;
 use std::{fs, io};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+
+use super::syscalls;
 
 /// What is written down of a process to find it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,14 +61,14 @@ impl Handle {
         self.pid
     }
 
-    /// Sends a signal; a process that has just ended is no error.
+    /// Sends the signal with this number; a process that has just ended is no error.
     ///
     /// # Errors
     /// `EPERM` for a process of somebody else.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        match pidfd_send_signal(&self.descriptor, signal) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-            Err(error) => Err(error.into()),
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        match syscalls::send_signal(self.descriptor.as_fd(), signal) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            result => result,
         }
     }
 
@@ -122,7 +124,7 @@ mod tests {
         assert!(other.open().is_none());
         let handle = id.open().unwrap();
         assert!(handle.is_alive());
-        handle.signal(Signal::KILL).unwrap();
+        handle.signal(libc::SIGKILL).unwrap();
         assert!(handle.wait(Some(Duration::from_secs(5))));
         child.wait().unwrap();
         assert!(id.open().is_none());

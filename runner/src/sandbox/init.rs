@@ -13,7 +13,7 @@ use rustix::process::{DumpableBehavior, chdir, fchdir, pivot_root, set_dumpable_
 use rustix::system::sethostname;
 
 use super::failure::{Context, Failure};
-use super::mounts::Root;
+use super::mounts::{self, Root};
 use super::program;
 use super::rootfs::{self, Sources};
 use super::spec::{Network, Spec};
@@ -160,6 +160,10 @@ fn make_read_only(setup: &Setup) -> Result<(), Failure> {
 /// Writes a kernel setting below `/proc/sys` of the container's own proc mount.
 fn set_kernel_parameter(root: &Root, path: &str, value: &str) -> std::io::Result<()> {
     let fd = root.resolve(&format!("proc/sys/{path}"))?;
+    // A volume may lie over it.
+    if !mounts::is_on_proc(&fd)? {
+        return Err(std::io::Error::other("it is no file of the kernel's"));
+    }
     let file = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
     fs::write(file, value)
 }

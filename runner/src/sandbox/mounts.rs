@@ -128,6 +128,14 @@ pub(super) fn kind_of(fd: impl AsFd) -> io::Result<Kind> {
     })
 }
 
+/// The type of a proc file system (`PROC_SUPER_MAGIC`, linux/magic.h).
+const PROC: i64 = 0x9fa0;
+
+/// Whether `fd` is a file or a directory of a proc file system.
+pub(super) fn is_on_proc(fd: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type == PROC)
+}
+
 /// A new mount of the file system type `name`, attached nowhere yet.
 pub(super) fn new_mount(
     name: &str,
@@ -183,6 +191,19 @@ pub(super) fn open_host(path: &Path) -> io::Result<OwnedFd> {
         path,
         OFlags::PATH | OFlags::CLOEXEC,
         Mode::empty(),
+    )?)
+}
+
+/// Opens a path of the host that was resolved before. A part of it that is a symbolic link by now
+/// was swapped, perhaps by a container that may write there (as in CVE-2021-30465).
+pub(super) fn open_resolved(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    Ok(openat2(
+        CWD,
+        path,
+        flags,
+        Mode::empty(),
+        ResolveFlags::NO_SYMLINKS,
     )?)
 }
 

@@ -20,13 +20,10 @@ use rustix::thread::{CapabilitySets, set_capabilities};
 use super::failure::{Context, Failure, describe};
 use super::spec::Process;
 use super::wire::{self, Status};
-use super::{seccomp, syscalls};
+use super::{mounts, seccomp, syscalls};
 
 /// The type of a terminal file system (`DEVPTS_SUPER_MAGIC`, linux/magic.h).
 const DEVPTS: i64 = 0x1cd1;
-
-/// The type of a proc file system (`PROC_SUPER_MAGIC`, linux/magic.h).
-const PROC: i64 = 0x9fa0;
 
 /// What a shell would look through if `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -53,8 +50,22 @@ fn prepare(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failure> {
     // started with.
     syscalls::close_on_exec_from(3).context(|| "close_range".to_owned())?;
     syscalls::reset_signals();
-    // Should the caller and the guard both be killed, the kernel ends the container.
+    bind_to_caller(status)?;
+    filter(process)
+}
+
+/// Should the caller and the guard both be killed, the kernel ends this process.
+pub(super) fn bind_to_caller(status: BorrowedFd<'_>) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL)).context(|| "prctl".to_owned())?;
+    // The kernel tells of no death that was before.
+    if wire::is_closed(status) {
+        std::process::exit(125);
+    }
+    Ok(())
+}
+
+/// Takes the way to more privileges and most system calls away, for good.
+pub(super) fn filter(process: &Process) -> Result<(), Failure> {
     rustix::thread::set_no_new_privs(true).context(|| "prctl".to_owned())?;
     seccomp::install(process.bounding).context(|| "cannot install the seccomp filter".to_owned())
 }
@@ -112,8 +123,12 @@ fn raise_descriptor_limit() {
 
 /// Takes the program's user, groups and capabilities, for good.
 pub(super) fn confine(process: &Process) -> Result<(), Failure> {
-    for one in rustix_all().filter(|one| !process.bounding.bits().contains(*one)) {
-        // EINVAL: this kernel has fewer capabilities than we know.
+    // All that the kernel has, also those that have no name here yet.
+    for one in (0..64).map(|number| rustix::thread::CapabilitySet::from_bits_retain(1 << number)) {
+        if process.bounding.bits().contains(one) {
+            continue;
+        }
+        // EINVAL: the kernel has no more.
         match rustix::thread::remove_capability_from_bounding_set(one) {
             Ok(()) | Err(Errno::INVAL) => {}
             Err(error) => return Err(error).context(|| "cannot drop a capability".to_owned()),
@@ -140,10 +155,6 @@ pub(super) fn confine(process: &Process) -> Result<(), Failure> {
     }
     // Changing the user made the process readable to others of that user again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())
-}
-
-fn rustix_all() -> impl Iterator<Item = rustix::thread::CapabilitySet> {
-    super::capability::CapabilitySet::all().each()
 }
 
 fn set_groups(groups: &[u32]) -> Result<(), Failure> {
@@ -267,6 +278,10 @@ fn candidates(name: &str, environment: &[String]) -> Vec<String> {
 /// one of the image (CVE-2019-5736).
 fn is_not_of_the_image(path: &str) -> bool {
     let of = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
-    let on_proc = rustix::fs::statfs(path).is_ok_and(|stat| stat.f_type == PROC);
+    let open = |path: &str| {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty())
+    };
+    let on_proc = open(path).is_ok_and(|fd| mounts::is_on_proc(fd).is_ok_and(|proc| proc));
     on_proc || of(path).is_ok_and(|found| of("/proc/self/exe") == Ok(found))
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fsetxattr,
-    futimens, getxattr, listxattr, mkdirat, openat,
+    futimens, getxattr, listxattr, mkdirat, openat, symlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -118,7 +118,32 @@ fn fill(tree: &Root, layer: &OwnedFd, ids: (u32, u32), files: &[ConfigFile]) -> 
             Some(Gid::from_raw(ids.1)),
         )?;
     }
-    Ok(())
+    link_mount_table(tree, &shadow(tree, layer, ids, "etc")?, ids)
+}
+
+/// Old programs look for the mounts in `/etc/mtab`; podman makes this link too.
+fn link_mount_table(tree: &Root, folder: &OwnedFd, ids: (u32, u32)) -> io::Result<()> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    let etc = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    if openat(tree, "etc", etc, Mode::empty())
+        .and_then(|etc| rustix::fs::statat(etc, "mtab", flags))
+        .is_ok()
+    {
+        return Ok(());
+    }
+    match symlinkat("/proc/mounts", folder, "mtab") {
+        // A container that starts again.
+        Err(Errno::EXIST) => return Ok(()),
+        other => other?,
+    }
+    let owner = (Uid::from_raw(ids.0), Gid::from_raw(ids.1));
+    Ok(chownat(
+        folder,
+        "mtab",
+        Some(owner.0),
+        Some(owner.1),
+        flags,
+    )?)
 }
 
 /// Makes the one-level directory `name` in `layer`, with the attributes that it has in the image

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior, setsid};
+use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior, setsid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, ThreadNameSpaceType, UnshareFlags, clear_ambient_capability_set,
     move_into_thread_name_spaces, set_capabilities, set_name,
@@ -98,7 +98,7 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
     if stand_beside(&context).is_ok() {
         guard(&mut context);
     }
-    let _ = context.container.signal(Signal::KILL);
+    let _ = context.container.signal(libc::SIGKILL);
     context.container.wait(None);
     Ok(())
 }
@@ -207,6 +207,12 @@ fn stand_beside(context: &GuardContext) -> Result<(), Failure> {
             .context(|| "cannot enter the container's network".to_owned())?;
     }
     let _ = std::env::set_current_dir("/");
+    // The program's streams end when the program ends them.
+    let null = fs::File::open("/dev/null").context(|| "cannot open /dev/null".to_owned())?;
+    rustix::stdio::dup2_stdin(&null)
+        .and_then(|()| rustix::stdio::dup2_stdout(&null))
+        .and_then(|()| rustix::stdio::dup2_stderr(&null))
+        .context(|| "cannot let go of the container's streams".to_owned())?;
     let sets = CapabilitySets {
         effective: CapabilitySet::KILL,
         permitted: CapabilitySet::KILL,

@@ -229,6 +229,23 @@ pub(super) fn namespace_owner(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(uid)
 }
 
+/// Sends a signal, also one of the real-time signals, for which rustix has no safe type
+/// (pidfd_send_signal(2)).
+pub(super) fn send_signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let information: *const libc::siginfo_t = std::ptr::null();
+    // SAFETY: no information is passed; the kernel checks the number.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            information,
+            0,
+        )
+    })?;
+    Ok(())
+}
+
 /// Installs a seccomp filter for this thread (seccomp(2)). The caller has set no-new-privileges.
 pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {

@@ -161,14 +161,19 @@ fn lock_file(lock: &File, operation: FlockOperation) -> Result<(), Failure> {
     flock(lock, operation).context(|| "cannot lock the holder of the user namespace".to_owned())
 }
 
-/// The holder that was written down, if it runs and if its namespace really is this user's own.
-fn find_holder(runroot: &Path) -> Option<ProcessId> {
+/// The holder that was written down.
+fn written_down(runroot: &Path) -> Option<ProcessId> {
     let text = fs::read_to_string(runroot.join("holder")).ok()?;
     let (pid, start_time) = text.trim().split_once(' ')?;
-    let holder = ProcessId {
+    Some(ProcessId {
         pid: pid.parse().ok()?,
         start_time: start_time.parse().ok()?,
-    };
+    })
+}
+
+/// That holder, if it runs and if its namespace really is this user's own.
+fn find_holder(runroot: &Path) -> Option<ProcessId> {
+    let holder = written_down(runroot)?;
     let handle = holder.open()?;
     let namespace = File::open(format!("/proc/{}/ns/user", holder.pid)).ok()?;
     let owner = syscalls::namespace_owner(namespace.as_fd()).ok()?;

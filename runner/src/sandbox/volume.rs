@@ -16,7 +16,8 @@ use super::{mounts, syscalls};
 /// # Errors
 /// When `path` can not be opened.
 pub fn mapped_mount(path: &Path, namespace: &UserNamespace) -> Result<Option<OwnedFd>, Failure> {
-    let source = mounts::open_host(path).context(|| format!("cannot open {}", path.display()))?;
+    let source =
+        mounts::open_resolved(path).context(|| format!("cannot open {}", path.display()))?;
     for recursive in [true, false] {
         let mapped = mounts::clone_mount(&source, recursive).and_then(|mount| {
             syscalls::mount_set_attributes(mount.as_fd(), 0, Some(namespace.as_fd()), recursive)?;

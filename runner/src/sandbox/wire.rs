@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -123,6 +124,17 @@ pub(super) fn send_status(
     let _ = sendmsg(socket, &[text], &mut ancillary, SendFlags::NOSIGNAL);
 }
 
+/// Whether nobody can read what is sent any more.
+pub(super) fn is_closed(socket: BorrowedFd<'_>) -> bool {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut set = [PollFd::new(&socket, PollFlags::empty())];
+    let _ = poll(&mut set, Some(&now));
+    set[0].revents().contains(PollFlags::HUP)
+}
+
 /// The next status with its descriptor, `None` when nobody can send one any more.
 pub(super) fn receive_status(
     socket: impl AsFd,
@@ -169,7 +181,9 @@ mod tests {
         send_status(here.as_fd(), &Status::failed(failure), None);
         let (status, _) = receive_status(&there).unwrap().unwrap();
         assert!(matches!(status, Status::Failed(failure) if failure.code == 127));
+        assert!(!is_closed(there.as_fd()));
         drop(here);
+        assert!(is_closed(there.as_fd()));
         assert!(receive_status(&there).unwrap().is_none());
     }
 }

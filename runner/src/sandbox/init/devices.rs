@@ -32,8 +32,8 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
     let target = root(setup)?
         .target("dev", Kind::Directory)
         .context(|| "cannot make /dev".to_owned())?;
-    let dev = tmpfs("755", "65536k", MountAttrFlags::MOUNT_ATTR_NOSUID)
-        .context(|| "cannot mount /dev".to_owned())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let dev = tmpfs("755", "65536k", attributes).context(|| "cannot mount /dev".to_owned())?;
     mounts::attach(&dev, &target).context(|| "cannot mount /dev".to_owned())?;
     for name in DEVICES {
         device(&dev, name).context(|| format!("cannot give the container /dev/{name}"))?;
@@ -60,10 +60,8 @@ fn place(dev: &OwnedFd, name: &str, mount: std::io::Result<OwnedFd>) -> std::io:
 
 fn device(dev: &OwnedFd, name: &str) -> std::io::Result<()> {
     let mount = mounts::clone_mount(open_host(&format!("/dev/{name}"))?, false)?;
-    mounts::restrict(
-        &mount,
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-    )?;
+    // Not "noexec": a program may map /dev/zero as memory for code.
+    mounts::restrict(&mount, MountAttrFlags::MOUNT_ATTR_NOSUID)?;
     mounts::make_file(dev, name, 0o666)?;
     mounts::attach(mount, open_below(dev, name)?)
 }

@@ -4,9 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 use super::super::failure::{Context, Failure};
 use super::super::spec::Process;
@@ -49,7 +47,10 @@ pub(super) fn main(process: &Process, status: BorrowedFd<'_>) -> Failure {
                 return failure;
             }
             let _ = rustix::thread::set_name(c"runner-init");
-            if let Err(failure) = let_go(&signals) {
+            let ready = program::bind_to_caller(status)
+                .and_then(|()| let_go(&signals))
+                .and_then(|()| program::filter(process));
+            if let Err(failure) = ready {
                 return failure;
             }
             std::process::exit(supervise(child, &signals))
@@ -62,8 +63,7 @@ pub(super) fn main(process: &Process, status: BorrowedFd<'_>) -> Failure {
 fn let_go(signals: &OwnedFd) -> Result<(), Failure> {
     let null = std::fs::File::open("/dev/null").context(|| "cannot open /dev/null".to_owned())?;
     syscalls::keep_only([null.as_fd(), null.as_fd(), null.as_fd()], signals.as_fd())
-        .context(|| "cannot close descriptors".to_owned())?;
-    set_parent_process_death_signal(Some(Signal::KILL)).context(|| "prctl".to_owned())
+        .context(|| "cannot close descriptors".to_owned())
 }
 
 /// Until the child ends: its exit code, or 128 and the signal.

@@ -135,6 +135,9 @@ pub(super) fn tune(setup: &Setup) -> Result<(), Failure> {
         // Any user inside may listen on any port, as podman and docker set it.
         let name = "net/ipv4/ip_unprivileged_port_start";
         set_kernel_parameter(&root, name, "0").context(|| format!("cannot set {name}"))?;
+        // Group 0 may ping without a raw socket, as podman sets it; with a single id there may be
+        // no group 0.
+        let _ = set_kernel_parameter(&root, "net/ipv4/ping_group_range", "0 0");
     }
     // Beside the seccomp filter, a second bar against nested user namespaces.
     let name = "user/max_user_namespaces";

@@ -26,7 +26,7 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
             } => {
                 let mount = match prepared.and_then(|number| setup.mounts.get(number)) {
                     Some(prepared) => prepared.try_clone().context(|| target.to_owned())?,
-                    None => bind(source)?,
+                    None => bind(source, *fill)?,
                 };
                 place(&root, &mount, target, *read_only, *fill)
                     .map_err(|error| refusal(source, target, &error))?;
@@ -45,8 +45,14 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
     Ok(())
 }
 
-fn bind(source: &Path) -> Result<OwnedFd, Failure> {
-    mounts::open_host(source)
+/// Only a volume that has a name lies on a path of ours, which nobody resolved before.
+fn bind(source: &Path, is_named: bool) -> Result<OwnedFd, Failure> {
+    let open = if is_named {
+        mounts::open_host
+    } else {
+        mounts::open_resolved
+    };
+    open(source)
         .and_then(|source| mounts::clone_mount(source, true))
         .context(|| format!("cannot mount {}", source.display()))
 }
@@ -69,6 +75,7 @@ fn place(
     fill: bool,
 ) -> io::Result<()> {
     let target = root.target(target, mounts::kind_of(mount)?)?;
+    keep_proc_clear(&target)?;
     if fill {
         fill_volume(&target, mount)?;
     }
@@ -117,5 +124,16 @@ fn temporary(
         attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
     }
     let mount = mounts::new_mount("tmpfs", &options, attributes)?;
-    mounts::attach(mount, root.target(target, mounts::Kind::Directory)?)
+    let target = root.target(target, mounts::Kind::Directory)?;
+    keep_proc_clear(&target)?;
+    mounts::attach(mount, target)
+}
+
+/// Nothing is mounted over the kernel's own files, not even through a link of the image: what we
+/// mask, protect and set there has to be what it says it is (CVE-2019-16884, CVE-2023-28642).
+fn keep_proc_clear(target: &OwnedFd) -> io::Result<()> {
+    if mounts::is_on_proc(target)? {
+        return Err(io::Error::other("it lies in /proc"));
+    }
+    Ok(())
 }

@@ -179,6 +179,10 @@ fn run_helper(helper: &str, pid: Pid, extents: &[Extent]) -> Result<(), Failure>
     Err(Failure::engine(format!("{helper} failed: {line}")))
 }
 
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
 /// The holder's own life.
 pub fn main() -> ! {
     let _ = set_name(c"runner-holder");
@@ -190,6 +194,10 @@ pub fn main() -> ! {
     let mut idle = 0;
     while idle < IDLE_LOOKS {
         std::thread::sleep(LOOK_EVERY);
+        // The command that started it was killed before it wrote it down, or another one is.
+        if super::written_down(&runroot).map(|holder| holder.pid) != Some(own_pid()) {
+            break;
+        }
         let Ok(lock) = File::open(runroot.join("holder.lock")) else {
             break;
         };
