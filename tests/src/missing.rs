@@ -85,7 +85,8 @@ macro_rules! require {
             Err(missing) => {
                 fn here() {}
                 let name = std::any::type_name_of_val(&here);
-                $crate::missing::did_not_run(name.trim_end_matches("::here"), &missing);
+                let name = name.trim_end_matches("::here").trim_end_matches("::check");
+                $crate::missing::did_not_run(name, &missing);
                 return;
             }
         }
