@@ -11,18 +11,25 @@ pub fn tell(line: impl fmt::Display) {
 }
 
 /// The longest line that is printed, in characters.
-const LONGEST_LINE: usize = 4096;
+const LONGEST_LINE: usize = 900;
 
-/// `text` as one line that changes nothing in a terminal: names in it come from images and from the
+/// `text` as one line of bounded length, for an error: names in it come from images and from the
 /// command line and may hold anything.
 #[must_use]
 pub fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len().min(LONGEST_LINE));
-    for (count, character) in text.trim_end().chars().enumerate() {
-        if count == LONGEST_LINE {
-            line.push('\u{2026}');
-            break;
-        }
+    let line = escaped(text.trim_end());
+    match line.char_indices().nth(LONGEST_LINE) {
+        Some((end, _)) => format!("{}\u{2026}", &line[..end]),
+        None => line,
+    }
+}
+
+/// `text` with its control characters, line feeds too, as escapes: it changes nothing in a terminal
+/// and in a table.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
         if character.is_control() {
             line.extend(character.escape_debug());
         } else {

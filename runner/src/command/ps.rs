@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{Context, port, time};
 use crate::container::state::Status;
 use crate::container::{Container, Record};
+use crate::human;
 use crate::template::Template;
 
 /// Flags of `ps`.
@@ -138,7 +139,7 @@ fn row(container: &Container, status: &Status, whole: bool) -> Value {
     let labels = record
         .labels
         .iter()
-        .map(|(name, value)| format!("{name}={value}"));
+        .map(|(name, value)| human::escaped(&format!("{name}={value}")));
     json!({
         "ID": if whole { record.id.as_str() } else { record.id.short() },
         "Image": record.image,
@@ -218,7 +219,7 @@ fn exit_code(status: &Status) -> u8 {
 }
 
 fn command(record: &Record, whole: bool) -> String {
-    let all = record.arguments.join(" ");
+    let all = human::escaped(&record.arguments.join(" "));
     if whole || all.chars().count() <= 20 {
         return all;
     }
