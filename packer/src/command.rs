@@ -10,9 +10,6 @@ mod cache;
 mod report;
 mod show;
 
-/// The package does not compile.
-const FAILED_BUILD: u8 = 1;
-
 /// Any other error, as podman and docker have it.
 const ERROR: u8 = 125;
 
@@ -44,10 +41,7 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             // Nobody is left to tell when standard error is closed.
             let _ = writeln!(io::stderr(), "packer: {error:#}");
-            let is_failed_build = error
-                .downcast_ref::<packer::Error>()
-                .is_some_and(packer::Error::is_failed_build);
-            ExitCode::from(if is_failed_build { FAILED_BUILD } else { ERROR })
+            ExitCode::from(ERROR)
         }
     }
 }

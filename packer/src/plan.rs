@@ -97,14 +97,6 @@ pub enum Error {
     },
 }
 
-impl Error {
-    /// Whether the package does not compile: the author's fault, not the packer's.
-    #[must_use]
-    pub fn is_failed_build(&self) -> bool {
-        matches!(self, Self::Program(ProgramError::Compile { .. }))
-    }
-}
-
 /// An image that is ready to be written.
 #[derive(Debug, Clone)]
 pub struct Plan {

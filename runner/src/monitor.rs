@@ -65,7 +65,7 @@ pub fn open_ports(container: &Container) -> Result<Vec<Listener>, Failure> {
     } else {
         listen::open_implied(&record.implied_ports)
     };
-    opened.map_err(|error| Failure::engine(error.to_string()))
+    opened.map_err(|error| Failure::not_startable(error.to_string()))
 }
 
 /// Starts a container, watched by this process.

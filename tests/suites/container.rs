@@ -98,7 +98,7 @@ const DIFFERENCES: &[(&str, Only, &str, &str)] = &[
     (
         "mounts",
         Only::Runner,
-        "/dev/* rw,nosuid,noexec,relatime devtmpfs",
+        "/dev/* rw,nosuid,relatime devtmpfs",
         DEVICES,
     ),
     ("mounts", Only::Podman, "/etc/hostname *", FILES),
@@ -154,7 +154,7 @@ const ENGINE: &str = "the variable names the engine";
 const NESTED: &str = "each container has a user namespace of its own, nested in the user's";
 const LIMIT: &str = "podman lowers the limit to a default of its own; ours is the caller's";
 const ROOT: &str = "no device of an image is ever one: nodev says it to all who look";
-const DEVICES: &str = "a device node is neither set-uid nor a program";
+const DEVICES: &str = "a device node is never set-uid";
 const FILES: &str = "these files lie in a lower directory of the overlay and need no mount";
 const MASKS: &str = "an empty folder is neither set-uid, nor a device, nor a program";
 const PORTS: &str = "a program that is not root may listen on port 80, as in podman with root";

@@ -123,6 +123,7 @@ fn process(
         arguments: arguments.command.clone(),
         environment: variables,
         directory: directory.clone(),
+        make_directory: false,
         uid,
         gid,
         groups,

@@ -13,6 +13,7 @@ use crate::container::{Container, Containers};
 use crate::human::tell;
 use crate::monitor::{self, Attach, detached};
 use crate::network::{PortMapping, publish};
+use crate::sandbox::Failure;
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::Network;
 
@@ -159,7 +160,11 @@ fn make(
         config: &image.config,
         tree: &image.tree,
     };
-    let mut record = create::create(&source, &options)?;
+    let mut record = create::create(&source, &options).map_err(|error| match error {
+        // The runtime's error with podman, and so its code.
+        create::CreateError::User(error) => Failure::not_startable(error.to_string()).into(),
+        error => anyhow::Error::from(error),
+    })?;
     record.creator = creator;
     hint_at_ports(&image.config, &record);
     Ok(containers.add(record, arguments.has_name())?)

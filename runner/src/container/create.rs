@@ -153,6 +153,7 @@ pub fn create(source: &Source<'_>, options: &Options) -> Result<Record, CreateEr
         arguments,
         environment: environment(image, options, &user.home, hostname.as_deref()),
         directory: directory(image, options)?,
+        make_directory: options.directory.is_none(),
         user: user_text,
         uid: user.uid,
         gid: user.gid,

@@ -38,6 +38,9 @@ pub struct Record {
     pub environment: Vec<String>,
     /// The working directory.
     pub directory: String,
+    /// Whether the image names it and not the user; then it is made if it is missing.
+    #[serde(default)]
+    pub make_directory: bool,
     /// The user as it was typed or as the image says; empty is root.
     pub user: String,
     /// What that means in this image.

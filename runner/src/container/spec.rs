@@ -57,6 +57,7 @@ fn process(record: &Record, terminal: Option<(u16, u16)>) -> Process {
         arguments: record.arguments.clone(),
         environment: record.environment.clone(),
         directory: record.directory.clone(),
+        make_directory: record.make_directory,
         uid: record.uid,
         gid: record.gid,
         groups: record.groups.clone(),

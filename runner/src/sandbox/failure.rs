@@ -23,8 +23,9 @@ impl Failure {
         Self::with_code(message, 125)
     }
 
-    /// The program is there and can not be executed: exit code 126.
-    pub fn not_executable(message: impl Into<String>) -> Self {
+    /// The container can not be started as it was asked for (a port, a user, a directory), or its
+    /// program is there and can not be executed: exit code 126.
+    pub fn not_startable(message: impl Into<String>) -> Self {
         Self::with_code(message, 126)
     }
 

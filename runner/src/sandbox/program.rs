@@ -6,9 +6,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{
-    Gid, Mode, OFlags, RawMode, ResolveFlags, Uid, fchown, fstatfs, mkdirat, openat2,
-};
+use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstatfs, mkdirat, openat2};
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Resource, Signal, fchdir, getrlimit, ioctl_tiocsctty, set_dumpable_behavior,
@@ -179,35 +177,46 @@ pub(super) fn set_user(uid: u32, gid: u32) -> Result<(), Failure> {
         .context(|| format!("cannot become user {uid}:{gid} (is it within the mapped ids?)"))
 }
 
-/// Goes to the working directory and makes it if it is missing, all inside the container's root.
+/// Goes to the working directory, all inside the container's root. One that only the image names
+/// is made if it is missing.
 fn enter_directory(process: &Process) -> Result<(), Failure> {
-    let what = || format!("cannot enter the working directory {}", process.directory);
-    let open = |path: &str| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // A magic link would lead out: /proc/self/fd/N (CVE-2024-21626).
-        openat2(
-            rustix::fs::CWD,
-            path,
-            flags,
-            Mode::empty(),
-            ResolveFlags::NO_MAGICLINKS,
-        )
+    let enter = || -> io::Result<()> {
+        let directory = match open_directory(&process.directory) {
+            Err(Errno::NOENT) if process.make_directory => make_directories(&process.directory)?,
+            opened => opened?,
+        };
+        Ok(fchdir(&directory)?)
     };
-    let mut directory = open("/").context(what)?;
+    enter().map_err(|error| {
+        let (path, reason) = (&process.directory, describe(&error));
+        Failure::not_startable(format!(
+            "cannot enter the working directory {path}: {reason}"
+        ))
+    })
+}
+
+fn open_directory(path: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // A magic link would lead out: /proc/self/fd/N (CVE-2024-21626).
+    let resolve = ResolveFlags::NO_MAGICLINKS;
+    openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)
+}
+
+fn make_directories(path: &str) -> Result<OwnedFd, Errno> {
+    let mut directory = open_directory("/")?;
     let mut walked = String::new();
-    for name in process.directory.split('/').filter(|name| !name.is_empty()) {
+    for name in path.split('/').filter(|name| !name.is_empty()) {
         walked.push('/');
         walked.push_str(name);
-        directory = match open(&walked) {
+        directory = match open_directory(&walked) {
             Err(Errno::NOENT) => {
-                let mode = Mode::from_raw_mode(0o755 as RawMode);
-                mkdirat(&directory, name, mode).context(what)?;
-                open(&walked).context(what)?
+                mkdirat(&directory, name, Mode::from_raw_mode(0o755))?;
+                open_directory(&walked)?
             }
-            other => other.context(what)?,
+            opened => opened?,
         };
     }
-    fchdir(&directory).context(what)
+    Ok(directory)
 }
 
 /// Finds the program and replaces this process by it.
@@ -228,7 +237,7 @@ fn execute(process: &Process) -> Failure {
     let mut refused = None;
     for path in candidates(name, &process.environment) {
         if is_not_of_the_image(&path) {
-            return Failure::not_executable(format!("{name} is no program of the image"));
+            return Failure::not_startable(format!("{name} is no program of the image"));
         }
         let Ok(file) = CString::new(path.as_str()) else {
             continue;
@@ -255,7 +264,7 @@ fn execute(process: &Process) -> Failure {
 }
 
 fn cannot_execute(path: &str, error: &io::Error) -> Failure {
-    Failure::not_executable(format!("{path} can not be executed: {}", describe(error)))
+    Failure::not_startable(format!("{path} can not be executed: {}", describe(error)))
 }
 
 /// Where the program may be: at its path, or by its name in the directories of `PATH`.

@@ -138,8 +138,10 @@ pub struct Process {
     pub arguments: Vec<String>,
     /// `NAME=value`.
     pub environment: Vec<String>,
-    /// Absolute; made if it is not there.
+    /// Absolute.
     pub directory: String,
+    /// Whether the directory is made if it is missing.
+    pub make_directory: bool,
     /// The user id inside.
     pub uid: u32,
     /// The group id inside.

@@ -88,7 +88,7 @@ impl Tree {
     pub(super) fn new(root: OwnedFd, owners: Owners) -> Result<Self, LayerError> {
         rustix::fs::fchmod(&root, Mode::from_raw_mode(0o755))
             .map_err(|error| LayerError::Tree(error.into()))?;
-        let directories = Directories::new(root).map_err(LayerError::Tree)?;
+        let directories = Directories::new(root, owners.of_root()).map_err(LayerError::Tree)?;
         Ok(Self {
             directories,
             owners,

@@ -16,12 +16,11 @@ use super::{Setup, open_host, root};
 const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 
 /// Links that programs expect (runtime-linux.md, "Dev symbolic links").
-const LINKS: [(&str, &str); 6] = [
+const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
 
@@ -32,7 +31,9 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
     let target = root(setup)?
         .target("dev", Kind::Directory)
         .context(|| "cannot make /dev".to_owned())?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC
+        | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
     let dev = tmpfs("755", "65536k", attributes).context(|| "cannot mount /dev".to_owned())?;
     mounts::attach(&dev, &target).context(|| "cannot mount /dev".to_owned())?;
     for name in DEVICES {

@@ -28,6 +28,14 @@ pub enum Owners {
 }
 
 impl Owners {
+    /// The owner of what no entry describes, if one is to be set: root.
+    pub(super) fn of_root(self) -> Option<(Uid, Gid)> {
+        match self {
+            Self::Squashed => None,
+            Self::Mapped => Some((Uid::ROOT, Gid::ROOT)),
+        }
+    }
+
     /// The owner to set, if one is to be set.
     pub(super) fn of(self, entry: &Entry) -> Result<Option<(Uid, Gid)>, LayerError> {
         let id = |id: u64| match u32::try_from(id) {

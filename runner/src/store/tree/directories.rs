@@ -14,7 +14,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid,
+};
 use rustix::io::Errno;
 
 use super::inodes::Inodes;
@@ -69,11 +71,15 @@ pub(super) struct Directories {
     touched: Option<Inodes>,
     /// The time of directories that no entry describes: that of the entry which needs them.
     implied: Option<(i64, u32)>,
+    /// The owner of directories that no entry describes; `None` leaves them to the caller.
+    owner: Option<(Uid, Gid)>,
 }
 
 impl Directories {
-    pub(super) fn new(root: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(root: OwnedFd, owner: Option<(Uid, Gid)>) -> io::Result<Self> {
+        own(&root, owner)?;
         Ok(Self {
+            owner,
             root: Rc::new(Directory::new(root, b"")?),
             open: Vec::new(),
             touched: None,
@@ -269,6 +275,7 @@ impl Directories {
         let fd = delete::open(directory.fd.as_fd(), name)?;
         // The user's umask has no say in an image.
         rustix::fs::fchmod(&fd, IMPLIED_MODE)?;
+        own(&fd, self.owner)?;
         let made = self.keep(fd, path)?;
         made.set_modified(self.implied.unwrap_or_default());
         self.touch(|| Ok(made.inode))?;
@@ -355,6 +362,15 @@ fn hide_children(directory: BorrowedFd<'_>, touched: &Inodes) -> io::Result<()> 
             b"." | b".." => {}
             name => hide(directory, name, touched)?,
         }
+    }
+    Ok(())
+}
+
+/// Gives a directory its owner. Whoever makes it may be somebody else: the real root in a user
+/// namespace in which root is another id.
+fn own(directory: impl AsFd, owner: Option<(Uid, Gid)>) -> io::Result<()> {
+    if let Some((uid, gid)) = owner {
+        rustix::fs::fchown(directory, Some(uid), Some(gid))?;
     }
     Ok(())
 }
