@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
+mod describe;
 mod json;
 
+pub use describe::{config, manifest};
 pub use json::{InvalidJson, from_json, to_json};
 
 /// Media types of the OCI image specification and docker's own names for the same things.

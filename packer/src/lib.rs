@@ -1,13 +1,29 @@
 //! From a program to an OCI image: package definition, root file system, layer, image, archive.
 //!
-//! The modules follow the road: a [`package`](self) says what is packed, the image model
-//! ([`image`]) is what travels, and a place that takes or gives images ([`place`]) is where the
-//! road leads: an archive, and in other crates a store.
+//! The modules follow the road. A [`package`] says what is packed; [`program`] obtains its static
+//! executable; [`rootfs`] plans the tree around it; [`layer`] writes that tree down; the image
+//! model ([`image`]) is what travels; and a place that takes or gives images ([`place`]) is where
+//! the road leads: an [`archive`], and in other crates a store.
+//!
+//! Most callers need two calls: [`prepare`] compiles and plans, and [`Plan::write`] packs into any
+//! place. Between the two stands [`Plan::fingerprint`]: when it has not changed, there is nothing
+//! to pack.
 
+pub mod archive;
 pub mod digest;
+pub mod epoch;
 pub mod image;
+pub mod layer;
 pub mod name;
+pub mod package;
 pub mod place;
+pub mod plan;
+pub mod program;
+pub mod progress;
+pub mod rootfs;
+mod ustar;
 
 pub use digest::Digest;
 pub use name::ImageName;
+pub use plan::{Error, Plan, Request, prepare};
+pub use progress::Progress;

@@ -1,2 +1,9 @@
-//! The `packer` command.
-fn main() {}
+//! The `packer` command: glue between the command line and the library.
+
+use std::process::ExitCode;
+
+mod command;
+
+fn main() -> ExitCode {
+    command::main()
+}

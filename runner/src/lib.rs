@@ -1,1 +1,12 @@
-//! The runner library.
+//! A rootless, daemonless container engine.
+
+pub mod command;
+pub mod container;
+pub mod human;
+pub mod monitor;
+pub mod network;
+pub mod paths;
+pub mod sandbox;
+pub mod signal;
+pub mod store;
+pub mod template;

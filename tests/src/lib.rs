@@ -1,1 +1,29 @@
 //! Support for the end-to-end suites and the benchmarks.
+//!
+//! A test gets a [`World`]: an account to run as, a new home, a new runtime folder and a clean
+//! environment. In it the test starts our programs and the real clients ([`client`]) with
+//! [`command::Run`], on images that are built by hand ([`fixture`]). When the world ends it looks for what was left
+//! behind ([`leaks`]). What cannot run on this machine is said, and counted ([`missing`]).
+
+pub mod account;
+pub mod binaries;
+pub mod browser;
+pub mod client;
+pub mod clone;
+pub mod command;
+pub mod engine;
+pub mod fixture;
+pub mod janitor;
+pub mod leaks;
+pub mod missing;
+pub mod processes;
+pub mod ratio;
+pub mod toolchain;
+pub mod wait;
+pub mod world;
+
+pub use account::Mode;
+pub use command::{Outcome, Run, Running};
+pub use engine::Engine;
+pub use missing::Missing;
+pub use world::World;

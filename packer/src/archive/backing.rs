@@ -1,0 +1,160 @@
+//! What an archive is stored in: a tar, or a folder.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use super::entries::{Entries, Extent};
+use super::{MOST_JSON, Problem};
+use crate::digest::Digest;
+use crate::layer::Encoding;
+use crate::program::open_regular;
+
+/// The bytes of all indexes, manifests and configs of an archive together.
+const MOST_JSON_TOGETHER: u64 = 64 << 20;
+
+/// Files by their paths in the archive.
+#[derive(Debug)]
+pub(super) struct Backing {
+    storage: Storage,
+    json_left: Cell<u64>,
+}
+
+#[derive(Debug)]
+enum Storage {
+    Tar { file: File, entries: Entries },
+    Folder(PathBuf),
+}
+
+/// The content of one file of an archive.
+pub(super) struct Content<'a> {
+    pub(super) size: u64,
+    pub(super) reader: Box<dyn Read + 'a>,
+}
+
+impl Backing {
+    pub(super) fn tar(file: File) -> Result<Self, Problem> {
+        let entries = Entries::scan(&file)?;
+        Ok(Self::new(Storage::Tar { file, entries }))
+    }
+
+    pub(super) fn folder(path: PathBuf) -> Self {
+        Self::new(Storage::Folder(path))
+    }
+
+    fn new(storage: Storage) -> Self {
+        Self {
+            storage,
+            json_left: Cell::new(MOST_JSON_TOGETHER),
+        }
+    }
+
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self.storage, Storage::Folder(_))
+    }
+
+    /// Opens the file at `path`, if there is one.
+    pub(super) fn open(&self, path: &str) -> Result<Option<Content<'_>>, Problem> {
+        match &self.storage {
+            Storage::Tar { file, entries } => {
+                let content = entries.find(path)?;
+                Ok(content.map(|Extent { offset, size }| Content {
+                    size,
+                    reader: Box::new(Slice { file, offset, size }),
+                }))
+            }
+            Storage::Folder(folder) => {
+                let file = match open_regular(&folder.join(super::path::clean(path)?)) {
+                    Ok(file) => file,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                    Err(error) => return Err(error.into()),
+                };
+                Ok(Some(Content {
+                    size: file.metadata()?.len(),
+                    reader: Box::new(file),
+                }))
+            }
+        }
+    }
+
+    /// Reads a JSON document. `what` names it when it is too big.
+    pub(super) fn read_json(&self, path: &str, what: &str) -> Result<Option<Vec<u8>>, Problem> {
+        let Some(content) = self.open(path)? else {
+            return Ok(None);
+        };
+        let too_big = |what: &str, limit: u64| Problem::TooBig {
+            what: what.to_owned(),
+            limit: format!("{} MiB", limit >> 20),
+        };
+        if content.size > MOST_JSON {
+            return Err(too_big(what, MOST_JSON));
+        }
+        let left = self.json_left.get().checked_sub(content.size);
+        let all = "the list of its images";
+        self.json_left
+            .set(left.ok_or_else(|| too_big(all, MOST_JSON_TOGETHER))?);
+        let mut bytes = Vec::new();
+        content.reader.take(MOST_JSON).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Reads a JSON document that is a blob, and checks its digest.
+    pub(super) fn read_json_blob(&self, digest: &Digest, what: &str) -> Result<Vec<u8>, Problem> {
+        let bytes = self.read_json(&blob_path(digest), what)?;
+        let bytes = bytes.ok_or_else(|| Problem::Missing(format!("{what}, {digest}")))?;
+        check_digest(what, *digest, &bytes)?;
+        Ok(bytes)
+    }
+
+    /// How the file at `path` is compressed, by its first bytes, and how big it is.
+    pub(super) fn encoding(&self, path: &str) -> Result<Option<(Encoding, u64)>, Problem> {
+        let Some(content) = self.open(path)? else {
+            return Ok(None);
+        };
+        let mut start = Vec::new();
+        content.reader.take(16).read_to_end(&mut start)?;
+        Ok(Some((Encoding::of(&start), content.size)))
+    }
+}
+
+pub(super) fn check_digest(what: &str, expected: Digest, bytes: &[u8]) -> Result<(), Problem> {
+    let found = Digest::of(bytes);
+    if found == expected {
+        return Ok(());
+    }
+    Err(Problem::Digest {
+        what: what.to_owned(),
+        expected,
+        found,
+    })
+}
+
+/// Where a blob lies in an OCI layout.
+pub(super) fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// A part of a file, read without moving the file's own position, so that several can be read at
+/// once.
+struct Slice<'a> {
+    file: &'a File,
+    offset: u64,
+    size: u64,
+}
+
+impl Read for Slice<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.size)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
+        if count == 0 && most > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.offset += count as u64;
+        self.size -= count as u64;
+        Ok(count)
+    }
+}

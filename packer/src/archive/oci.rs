@@ -1,0 +1,292 @@
+//! Reading OCI layouts, in a tar or in a folder: an `index.json` that names manifests by digest.
+//!
+//! An index may hold an index with one image for each platform; the host's is taken. What is no
+//! image (build attestations) is left out.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Problem;
+use super::backing::{Backing, blob_path};
+use super::docker::{self, check_layer_count};
+use super::read::Found;
+use crate::image::{Descriptor, ImageConfig, Index, Manifest, Platform, from_json, media_type};
+use crate::name::ImageName;
+use crate::place::Image;
+
+/// Indexes in indexes.
+const MOST_DEPTH: usize = 4;
+
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// The images of an OCI layout; nothing if it is none.
+pub(super) fn images(backing: &Backing) -> Result<Option<Vec<Found>>, Problem> {
+    let Some(bytes) = backing.read_json("index.json", "index.json")? else {
+        return Ok(None);
+    };
+    let index: Index = from_json("index.json", &bytes)?;
+    let mut images: Vec<Found> = Vec::new();
+    for entry in for_host(&index.manifests) {
+        let manifest = choose(backing, entry, 0)?;
+        let names = names(entry)?;
+        let known = images
+            .iter_mut()
+            .find(|found| found.image.digest() == manifest.digest);
+        match known {
+            Some(found) => found.image.names.extend(names),
+            None => images.push(image(backing, &manifest, names)?),
+        }
+    }
+    for found in &mut images {
+        if found.image.names.is_empty() {
+            found.image.names = docker::names(backing, &found.image.id())?;
+        }
+        found.image.names.dedup();
+    }
+    Ok(Some(images))
+}
+
+/// The entries that matter on this host: an entry for another platform does not when one of the
+/// same name is for ours.
+fn for_host(entries: &[Descriptor]) -> Vec<&Descriptor> {
+    let label = |entry: &Descriptor| {
+        let key = |key| entry.annotations.get(key).cloned();
+        (key(CONTAINERD_NAME), key(REF_NAME))
+    };
+    let ours: Vec<_> = entries
+        .iter()
+        .filter(|entry| is_for_host(entry))
+        .map(label)
+        .collect();
+    entries
+        .iter()
+        .filter(|entry| !is_attestation(entry))
+        .filter(|entry| {
+            entry.platform.is_none() || is_for_host(entry) || !ours.contains(&label(entry))
+        })
+        .collect()
+}
+
+fn is_for_host(entry: &Descriptor) -> bool {
+    let host = Platform::host();
+    entry.platform.as_ref().is_some_and(|platform| {
+        (&platform.os, &platform.architecture) == (&host.os, &host.architecture)
+    })
+}
+
+fn is_attestation(entry: &Descriptor) -> bool {
+    let platform = entry.platform.as_ref();
+    platform.is_some_and(|platform| platform.os == "unknown")
+        || entry.annotations.contains_key("vnd.docker.reference.type")
+}
+
+fn is_index(media_type: &str) -> bool {
+    [media_type::INDEX, media_type::DOCKER_INDEX].contains(&media_type)
+}
+
+/// The manifest that an entry means: itself, or the host's of an index.
+fn choose(backing: &Backing, entry: &Descriptor, depth: usize) -> Result<Descriptor, Problem> {
+    if !is_index(&entry.media_type) {
+        return Ok(entry.clone());
+    }
+    if depth == MOST_DEPTH {
+        return Err(Problem::Invalid(
+            "it has indexes in indexes in indexes".to_owned(),
+        ));
+    }
+    let bytes = backing.read_json_blob(&entry.digest, "an index")?;
+    check_kind(&bytes, true)?;
+    let index: Index = from_json("an index", &bytes)?;
+    let images: Vec<&Descriptor> = index
+        .manifests
+        .iter()
+        .filter(|entry| !is_attestation(entry))
+        .collect();
+    let ours = images
+        .iter()
+        .filter(|entry| is_for_host(entry) || is_index(&entry.media_type));
+    let mut present = Vec::new();
+    for entry in ours {
+        if backing.open(&blob_path(&entry.digest))?.is_some() {
+            present.push(*entry);
+        }
+    }
+    match (present.first(), images.as_slice()) {
+        (Some(entry), _) | (None, [entry]) => choose(backing, entry, depth + 1),
+        (None, images) => Err(Problem::Platform {
+            wanted: shown(&Platform::host()),
+            there: images
+                .iter()
+                .map(|entry| {
+                    entry
+                        .platform
+                        .as_ref()
+                        .map_or("an unnamed one".to_owned(), shown)
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+        }),
+    }
+}
+
+fn shown(platform: &Platform) -> String {
+    let Platform {
+        architecture,
+        os,
+        variant,
+    } = platform;
+    let variant = variant
+        .as_ref()
+        .map(|variant| format!("/{variant}"))
+        .unwrap_or_default();
+    format!("{os}/{architecture}{variant}")
+        .escape_debug()
+        .to_string()
+}
+
+/// The names of an entry: the whole one that containerd and docker write, or the reference if it is
+/// a name and not only a tag.
+fn names(entry: &Descriptor) -> Result<Vec<ImageName>, Problem> {
+    let annotation = |key| {
+        entry
+            .annotations
+            .get(key)
+            .filter(|name| !name.contains('@'))
+    };
+    let is_name = |name: &&String| name.contains(['/', ':']);
+    let whole = annotation(CONTAINERD_NAME);
+    let name = whole.or_else(|| annotation(REF_NAME).filter(is_name));
+    let parse = |name: &String| {
+        name.parse()
+            .map_err(|error| Problem::Name(format!("{error}")))
+    };
+    name.map(parse)
+        .transpose()
+        .map(|name| name.into_iter().collect())
+}
+
+fn image(backing: &Backing, entry: &Descriptor, names: Vec<ImageName>) -> Result<Found, Problem> {
+    let manifest_bytes = backing.read_json_blob(&entry.digest, "a manifest")?;
+    check_kind(&manifest_bytes, false)?;
+    check_size("a manifest", entry, manifest_bytes.len() as u64)?;
+    let manifest: Manifest = from_json("the manifest", &manifest_bytes)?;
+    let config_type = manifest.config.media_type.as_str();
+    if ![media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&config_type) {
+        let problem = format!("it holds no image but \"{}\"", config_type.escape_debug());
+        return Err(Problem::Invalid(problem));
+    }
+    let config_bytes = backing.read_json_blob(&manifest.config.digest, "a config")?;
+    check_size("a config", &manifest.config, config_bytes.len() as u64)?;
+    let config: ImageConfig = from_json("the config", &config_bytes)?;
+    check_layer_count(config.rootfs.diff_ids.len(), manifest.layers.len())?;
+    let mut layers = BTreeMap::new();
+    for layer in &manifest.layers {
+        let path = blob_path(&layer.digest);
+        let content = backing.open(&path)?;
+        let content =
+            content.ok_or_else(|| Problem::Missing(format!("the layer {}", layer.digest)))?;
+        check_size("a layer", layer, content.size)?;
+        layers.insert(layer.digest, path);
+    }
+    let image = Image {
+        names,
+        manifest,
+        manifest_bytes,
+        config,
+        config_bytes,
+    };
+    Ok(Found { image, layers })
+}
+
+fn check_size(what: &str, entry: &Descriptor, found: u64) -> Result<(), Problem> {
+    if entry.size == found {
+        return Ok(());
+    }
+    let Descriptor { digest, size, .. } = entry;
+    Err(Problem::Damaged(format!(
+        "{what}, {digest}, should have {size} bytes and has {found}"
+    )))
+}
+
+/// A document that is index and manifest at once is a trap: what one reader checks, another one
+/// runs (CVE-2021-41190).
+fn check_kind(bytes: &[u8], index_is_meant: bool) -> Result<(), Problem> {
+    let invalid = |reason: String| Err(Problem::Invalid(reason));
+    let value: Value = match serde_json::from_slice(bytes) {
+        Ok(value) => value,
+        Err(error) => return invalid(format!("a manifest is no JSON: {error}")),
+    };
+    let has = |name: &str| {
+        let fields = value.as_object();
+        fields.is_some_and(|fields| fields.keys().any(|key| key.eq_ignore_ascii_case(name)))
+    };
+    let (index, manifest) = (has("manifests"), has("layers") || has("config"));
+    match (index, manifest) {
+        (true, true) => invalid("a manifest is index and image at once".to_owned()),
+        (true, false) if !index_is_meant => invalid("an index is called a manifest".to_owned()),
+        (false, true) if index_is_meant => invalid("a manifest is called an index".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    fn entry(annotations: &[(&str, &str)]) -> Descriptor {
+        let mut entry = Descriptor::new(media_type::MANIFEST, Digest::of(b""), 0);
+        let pairs = annotations.iter();
+        entry.annotations = pairs
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        entry
+    }
+
+    #[test]
+    fn a_reference_is_a_name_only_when_it_is_more_than_a_tag() {
+        let name = |annotations: &[(&str, &str)]| {
+            let names = names(&entry(annotations)).unwrap();
+            names.first().map(ToString::to_string)
+        };
+        assert_eq!(name(&[(REF_NAME, "latest")]), None);
+        assert_eq!(name(&[(REF_NAME, "a:1")]).unwrap(), "localhost/a:1");
+        let both = [(CONTAINERD_NAME, "host.example/a:1"), (REF_NAME, "1")];
+        assert_eq!(name(&both).unwrap(), "host.example/a:1");
+        let digest = format!("a/b@{}", Digest::of(b""));
+        assert_eq!(name(&[(CONTAINERD_NAME, &digest)]), None);
+        assert!(names(&entry(&[(CONTAINERD_NAME, "A//b")])).is_err());
+    }
+
+    #[test]
+    fn other_platforms_of_the_same_name_are_left_out() {
+        let with_platform = |architecture: &str, name: &str| {
+            let mut entry = entry(&[(REF_NAME, name)]);
+            let architecture = architecture.to_owned();
+            entry.platform = Some(Platform {
+                architecture,
+                ..Platform::host()
+            });
+            entry
+        };
+        let host = Platform::host().architecture;
+        let entries = [
+            with_platform("other", "a"),
+            with_platform(&host, "a"),
+            with_platform("other", "b"),
+        ];
+        assert_eq!(for_host(&entries), [&entries[1], &entries[2]]);
+    }
+
+    #[test]
+    fn a_manifest_that_is_also_an_index_is_refused() {
+        let both = br#"{"manifests":[],"Layers":[]}"#;
+        assert!(check_kind(both, true).is_err());
+        assert!(check_kind(both, false).is_err());
+        assert!(check_kind(br#"{"manifests":[]}"#, false).is_err());
+        assert!(check_kind(br#"{"config":{}}"#, true).is_err());
+        assert!(check_kind(br#"{"manifests":[]}"#, true).is_ok());
+    }
+}

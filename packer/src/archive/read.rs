@@ -1,0 +1,164 @@
+//! Opening an archive of any kind.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+use super::backing::Backing;
+use super::{ArchiveError, Problem, docker, oci};
+use crate::digest::Digest;
+use crate::layer::{Encoding, decompress};
+use crate::place::{Image, Source};
+use crate::program::open_regular;
+
+/// An image that was found in an archive, and where its layers are.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) image: Image,
+    /// The paths of its layers in the archive.
+    pub(super) layers: BTreeMap<Digest, String>,
+}
+
+/// An archive that was opened: its images are known, checked and complete but for the content of
+/// their layers, which whoever reads them checks.
+#[derive(Debug)]
+pub struct Archive {
+    backing: Backing,
+    images: Vec<Image>,
+    layers: BTreeMap<Digest, String>,
+}
+
+impl Archive {
+    /// Opens a file, or a folder with an OCI layout. What is compressed, or cannot be read twice, is
+    /// copied to a temporary file without a name, in the system's folder for such files.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], which names `path`.
+    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        Self::open_with(path, &std::env::temp_dir())
+    }
+
+    /// Like [`Archive::open`], with a temporary file in the folder `temporary`.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], which names `path`.
+    pub fn open_with(path: &Path, temporary: &Path) -> Result<Self, ArchiveError> {
+        Self::open_path(path, temporary).map_err(|problem| problem.of(&path.display().to_string()))
+    }
+
+    /// Reads an archive from a stream, such as standard input; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub fn from_reader(
+        name: &str,
+        stream: &mut dyn Read,
+        temporary: &Path,
+    ) -> Result<Self, ArchiveError> {
+        spool(stream, temporary)
+            .and_then(Self::of_tar)
+            .map_err(|problem| problem.of(name))
+    }
+
+    fn open_path(path: &Path, temporary: &Path) -> Result<Self, Problem> {
+        let kind = fs::metadata(path).map_err(Problem::Io)?.file_type();
+        if kind.is_dir() {
+            return Self::of_backing(Backing::folder(path.to_owned()));
+        }
+        if !kind.is_file() {
+            let mut stream = File::open(path).map_err(Problem::Io)?;
+            return Self::of_tar(spool(&mut stream, temporary)?);
+        }
+        let mut file = open_regular(path).map_err(Problem::Io)?;
+        let mut start = Vec::new();
+        let beginning = (&file).take(16).read_to_end(&mut start);
+        beginning.map_err(Problem::Io)?;
+        file.rewind().map_err(Problem::Io)?;
+        match Encoding::of(&start) {
+            Encoding::Plain => Self::of_tar(file),
+            _ => Self::of_tar(spool(&mut file, temporary)?),
+        }
+    }
+
+    fn of_tar(file: File) -> Result<Self, Problem> {
+        Self::of_backing(Backing::tar(file)?)
+    }
+
+    /// An archive that is an OCI layout and a docker-archive at once is read as the former, because
+    /// only that has the manifests, and with them the digests that registries know.
+    fn of_backing(backing: Backing) -> Result<Self, Problem> {
+        let found = match oci::images(&backing)? {
+            Some(found) => Some(found),
+            None if backing.is_folder() => None,
+            None => docker::images(&backing)?,
+        };
+        let found = found.ok_or_else(|| {
+            Problem::NotAnArchive(match backing.is_folder() {
+                true => "it is a folder without an index.json".to_owned(),
+                false => "it has neither manifest.json nor index.json".to_owned(),
+            })
+        })?;
+        if found.is_empty() {
+            return Err(Problem::NotAnArchive("it holds no image".to_owned()));
+        }
+        let mut archive = Self {
+            backing,
+            images: Vec::new(),
+            layers: BTreeMap::new(),
+        };
+        for found in found {
+            archive.layers.extend(found.layers);
+            archive.images.push(found.image);
+        }
+        Ok(archive)
+    }
+}
+
+impl Source for Archive {
+    fn images(&self) -> &[Image] {
+        &self.images
+    }
+
+    fn open_blob(&self, digest: &Digest) -> io::Result<Box<dyn Read + '_>> {
+        let not_found = || {
+            let message = format!("no image of the archive has the layer {digest}");
+            io::Error::new(io::ErrorKind::NotFound, message)
+        };
+        let path = self.layers.get(digest).ok_or_else(not_found)?;
+        let content = self.backing.open(path).map_err(io::Error::other)?;
+        Ok(content.ok_or_else(not_found)?.reader)
+    }
+}
+
+/// Copies a stream, decompressed, to a file without a name.
+fn spool(stream: &mut dyn Read, folder: &Path) -> Result<File, Problem> {
+    let full = |error: io::Error| {
+        let place = format!("{} (no place to unpack it): {error}", folder.display());
+        Problem::Io(io::Error::new(error.kind(), place))
+    };
+    let mut file = tempfile::tempfile_in(folder).map_err(full)?;
+    let mut content = decompress(Box::new(stream)).map_err(undecodable)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match content.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => file.write_all(&buffer[..count]).map_err(full)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(undecodable(error)),
+        }
+    }
+    Ok(file)
+}
+
+/// What an error of a decompressor means; an error of the system has a number.
+fn undecodable(error: io::Error) -> Problem {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Problem::Truncated("its compressed content".to_owned()),
+        _ if error.raw_os_error().is_some() => Problem::Io(error),
+        _ => Problem::Damaged(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! The command line: what was typed, what came of it, and the exit code. One file a verb.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod build;
+mod cache;
+mod report;
+mod show;
+
+/// The package does not compile.
+const FAILED_BUILD: u8 = 1;
+
+/// Any other error, as podman and docker have it.
+const ERROR: u8 = 125;
+
+/// From a program to a small, bit-for-bit reproducible container image.
+#[derive(Debug, Parser)]
+#[command(name = "packer", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Pack a program into an image archive and print the archive's path
+    Build(build::Arguments),
+    /// Print what is known about a package, as a record of recutils
+    Show(show::Arguments),
+}
+
+/// Runs the command that was typed.
+pub(crate) fn main() -> ExitCode {
+    let done = match Arguments::parse().verb {
+        Verb::Build(arguments) => build::run(arguments),
+        Verb::Show(arguments) => show::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(io::stderr(), "packer: {error:#}");
+            let is_failed_build = error
+                .downcast_ref::<packer::Error>()
+                .is_some_and(packer::Error::is_failed_build);
+            ExitCode::from(if is_failed_build { FAILED_BUILD } else { ERROR })
+        }
+    }
+}
+
+/// Whoever read our output has read enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,320 @@
+//! From a planned tree to a layer: a deterministic tar, compressed, with its diff id from the same
+//! pass.
+//!
+//! The headers are POSIX ustar without names of users and with one time for every entry; a PAX
+//! header stands only where ustar has no room. So the same tree always gives the same tar, and the
+//! same tar the same layer: see [`gzip`] for why threads do not change it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+use tar::{EntryType, Header};
+
+use crate::digest::{Digest, DigestWriter};
+use crate::epoch::Epoch;
+use crate::image::media_type;
+use crate::progress::Progress;
+use crate::rootfs::{Content, Entry, Tree};
+use crate::ustar::{EMPTY, LARGEST_SIZE, padding};
+
+pub mod gzip;
+mod stored;
+
+pub use stored::{Encoding, decompress};
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// gzip, which every client reads.
+    #[default]
+    Gzip,
+    /// Not at all: quickest to pack and to load.
+    None,
+}
+
+impl Compression {
+    /// The media type of a layer that is compressed so.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Gzip => media_type::LAYER_GZIP,
+            Self::None => media_type::LAYER,
+        }
+    }
+}
+
+/// How much of a file is copied between two reports of progress.
+const CHUNK: usize = 1 << 20;
+
+/// Writes `tree` into `out` as a compressed layer and returns its diff id.
+///
+/// Every entry has the time `epoch`, or the beginning of 1970 when there is none.
+///
+/// # Errors
+/// What reading a file of the tree or writing gives; `InvalidData` when a file is not any more what
+/// it was when the tree was planned.
+pub fn write(
+    tree: &Tree,
+    compression: Compression,
+    epoch: Option<Epoch>,
+    out: &mut dyn Write,
+    progress: &dyn Progress,
+) -> io::Result<Digest> {
+    match compression {
+        Compression::None => {
+            let (_, diff_id) = write_tar(tree, epoch, out, progress)?;
+            Ok(diff_id)
+        }
+        Compression::Gzip => {
+            let (gzip, diff_id) = write_tar(tree, epoch, gzip::Writer::new(out), progress)?;
+            gzip.finish()?;
+            Ok(diff_id)
+        }
+    }
+}
+
+fn write_tar<W: Write>(
+    tree: &Tree,
+    epoch: Option<Epoch>,
+    out: W,
+    progress: &dyn Progress,
+) -> io::Result<(W, Digest)> {
+    let mut tar = DigestWriter::new(out);
+    let (mut done, total) = (0, tree.size());
+    let mtime = epoch.map_or(0, Epoch::seconds);
+    for (path, entry) in tree.entries() {
+        write_header(&mut tar, path, entry, mtime)?;
+        match &entry.content {
+            Content::Bytes(bytes) => {
+                tar.write_all(bytes)?;
+                done += entry.size();
+            }
+            Content::File { path, size, digest } => {
+                let file = File::open(path)?;
+                copy_planned(file, *size, *digest, &mut tar, |count| {
+                    done += count;
+                    progress.packed(done, total);
+                })
+                .map_err(|error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                })?;
+            }
+            Content::Directory | Content::Symlink(_) => {}
+        }
+        tar.write_all(padding(entry.size()))?;
+    }
+    tar.write_all(&EMPTY)?;
+    tar.write_all(&EMPTY)?;
+    let (out, diff_id, _) = tar.finish();
+    Ok((out, diff_id))
+}
+
+/// Copies a file that must still have the size and the digest that it was planned with.
+fn copy_planned(
+    file: impl Read,
+    size: u64,
+    digest: Digest,
+    out: &mut dyn Write,
+    mut copied: impl FnMut(u64),
+) -> io::Result<()> {
+    let mut source = file.take(size);
+    let mut checked = DigestWriter::new(out);
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = source.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        checked.write_all(&buffer[..count])?;
+        copied(count as u64);
+    }
+    let longer = source.into_inner().read(&mut [0])? > 0;
+    let (_, found, _) = checked.finish();
+    if longer || found != digest {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it was changed while it was packed; pack it again",
+        ));
+    }
+    Ok(())
+}
+
+fn write_header(out: &mut dyn Write, path: &str, entry: &Entry, mtime: u64) -> io::Result<()> {
+    let (kind, path, target) = match &entry.content {
+        Content::Directory => (EntryType::Directory, format!("{path}/"), ""),
+        Content::Symlink(target) => (EntryType::Symlink, path.to_owned(), target.as_str()),
+        Content::Bytes(_) | Content::File { .. } => (EntryType::Regular, path.to_owned(), ""),
+    };
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(entry.mode);
+    header.set_uid(entry.uid.into());
+    header.set_gid(entry.gid.into());
+    header.set_mtime(mtime);
+    let mut extensions = Vec::new();
+    if header.set_path(&path).is_err() {
+        extensions.push(("path", path.clone()));
+        header.set_path("long")?;
+    }
+    if !target.is_empty() && header.set_link_name_literal(target).is_err() {
+        extensions.push(("linkpath", target.to_owned()));
+        header.set_link_name_literal("long")?;
+    }
+    if entry.size() > LARGEST_SIZE {
+        extensions.push(("size", entry.size().to_string()));
+    } else {
+        header.set_size(entry.size());
+    }
+    if !extensions.is_empty() {
+        write_extensions(out, &extensions, mtime)?;
+    }
+    header.set_cksum();
+    out.write_all(header.as_bytes())
+}
+
+/// A PAX header for the entry that follows.
+fn write_extensions(
+    out: &mut dyn Write,
+    extensions: &[(&str, String)],
+    mtime: u64,
+) -> io::Result<()> {
+    let records: String = extensions
+        .iter()
+        .map(|(key, value)| record(key, value))
+        .collect();
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::XHeader);
+    header.set_path("pax")?;
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(mtime);
+    header.set_size(records.len() as u64);
+    header.set_cksum();
+    out.write_all(header.as_bytes())?;
+    out.write_all(records.as_bytes())?;
+    out.write_all(padding(records.len() as u64))
+}
+
+/// `LENGTH KEY=VALUE\n`, where the length counts its own digits too.
+fn record(key: &str, value: &str) -> String {
+    let rest = key.len() + value.len() + " =\n".len();
+    let mut length = rest;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    format!("{length} {key}={value}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    fn tree() -> Tree {
+        let mut tree = Tree::default();
+        let file = |bytes: &[u8]| Entry::new(0o644, Content::Bytes(bytes.to_vec()));
+        tree.insert("bin/program", file(&[7; 3000]));
+        tree.insert(
+            "bin/sh",
+            Entry::new(0o777, Content::Symlink("program".into())),
+        );
+        tree.insert("tmp", Entry::new(0o1777, Content::Directory));
+        tree
+    }
+
+    fn layer(tree: &Tree, compression: Compression) -> (Vec<u8>, Digest) {
+        let mut bytes = Vec::new();
+        let diff_id = write(tree, compression, None, &mut bytes, &Silent).unwrap();
+        (bytes, diff_id)
+    }
+
+    fn listed(tar: &[u8]) -> Vec<(String, u32, u64)> {
+        let mut archive = tar::Archive::new(tar);
+        let entries = archive.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let path = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
+            (path, entry.header().mode().unwrap(), entry.size())
+        });
+        entries.collect()
+    }
+
+    #[test]
+    fn a_layer_is_a_tar_of_the_tree_in_order() {
+        let (bytes, diff_id) = layer(&tree(), Compression::None);
+        assert_eq!(
+            listed(&bytes),
+            [
+                ("bin/".to_owned(), 0o755, 0),
+                ("bin/program".to_owned(), 0o644, 3000),
+                ("bin/sh".to_owned(), 0o777, 0),
+                ("tmp/".to_owned(), 0o1777, 0),
+            ]
+        );
+        assert_eq!(diff_id, Digest::of(&bytes));
+    }
+
+    #[test]
+    fn compression_changes_the_layer_and_not_the_diff_id() {
+        let (plain, plain_id) = layer(&tree(), Compression::None);
+        let (zipped, zipped_id) = layer(&tree(), Compression::Gzip);
+        assert_eq!(plain_id, zipped_id);
+        let mut unzipped = Vec::new();
+        decompress(Box::new(zipped.as_slice()))
+            .unwrap()
+            .read_to_end(&mut unzipped)
+            .unwrap();
+        assert_eq!(unzipped, plain);
+    }
+
+    #[test]
+    fn names_that_are_too_long_for_ustar_are_kept() {
+        let (name, target) = ("n".repeat(200), "t/".repeat(100));
+        let mut tree = Tree::default();
+        tree.insert(&name, Entry::new(0o777, Content::Symlink(target.clone())));
+        let (bytes, _) = layer(&tree, Compression::None);
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let entry = archive.entries().unwrap().next().unwrap().unwrap();
+        assert_eq!(entry.path_bytes(), name.as_bytes());
+        assert_eq!(entry.link_name_bytes().unwrap(), target.as_bytes());
+    }
+
+    #[test]
+    fn the_length_of_a_record_counts_its_own_digits() {
+        assert_eq!(record("a", "b"), "6 a=b\n");
+        let long = record("path", &"x".repeat(92));
+        assert!(long.starts_with(&format!("{} ", long.len())), "{long}");
+    }
+
+    #[test]
+    fn a_file_that_changed_after_it_was_planned_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        for content in ["changed!", "plan", "planned and longer"] {
+            std::fs::write(&path, content).unwrap();
+            let mut tree = Tree::default();
+            let planned = Content::File {
+                path: path.clone(),
+                size: 7,
+                digest: Digest::of(b"planned"),
+            };
+            tree.insert("program", Entry::new(0o755, planned));
+            let error =
+                write(&tree, Compression::Gzip, None, &mut Vec::new(), &Silent).unwrap_err();
+            assert!(error.to_string().contains("changed"), "{content}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_epoch_is_the_time_of_every_entry() {
+        let mut bytes = Vec::new();
+        let epoch = Some("1700000000".parse().unwrap());
+        write(&tree(), Compression::None, epoch, &mut bytes, &Silent).unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        for entry in archive.entries().unwrap() {
+            assert_eq!(entry.unwrap().header().mtime().unwrap(), 1_700_000_000);
+        }
+    }
+}

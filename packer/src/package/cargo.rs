@@ -1,0 +1,143 @@
+//! Asking cargo: which packages there are, and how it is started at all.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::PackageError;
+use super::definition::Definition;
+
+/// What `cargo metadata --no-deps` says about a workspace, as far as it matters here.
+#[derive(Debug, Deserialize)]
+pub(super) struct Workspace {
+    pub(super) packages: Vec<Package>,
+    #[serde(default)]
+    pub(super) workspace_default_members: Vec<String>,
+    pub(super) workspace_root: PathBuf,
+    #[serde(default)]
+    pub(super) metadata: Value,
+}
+
+/// A member of the workspace.
+#[derive(Debug, Deserialize)]
+pub(super) struct Package {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) description: Option<String>,
+    pub(super) license: Option<String>,
+    pub(super) homepage: Option<String>,
+    pub(super) repository: Option<String>,
+    pub(super) default_run: Option<String>,
+    pub(super) manifest_path: PathBuf,
+    pub(super) dependencies: Vec<Dependency>,
+    targets: Vec<Target>,
+    #[serde(default)]
+    metadata: Value,
+}
+
+/// What a package says that it needs.
+#[derive(Debug, Deserialize)]
+pub(super) struct Dependency {
+    pub(super) name: String,
+    /// `dev` or `build`; nothing for what becomes part of the program.
+    pub(super) kind: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+impl Package {
+    /// The names of the binary targets.
+    pub(super) fn binaries(&self) -> impl Iterator<Item = &str> {
+        self.targets
+            .iter()
+            .filter(|target| target.kind.iter().any(|kind| kind == "bin"))
+            .map(|target| target.name.as_str())
+    }
+
+    /// `[package.metadata.packer]`.
+    pub(super) fn definition(&self) -> Result<Definition, PackageError> {
+        Definition::read(&self.metadata["packer"]).map_err(|cause| PackageError::Definition {
+            manifest: self.manifest_path.display().to_string(),
+            cause,
+        })
+    }
+
+    /// The folder that the package lies in.
+    pub(super) fn folder(&self) -> &Path {
+        self.manifest_path.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Where `[package]` stands, relative to the workspace.
+    pub(super) fn location(&self, workspace: &Workspace) -> String {
+        let manifest = &self.manifest_path;
+        let line = std::fs::read_to_string(manifest)
+            .ok()
+            .and_then(|text| text.lines().position(|line| line.trim() == "[package]"))
+            .map_or(1, |index| index + 1);
+        let shown = manifest
+            .strip_prefix(&workspace.workspace_root)
+            .unwrap_or(manifest);
+        format!("{}:{line}:0", shown.display())
+    }
+}
+
+/// Asks cargo about the workspace that `folder` belongs to.
+pub(super) fn metadata(folder: &Path) -> Result<Workspace, PackageError> {
+    let shown = || folder.display().to_string();
+    let absolute = folder
+        .canonicalize()
+        .map_err(|cause| PackageError::Folder {
+            folder: folder.to_owned(),
+            cause,
+        })?;
+    if !absolute.is_dir() {
+        return Err(PackageError::NotAFolder(shown()));
+    }
+    if !absolute
+        .ancestors()
+        .any(|above| above.join("Cargo.toml").exists())
+    {
+        return Err(PackageError::NoManifest(absolute.display().to_string()));
+    }
+    let output = command(&absolute)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .stdin(Stdio::null())
+        .output()
+        .map_err(PackageError::NoCargo)?;
+    if !output.status.success() {
+        // Its own words say more than we could; when it succeeds, `cargo build` repeats them.
+        let _ = io::stderr().write_all(&output.stderr);
+        return Err(PackageError::Cargo(shown()));
+    }
+    serde_json::from_slice(&output.stdout).map_err(PackageError::Answer)
+}
+
+/// Cargo, to be started in `folder`, where its configuration and a `rust-toolchain.toml` are looked
+/// for: the cargo that runs us, if one does, else the one on `PATH`.
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(folder).env("PWD", folder);
+    for (name, _) in env::vars_os().filter(|(name, _)| describes_another_package(name)) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Whether `cargo run` set this variable for us: it is about our own package, and a build script of
+/// another package could look at it.
+fn describes_another_package(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+    let names = ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix)) || names.contains(&&*name)
+}

@@ -1,0 +1,103 @@
+//! The exact versions of what a package is made of, from `Cargo.lock`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::cargo::{Package, Workspace};
+
+#[derive(Debug, Default, Deserialize)]
+struct Lock {
+    #[serde(default)]
+    package: Vec<Locked>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Locked {
+    name: String,
+    version: String,
+    /// `name`, or `name version` where several versions of one package are there.
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+/// What `package` needs directly, as `name@version`, or as `name` where there is no lock file yet.
+pub(super) fn dependencies(workspace: &Workspace, package: &Package) -> Vec<String> {
+    let lock = std::fs::read_to_string(workspace.workspace_root.join("Cargo.lock"))
+        .ok()
+        .and_then(|text| toml::from_str(&text).ok())
+        .unwrap_or_default();
+    let mut names: Vec<String> = package
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind.is_none())
+        .map(|dependency| dependency.name.clone())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    with_versions(&lock, &package.name, names)
+}
+
+fn with_versions(lock: &Lock, package: &str, names: Vec<String>) -> Vec<String> {
+    let only_versions: BTreeMap<&str, &str> = lock
+        .package
+        .iter()
+        .map(|locked| (locked.name.as_str(), locked.version.as_str()))
+        .collect();
+    let chosen: BTreeMap<&str, &str> = lock
+        .package
+        .iter()
+        .filter(|locked| locked.name == package)
+        .flat_map(|locked| &locked.dependencies)
+        .filter_map(|dependency| {
+            let mut words = dependency.split(' ');
+            Some((words.next()?, words.next()?))
+        })
+        .collect();
+    let version = |name: &str| {
+        let version = chosen.get(name).or_else(|| only_versions.get(name));
+        version.copied()
+    };
+    names
+        .into_iter()
+        .map(|name| match version(&name) {
+            Some(version) => format!("{name}@{version}"),
+            None => name,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_come_from_the_lock_file() {
+        let lock = toml::from_str(
+            r#"
+            [[package]]
+            name = "a"
+            version = "1.0.0"
+
+            [[package]]
+            name = "b"
+            version = "1.0.0"
+
+            [[package]]
+            name = "b"
+            version = "2.0.0"
+
+            [[package]]
+            name = "me"
+            version = "0.1.0"
+            dependencies = ["a", "b 1.0.0"]
+            "#,
+        )
+        .unwrap();
+        let names = ["a", "b", "new"].map(str::to_owned).to_vec();
+        assert_eq!(
+            with_versions(&lock, "me", names),
+            ["a@1.0.0", "b@1.0.0", "new"]
+        );
+    }
+}

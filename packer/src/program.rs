@@ -1,0 +1,178 @@
+//! The executable that is packed: compiled from a package of Cargo, or a file that is there.
+//!
+//! Either way it has to be a static executable for Linux, because nothing is in the image but the
+//! program; its architecture is read from its ELF header and not taken from the host.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::digest::Digest;
+use crate::image::Platform;
+use crate::package::{Origin, Package, PackageError};
+use crate::progress::Progress;
+
+mod compile;
+mod elf;
+mod flags;
+mod target;
+
+pub use elf::NotStatic;
+
+/// A static executable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it runs on.
+    pub platform: Platform,
+    /// The digest of the file.
+    pub digest: Digest,
+    /// The file's size in bytes.
+    pub size: u64,
+}
+
+impl Program {
+    /// Obtains the program of `package`: compiles it, or takes the file.
+    ///
+    /// # Errors
+    /// [`ProgramError`].
+    pub fn of(package: &Package, progress: &dyn Progress) -> Result<Self, ProgramError> {
+        match &package.origin {
+            Origin::File(path) => Self::from_file(path),
+            Origin::Cargo { .. } => Self::from_file(&compile::compile(package, progress)?),
+        }
+    }
+
+    /// Takes a file that has to be a static executable for Linux.
+    ///
+    /// # Errors
+    /// [`ProgramError`] when it cannot be read or is anything else.
+    pub fn from_file(path: &Path) -> Result<Self, ProgramError> {
+        let unreadable = |cause| ProgramError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        };
+        let mut file = open_regular(path).map_err(unreadable)?;
+        let platform = elf::inspect(&file).map_err(|cause| ProgramError::NotStatic {
+            path: path.to_owned(),
+            cause,
+        })?;
+        io::Seek::rewind(&mut file).map_err(unreadable)?;
+        let (digest, size) = Digest::of_reader(&mut file).map_err(unreadable)?;
+        Ok(Self {
+            path: path.to_owned(),
+            platform,
+            digest,
+            size,
+        })
+    }
+}
+
+/// Opens a regular file for reading. A FIFO would keep us waiting for a writer, so nothing is
+/// waited for.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2) fits");
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::IsADirectory,
+            "it is a directory",
+        ));
+    }
+    if !kind.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is no regular file",
+        ));
+    }
+    Ok(file)
+}
+
+/// A program that could not be obtained.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// The file could not be read.
+    #[error("{} cannot be packed: {cause}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Not a static executable for Linux.
+    #[error("{} cannot be packed: {cause}", .path.display())]
+    NotStatic {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        cause: NotStatic,
+    },
+    /// Cargo could not be started or asked.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// rustc could not be started or did not answer.
+    #[error("rustc cannot be asked what it compiles for: {0}")]
+    Rustc(String),
+    /// A configuration file of cargo could not be understood.
+    #[error("{}: {reason}", .path.display())]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Cargo's output could not be read.
+    #[error("what cargo says while it compiles could not be read: {0}")]
+    Output(io::Error),
+    /// Compiling failed; cargo's own words were printed before.
+    #[error("{package} was not packed: it does not compile for {target} (cargo says above why)")]
+    Compile {
+        /// The package.
+        package: String,
+        /// The target triple.
+        target: String,
+    },
+    /// Cargo succeeded and made no executable.
+    #[error("cargo compiled {package} and made no executable named \"{binary}\"")]
+    NoExecutable {
+        /// The package.
+        package: String,
+        /// The binary.
+        binary: String,
+    },
+    /// The definition leaves this host's system out.
+    #[error("{package} is not meant for {system}: its systems are {systems}")]
+    System {
+        /// The package.
+        package: String,
+        /// The host's system, in Guix's names.
+        system: String,
+        /// The systems that the definition names.
+        systems: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        for path in [fifo.as_path(), folder.path(), &folder.path().join("absent")] {
+            let error = Program::from_file(path).unwrap_err().to_string();
+            assert!(error.starts_with(&path.display().to_string()), "{error}");
+        }
+    }
+}

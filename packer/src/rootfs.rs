@@ -1,0 +1,210 @@
+//! The planned tree of an image: a value that can be printed, compared and tested before any byte
+//! of it is written.
+//!
+//! Entries are sorted by path, so a parent always comes before what it holds, and whatever writes
+//! the tree down writes it in the same order everywhere. Modes and owners are said here and taken
+//! from no file: a umask or a checkout's owner has no part in the image.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::digest::Digest;
+use crate::package::User;
+use crate::program::Program;
+
+/// A planned tree: entries by their path, which is relative and has no `.` or `..` in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    entries: BTreeMap<String, Entry>,
+}
+
+/// One directory, file or symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Permission bits, with set-id and sticky bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The owning group.
+    pub gid: u32,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A directory.
+    Directory,
+    /// A file whose content is known already.
+    Bytes(Vec<u8>),
+    /// A file whose content is copied from a file of the host.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+        /// The digest that it had when the tree was planned.
+        digest: Digest,
+    },
+    /// A symbolic link to this target.
+    Symlink(String),
+}
+
+impl Entry {
+    /// An entry that belongs to root.
+    #[must_use]
+    pub fn new(mode: u32, content: Content) -> Self {
+        Self {
+            mode,
+            uid: 0,
+            gid: 0,
+            content,
+        }
+    }
+
+    /// The size of a file in bytes; 0 for everything else.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::File { size, .. } => *size,
+            Content::Directory | Content::Symlink(_) => 0,
+        }
+    }
+}
+
+impl Tree {
+    /// The smallest tree that a static program feels at home in: the program as `/bin/NAME`, the
+    /// users `root` and `user`, and a `/tmp` that everybody can write to.
+    #[must_use]
+    pub fn around(program: &Program, name: &str, user: User) -> Self {
+        let mut tree = Self::default();
+        let executable = Content::File {
+            path: program.path.clone(),
+            size: program.size,
+            digest: program.digest,
+        };
+        tree.insert(&format!("bin/{name}"), Entry::new(0o755, executable));
+        tree.insert("etc/passwd", text(passwd(user)));
+        tree.insert("etc/group", text(group(user)));
+        tree.insert("tmp", Entry::new(0o1777, Content::Directory));
+        tree
+    }
+
+    /// Adds an entry, and every directory above it that is not there yet: 0755, owned by root, so
+    /// that any user can reach what is below.
+    pub fn insert(&mut self, path: &str, entry: Entry) {
+        for (end, _) in path.match_indices('/') {
+            self.entries
+                .entry(path[..end].to_owned())
+                .or_insert_with(|| Entry::new(0o755, Content::Directory));
+        }
+        self.entries.insert(path.to_owned(), entry);
+    }
+
+    /// The entries with their paths, parents first.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries
+            .iter()
+            .map(|(path, entry)| (path.as_str(), entry))
+    }
+
+    /// The bytes of all files together.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.entries.values().map(Entry::size).sum()
+    }
+}
+
+impl fmt::Display for Tree {
+    /// One line an entry: kind and mode, owner, path, and what is in it. Equal texts mean equal
+    /// trees, whatever host they were planned on.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (path, entry) in self.entries() {
+            let Entry { mode, uid, gid, .. } = entry;
+            let (kind, rest) = match &entry.content {
+                Content::Directory => ('d', String::new()),
+                Content::Bytes(bytes) => ('-', format!(" {}", Digest::of(bytes))),
+                Content::File { digest, .. } => ('-', format!(" {digest}")),
+                Content::Symlink(target) => ('l', format!(" -> {target}")),
+            };
+            writeln!(formatter, "{kind}{mode:04o} {uid}:{gid} /{path}{rest}")?;
+        }
+        Ok(())
+    }
+}
+
+fn text(content: String) -> Entry {
+    Entry::new(0o644, Content::Bytes(content.into_bytes()))
+}
+
+/// Home directories are `/`, because no other one is in the tree.
+fn passwd(user: User) -> String {
+    let mut lines = String::from("root:x:0:0:root:/:/sbin/nologin\n");
+    if user.uid != 0 {
+        let User { uid, gid } = user;
+        lines += &format!("nonroot:x:{uid}:{gid}:nonroot:/:/sbin/nologin\n");
+    }
+    lines
+}
+
+fn group(user: User) -> String {
+    let mut lines = String::from("root:x:0:\n");
+    if user.gid != 0 {
+        lines += &format!("nonroot:x:{}:\n", user.gid);
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Platform;
+
+    fn program() -> Program {
+        Program {
+            path: PathBuf::from("/somewhere/program"),
+            platform: Platform::host(),
+            digest: Digest::of(b"program"),
+            size: 7,
+        }
+    }
+
+    #[test]
+    fn the_tree_around_a_program_has_what_a_static_program_needs() {
+        let user = User { uid: 5, gid: 6 };
+        let expected = format!(
+            "d0755 0:0 /bin\n-0755 0:0 /bin/hello {}\nd0755 0:0 /etc\n\
+             -0644 0:0 /etc/group {}\n-0644 0:0 /etc/passwd {}\nd1777 0:0 /tmp\n",
+            Digest::of(b"program"),
+            Digest::of(b"root:x:0:\nnonroot:x:6:\n"),
+            Digest::of(b"root:x:0:0:root:/:/sbin/nologin\nnonroot:x:5:6:nonroot:/:/sbin/nologin\n"),
+        );
+        assert_eq!(
+            Tree::around(&program(), "hello", user).to_string(),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_program_that_runs_as_root_needs_no_second_user() {
+        let root = User { uid: 0, gid: 0 };
+        assert_eq!(passwd(root).lines().count(), 1);
+        assert_eq!(group(root).lines().count(), 1);
+    }
+
+    #[test]
+    fn the_place_of_the_program_on_the_host_is_no_part_of_the_printed_tree() {
+        let elsewhere = Program {
+            path: PathBuf::from("/elsewhere"),
+            ..program()
+        };
+        let user = User::default();
+        assert_eq!(
+            Tree::around(&program(), "a", user).to_string(),
+            Tree::around(&elsewhere, "a", user).to_string()
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! The command line: one file a verb, which reads what was typed, calls the library and prints.
+//!
+//! Verbs, flags, output and exit codes are podman's. Codes are decided here: 0; what the program
+//! in the container returned; 125 for an error of ours, 126 and 127 for a program that can not be
+//! executed or found.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::container::Containers;
+use crate::human::{one_line, tell};
+use crate::paths::Paths;
+use crate::sandbox::Failure;
+use crate::store::Store;
+
+mod container_arguments;
+mod exec;
+mod image;
+pub mod images;
+mod info;
+mod inspect;
+pub mod inspect_image;
+mod kill;
+pub mod load;
+mod logs;
+mod pack;
+mod port;
+mod ps;
+mod rm;
+pub mod rmi;
+mod run;
+mod start;
+mod stop;
+mod time;
+mod version;
+mod wait;
+
+/// A rootless, daemonless container engine.
+///
+/// In the folder of a Cargo package, `runner run` packs the package and runs it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "runner",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    /// Where images and containers are kept [default: ~/.local/share/runner].
+    #[arg(long, global = true, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// Where locks and sockets are kept until the next boot [default: $XDG_RUNTIME_DIR/runner].
+    #[arg(long, global = true, value_name = "DIR")]
+    runroot: Option<PathBuf>,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a program in a new container.
+    Run(run::Arguments),
+    /// Make a container and do not start it.
+    Create(run::CreateArguments),
+    /// Start containers that have ended or never ran.
+    Start(start::Arguments),
+    /// Run one more program in a running container.
+    Exec(exec::Arguments),
+    /// List containers.
+    #[command(visible_alias = "list")]
+    Ps(ps::Arguments),
+    /// Print what a container printed.
+    Logs(logs::Arguments),
+    /// End containers in an orderly way.
+    Stop(stop::Arguments),
+    /// Send a signal to containers.
+    Kill(kill::Arguments),
+    /// Wait until containers end and print their exit codes.
+    Wait(wait::Arguments),
+    /// Remove containers.
+    Rm(rm::Arguments),
+    /// Print where the ports of a container are published.
+    Port(port::Arguments),
+    /// Load images from an archive.
+    Load(load::Args),
+    /// List images.
+    Images(images::Args),
+    /// Remove images.
+    Rmi(rmi::Args),
+    /// The commands for images, under their longer names.
+    #[command(subcommand)]
+    Image(ImageVerb),
+    /// Print everything about containers or images, as JSON.
+    Inspect(inspect::Arguments),
+    /// Print what this engine found on this machine.
+    Info(info::Arguments),
+    /// Print the version.
+    Version(version::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageVerb {
+    /// List images.
+    #[command(visible_alias = "list")]
+    Ls(images::Args),
+    /// Load images from an archive.
+    Load(load::Args),
+    /// Remove images.
+    Rm(rmi::Args),
+}
+
+/// What every verb works with.
+#[derive(Debug)]
+pub struct Context {
+    /// Where things are.
+    pub paths: Paths,
+}
+
+impl Context {
+    /// The images.
+    ///
+    /// # Errors
+    /// When the store can not be opened.
+    pub fn store(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.paths)?)
+    }
+
+    /// The containers.
+    ///
+    /// # Errors
+    /// When the folder can not be opened.
+    pub fn containers(&self) -> anyhow::Result<Containers> {
+        Ok(Containers::open(
+            &self.paths.graphroot,
+            &self.paths.runroot,
+        )?)
+    }
+}
+
+/// An error with another exit code than 125.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ExitWith {
+    /// The line to print; nothing if it is empty.
+    pub message: String,
+    /// The exit code.
+    pub code: u8,
+}
+
+/// The command's whole life: its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 125 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match execute(cli) {
+        Ok(code) => code,
+        Err(error) => report(&error),
+    }
+}
+
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let paths = Paths::discover(cli.root, cli.runroot)?;
+    paths.create()?;
+    let context = Context { paths };
+    match cli.verb {
+        Verb::Run(arguments) => run::run(&arguments, &context),
+        Verb::Create(arguments) => run::create(&arguments, &context),
+        Verb::Start(arguments) => start::run(&arguments, &context),
+        Verb::Exec(arguments) => exec::run(&arguments, &context),
+        Verb::Ps(arguments) => ps::run(&arguments, &context),
+        Verb::Logs(arguments) => logs::run(&arguments, &context),
+        Verb::Stop(arguments) => stop::run(&arguments, &context),
+        Verb::Kill(arguments) => kill::run(&arguments, &context),
+        Verb::Wait(arguments) => wait::run(&arguments, &context),
+        Verb::Rm(arguments) => rm::run(&arguments, &context),
+        Verb::Port(arguments) => port::run(&arguments, &context),
+        Verb::Load(arguments) | Verb::Image(ImageVerb::Load(arguments)) => {
+            image::load(&arguments, &context)
+        }
+        Verb::Images(arguments) | Verb::Image(ImageVerb::Ls(arguments)) => {
+            image::list(&arguments, &context)
+        }
+        Verb::Rmi(arguments) | Verb::Image(ImageVerb::Rm(arguments)) => {
+            image::remove(&arguments, &context)
+        }
+        Verb::Inspect(arguments) => inspect::run(&arguments, &context),
+        Verb::Info(arguments) => info::run(&arguments, &context),
+        Verb::Version(arguments) => version::run(&arguments),
+    }
+}
+
+/// Prints an error as one line and gives its exit code. Whoever stopped reading us is no error.
+fn report(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    });
+    if broken_pipe {
+        return ExitCode::SUCCESS;
+    }
+    let (message, code) = if let Some(failure) = error.downcast_ref::<Failure>() {
+        (failure.message.clone(), failure.code)
+    } else if let Some(exit) = error.downcast_ref::<ExitWith>() {
+        (exit.message.clone(), exit.code)
+    } else {
+        (format!("{error:#}"), 125)
+    };
+    if !message.is_empty() {
+        tell(format_args!("Error: {}", one_line(&message)));
+    }
+    ExitCode::from(code)
+}
+
+/// Does `work` for each of `names` and goes on after an error, as podman does: each error is
+/// printed, and the exit code is that of the first.
+fn for_each<T: AsRef<str>>(
+    names: &[T],
+    mut work: impl FnMut(&str) -> anyhow::Result<()>,
+) -> ExitCode {
+    let mut first = None;
+    for name in names {
+        if let Err(error) = work(name.as_ref()) {
+            let code = report(&error);
+            first.get_or_insert(code);
+        }
+    }
+    first.unwrap_or(ExitCode::SUCCESS)
+}
+
+/// The containers that were named, or all that run.
+fn names_or_all(
+    names: &[String],
+    all: bool,
+    context: &Context,
+    only_running: bool,
+) -> anyhow::Result<Vec<String>> {
+    if !all {
+        anyhow::ensure!(
+            !names.is_empty(),
+            "name at least one container, or give --all"
+        );
+        return Ok(names.to_vec());
+    }
+    let containers = context.containers()?.all()?;
+    Ok(containers
+        .iter()
+        .filter(|container| !only_running || container.status().is_running())
+        .map(|container| container.record.id.to_string())
+        .collect())
+}

@@ -1,0 +1,345 @@
+//! `runner images` and `runner image ls`: what is in the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use packer::{Digest, ImageName};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::human;
+use crate::store::{ListedImage, Store, StoreError};
+use crate::template::{Template, align};
+
+/// List images
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only the image with this name or id
+    #[arg(value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Show all images (this program makes no intermediate ones, so nothing changes)
+    #[arg(short, long)]
+    pub all: bool,
+    /// Print only ids
+    #[arg(short, long, conflicts_with = "format")]
+    pub quiet: bool,
+    /// Do not shorten ids
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Show the digests of the manifests
+    #[arg(long)]
+    pub digests: bool,
+    /// Print no header
+    #[arg(short, long)]
+    pub noheading: bool,
+    /// Print `json`, a `table …` or a Go template
+    #[arg(long)]
+    pub format: Option<String>,
+}
+
+/// An image as `--format json` prints it, with podman's names in podman's order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Report {
+    id: String,
+    parent_id: &'static str,
+    repo_tags: Vec<String>,
+    repo_digests: BTreeSet<String>,
+    size: u64,
+    shared_size: u64,
+    virtual_size: u64,
+    labels: BTreeMap<String, String>,
+    containers: usize,
+    names: Vec<String>,
+    digest: Digest,
+    history: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<String>,
+}
+
+/// Prints the images to `out`; `containers` counts those that use an image.
+///
+/// # Errors
+/// What reading the store, the format or printing gives.
+pub fn run(
+    args: &Args,
+    store: &Store,
+    containers: &dyn Fn(&Digest) -> usize,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let images = wanted(args, store)?;
+    let text = match args.format.as_deref() {
+        _ if args.quiet => ids(args, &images),
+        Some("json") => {
+            let reports: Vec<_> = images
+                .iter()
+                .map(|image| report(image, containers))
+                .collect();
+            serde_json::to_string_pretty(&reports)? + "\n"
+        }
+        Some(format) => {
+            let template = Template::parse(format)?;
+            let rows: Vec<_> = rows(args, &images, containers).collect();
+            let text = template.render_rows(&rows, &headers())?;
+            match text.split_once('\n') {
+                Some((_, rows)) if template.is_table() && args.noheading => rows.to_owned(),
+                _ => text,
+            }
+        }
+        None => table(args, rows(args, &images, containers)),
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wanted(args: &Args, store: &Store) -> Result<Vec<ListedImage>, StoreError> {
+    let mut images = store.images()?;
+    if let Some(text) = &args.image {
+        match store.resolve(text) {
+            Ok(resolved) => images.retain(|listed| listed.image.id == resolved.image.id),
+            // podman shows an empty list.
+            Err(StoreError::UnknownImage(_)) => images.clear(),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(images)
+}
+
+fn ids(args: &Args, images: &[ListedImage]) -> String {
+    images
+        .iter()
+        .map(|listed| id(args, listed) + "\n")
+        .collect()
+}
+
+fn id(args: &Args, listed: &ListedImage) -> String {
+    if args.no_trunc {
+        listed.image.id.to_string()
+    } else {
+        listed.image.short_id()
+    }
+}
+
+fn table(args: &Args, rows: impl Iterator<Item = Value>) -> String {
+    let columns: &[&str] = if args.digests {
+        &["Repository", "Tag", "Digest", "ID", "Created", "Size"]
+    } else {
+        &["Repository", "Tag", "ID", "Created", "Size"]
+    };
+    let header = (!args.noheading).then(headers);
+    let mut lines = String::new();
+    for row in header.into_iter().chain(rows) {
+        let cells: Vec<_> = columns
+            .iter()
+            .map(|column| row[column].as_str().unwrap_or_default())
+            .collect();
+        lines.push_str(&cells.join("\t"));
+        lines.push('\n');
+    }
+    align(&lines)
+}
+
+fn headers() -> Value {
+    json!({
+        "Repository": "REPOSITORY",
+        "Tag": "TAG",
+        "ID": "IMAGE ID",
+        "Id": "IMAGE ID",
+        "Digest": "DIGEST",
+        "Created": "CREATED",
+        "CreatedSince": "CREATED",
+        "CreatedAt": "CREATED AT",
+        "CreatedTime": "CREATED TIME",
+        "Size": "SIZE",
+        "VirtualSize": "VIRTUAL SIZE",
+        "SharedSize": "SHARED SIZE",
+        "Labels": "LABELS",
+        "Containers": "CONTAINERS",
+        "Names": "NAMES",
+        "RepoTags": "REPO TAGS",
+        "RepoDigests": "REPO DIGESTS",
+        "History": "HISTORY",
+        "ParentId": "PARENT ID",
+        "Dangling": "DANGLING",
+        "ReadOnly": "READONLY",
+    })
+}
+
+/// A row for each name, and one for an image without any.
+fn rows<'a>(
+    args: &'a Args,
+    images: &'a [ListedImage],
+    containers: &'a dyn Fn(&Digest) -> usize,
+) -> impl Iterator<Item = Value> + 'a {
+    images.iter().flat_map(move |listed| {
+        let names = listed.names.iter().map(Some);
+        let nameless = listed.names.is_empty().then_some(None);
+        names
+            .chain(nameless)
+            .map(move |name| row(args, listed, name, containers))
+    })
+}
+
+fn row(
+    args: &Args,
+    listed: &ListedImage,
+    name: Option<&ImageName>,
+    containers: &dyn Fn(&Digest) -> usize,
+) -> Value {
+    const NONE: &str = "<none>";
+    let report = report(listed, containers);
+    let created = created(listed);
+    // Reproducible images have no date; that is no reason to tell one of 1970.
+    let since = created.map_or_else(|| "N/A".to_owned(), human::ago);
+    let at = created.map_or_else(|| "N/A".to_owned(), go_time);
+    let size = human::size(listed.image.size);
+    json!({
+        "Repository": name.map_or_else(|| NONE.to_owned(), ImageName::untagged),
+        "Tag": name.map_or(NONE, ImageName::tag),
+        "ID": id(args, listed),
+        "Id": report.id,
+        "Digest": report.digest,
+        "Created": since,
+        "CreatedSince": since,
+        "CreatedAt": at,
+        "CreatedTime": at,
+        "Size": size,
+        "VirtualSize": size,
+        "SharedSize": report.shared_size,
+        "Labels": report.labels,
+        "Containers": report.containers,
+        "Names": report.names,
+        "RepoTags": report.names,
+        "RepoDigests": report.repo_digests,
+        "History": report.history,
+        "ParentId": report.parent_id,
+        "Dangling": name.is_none(),
+        "ReadOnly": false,
+    })
+}
+
+fn report(listed: &ListedImage, containers: &dyn Fn(&Digest) -> usize) -> Report {
+    let image = &listed.image;
+    let names: Vec<_> = listed.names.iter().map(ToString::to_string).collect();
+    let since_1970 = created(listed)
+        .and_then(|created| created.duration_since(SystemTime::UNIX_EPOCH).ok())
+        .as_ref()
+        .map(Duration::as_secs);
+    Report {
+        id: image.id.hex(),
+        parent_id: "",
+        repo_tags: names.clone(),
+        repo_digests: repo_digests(&listed.names, &image.digest),
+        size: image.size,
+        shared_size: 0,
+        virtual_size: image.size,
+        labels: image.config.config.labels.clone(),
+        containers: containers(&image.id),
+        history: names.clone(),
+        names,
+        digest: image.digest,
+        created: since_1970,
+        created_at: created(listed).map(|time| humantime::format_rfc3339(time).to_string()),
+    }
+}
+
+/// The image's repositories, each with the digest of its manifest.
+pub(super) fn repo_digests(names: &[ImageName], digest: &Digest) -> BTreeSet<String> {
+    names
+        .iter()
+        .map(|name| format!("{}@{digest}", name.untagged()))
+        .collect()
+}
+
+fn created(listed: &ListedImage) -> Option<SystemTime> {
+    human::parse_time(listed.image.config.created.as_deref()?)
+}
+
+/// A time as Go prints it: `2026-11-23 16:46:17 +0000 UTC`.
+fn go_time(time: SystemTime) -> String {
+    let text = humantime::format_rfc3339_seconds(time).to_string();
+    text.replace('T', " ").replace('Z', " +0000 UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::store::tests::{Home, Memory, tar};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn home() -> (Home, Digest) {
+        let home = Home::new();
+        let mut source = Memory::default();
+        let image = source.add(&["server:1", "server:2"], "amd64", &[&tar(&[("a", "1")])]);
+        home.load(&source).unwrap();
+        (home, image.id())
+    }
+
+    fn images(home: &Home, line: &[&str]) -> String {
+        let args = Line::parse_from([&["images"], line].concat()).args;
+        let mut out = Vec::new();
+        run(&args, &home.store, &|_| 3, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_table_has_podman_s_columns_and_a_row_for_each_name() {
+        let (home, id) = home();
+        let short = &id.hex()[..12];
+        assert_eq!(
+            images(&home, &[]),
+            format!(
+                "REPOSITORY        TAG         IMAGE ID      CREATED     SIZE\n\
+                 localhost/server  1           {short}  N/A         2.05 kB\n\
+                 localhost/server  2           {short}  N/A         2.05 kB\n"
+            )
+        );
+        assert_eq!(images(&home, &["-n", "nothing"]), "");
+        assert_eq!(images(&home, &["-q"]), format!("{short}\n"));
+        assert_eq!(
+            images(&home, &["-q", "--no-trunc", "server:1"]),
+            format!("{id}\n")
+        );
+    }
+
+    #[test]
+    fn an_image_without_a_name_is_listed_too() {
+        let home = Home::new();
+        let mut source = Memory::default();
+        source.add(&[], "amd64", &[]);
+        home.load(&source).unwrap();
+        assert!(images(&home, &["-n"]).starts_with("<none>      <none>      "));
+    }
+
+    #[test]
+    fn formats_have_podman_s_fields() {
+        let (home, id) = home();
+        assert_eq!(
+            images(
+                &home,
+                &["--format", "{{.Repository}}:{{.Tag}} {{.Containers}}"]
+            ),
+            "localhost/server:1 3\nlocalhost/server:2 3\n"
+        );
+        let table = images(
+            &home,
+            &["--noheading", "--format", r"table {{.Tag}}\t{{.Created}}"],
+        );
+        assert_eq!(table, "1           N/A\n2           N/A\n");
+        let json: Value = serde_json::from_str(&images(&home, &["--format", "json"])).unwrap();
+        assert_eq!(json[0]["Id"], id.hex());
+        assert_eq!(json[0]["Names"][1], "localhost/server:2");
+        assert!(json[0].get("Created").is_none(), "no date is not 1970");
+    }
+}

@@ -1,0 +1,230 @@
+//! `runner inspect`: everything about containers, and images, as JSON with podman's field names.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{Context, ExitWith, port, time};
+use crate::container::folder::ContainerError;
+use crate::container::record::Volume;
+use crate::container::state::Status;
+use crate::container::{Container, Record};
+use crate::sandbox::spec::Network;
+use crate::signal;
+use crate::template::Template;
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print with a Go template, or `json`.
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+
+    /// What the names mean: container, image, or all to look for both.
+    #[arg(short, long = "type", value_name = "TYPE", default_value = "all")]
+    kind: String,
+
+    /// Names or ids.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for name in &arguments.names {
+        match inspect(&arguments.kind, name, context) {
+            Ok(value) => found.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
+    let mut out = stdout().lock();
+    match arguments.format.as_deref() {
+        None | Some("json") => writeln!(out, "{:#}", Value::Array(found))?,
+        Some(format) => {
+            let template = Template::parse(format)?;
+            for value in &found {
+                writeln!(out, "{}", template.render(value)?)?;
+            }
+        }
+    }
+    match errors.into_iter().next() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(error) => Err(error),
+    }
+}
+
+fn inspect(kind: &str, name: &str, context: &Context) -> anyhow::Result<Value> {
+    let container = || context.containers().map(|containers| containers.find(name));
+    let image = || {
+        context
+            .store()
+            .map(|store| super::inspect_image::inspect(name, &store, "overlay"))
+    };
+    match kind {
+        "container" => Ok(describe(&container()??)),
+        "image" => Ok(image()??),
+        "all" => match container()? {
+            Ok(container) => Ok(describe(&container)),
+            Err(ContainerError::NotFound(_)) => image()?.map_err(|_| {
+                let message = format!("no such object: \"{}\"", name.escape_debug());
+                ExitWith { message, code: 125 }.into()
+            }),
+            Err(error) => Err(error.into()),
+        },
+        other => bail!("--type {}: container, image or all", other.escape_debug()),
+    }
+}
+
+fn describe(container: &Container) -> Value {
+    let record = &container.record;
+    let status = container.status();
+    json!({
+        "Id": record.id,
+        "Created": time::rfc3339(record.created),
+        "Path": record.arguments.first(),
+        "Args": record.arguments.get(1..).unwrap_or_default(),
+        "State": state(container, &status),
+        "Image": record.image_id.hex(),
+        "ImageName": record.image,
+        "Name": record.name,
+        "Driver": "overlay",
+        "LogPath": container.log_path(),
+        "BoundingCaps": record.bounding.names(),
+        "EffectiveCaps": if record.uid == 0 { record.bounding.names() } else { record.ambient.names() },
+        "Mounts": record.mounts.iter().map(mount).collect::<Vec<_>>(),
+        "NetworkSettings": {"Ports": ports(container, &status)},
+        "Config": config(record),
+        "HostConfig": host_config(record),
+    })
+}
+
+fn state(container: &Container, status: &Status) -> Value {
+    let state = container.state();
+    let zero = "0001-01-01T00:00:00Z";
+    let (code, finished) = match status {
+        Status::Exited(exit) if exit.finished == 0 => (exit.code, zero.to_owned()),
+        Status::Exited(exit) => (exit.code, time::rfc3339(exit.finished)),
+        _ => (0, zero.to_owned()),
+    };
+    let pid = match status {
+        Status::Running(handle) => handle.pid().as_raw_nonzero().get(),
+        _ => 0,
+    };
+    json!({
+        "Status": status.word(),
+        "Running": status.is_running(),
+        "Paused": false,
+        "Restarting": false,
+        "OOMKilled": false,
+        "Dead": false,
+        "Pid": pid,
+        "ConmonPid": state.as_ref().filter(|_| status.is_running()).map_or(0, |state| state.monitor.pid),
+        "ExitCode": code,
+        "Error": "",
+        "StartedAt": state.map_or(zero.to_owned(), |state| time::rfc3339(state.started)),
+        "FinishedAt": finished,
+    })
+}
+
+fn mount(volume: &Volume) -> Value {
+    match volume {
+        Volume::Bind {
+            source,
+            target,
+            read_only,
+        } => json!({
+            "Type": "bind", "Source": source, "Destination": target, "Driver": "", "Mode": "",
+            "Options": ["nosuid", "nodev", "rbind"], "RW": !read_only, "Propagation": "rprivate",
+        }),
+        Volume::Named {
+            name,
+            source,
+            target,
+            read_only,
+        } => json!({
+            "Type": "volume", "Name": name, "Source": source, "Destination": target,
+            "Driver": "local", "Mode": "", "Options": ["nosuid", "nodev", "rbind"],
+            "RW": !read_only, "Propagation": "rprivate",
+        }),
+        Volume::Tmpfs { target, options } => json!({
+            "Type": "tmpfs", "Source": "tmpfs", "Destination": target, "Driver": "", "Mode": "",
+            "Options": options, "RW": true, "Propagation": "",
+        }),
+    }
+}
+
+fn ports(container: &Container, status: &Status) -> Value {
+    let mut ports = Map::new();
+    let open = match status {
+        Status::Running(_) => port::open_ports(container),
+        _ => container.record.ports.clone(),
+    };
+    for mapping in open {
+        let key = format!("{}/{}", mapping.container_port, mapping.protocol);
+        let host = json!({
+            "HostIp": mapping.address.map_or(String::new(), |address| address.to_string()),
+            "HostPort": mapping.host_port.to_string(),
+        });
+        match ports.entry(key).or_insert_with(|| json!([])) {
+            Value::Array(list) => list.push(host),
+            _ => unreachable!("every entry is a list"),
+        }
+    }
+    Value::Object(ports)
+}
+
+fn config(record: &Record) -> Value {
+    json!({
+        "Hostname": record.hostname,
+        "User": record.user,
+        "Tty": record.terminal,
+        "OpenStdin": record.interactive,
+        "Env": record.environment,
+        "Entrypoint": record.arguments[..record.entrypoint].to_vec(),
+        "Cmd": record.arguments[record.entrypoint..].to_vec(),
+        "Image": record.image,
+        "WorkingDir": record.directory,
+        "Labels": record.labels,
+        "StopSignal": record.stop_signal,
+        "StopSignalName": signal::name(record.stop_signal),
+        "StopTimeout": record.stop_timeout,
+    })
+}
+
+fn host_config(record: &Record) -> Value {
+    let network = match record.network {
+        Network::Private => "private",
+        Network::None => "none",
+        Network::Host => "host",
+    };
+    json!({
+        "AutoRemove": record.remove,
+        "NetworkMode": network,
+        "ReadonlyRootfs": record.read_only,
+        "Init": record.init,
+        "Privileged": false,
+        "SecurityOpt": ["no-new-privileges"],
+        "CapDrop": [],
+        "CapAdd": record.bounding.minus(crate::sandbox::capability::CapabilitySet::container_default()).names(),
+        "Binds": record.mounts.iter().filter_map(bind).collect::<Vec<_>>(),
+    })
+}
+
+fn bind(volume: &Volume) -> Option<String> {
+    match volume {
+        Volume::Bind {
+            source,
+            target,
+            read_only,
+        } => Some(format!(
+            "{}:{target}:{}",
+            source.display(),
+            if *read_only { "ro" } else { "rw" }
+        )),
+        Volume::Named { name, target, .. } => Some(format!("{name}:{target}")),
+        Volume::Tmpfs { .. } => None,
+    }
+}

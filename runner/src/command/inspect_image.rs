@@ -1,0 +1,105 @@
+//! `runner inspect --type image` and `runner image inspect`: everything about images, as podman
+//! prints it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use packer::Digest;
+use packer::image::{History, RunConfig};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::images::repo_digests;
+use crate::store::{Resolved, Store, StoreError};
+
+/// An image with podman's field names.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Report {
+    id: String,
+    digest: Digest,
+    repo_tags: Vec<String>,
+    repo_digests: BTreeSet<String>,
+    parent: &'static str,
+    comment: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<String>,
+    config: RunConfig,
+    version: &'static str,
+    author: String,
+    architecture: String,
+    os: String,
+    size: u64,
+    virtual_size: u64,
+    graph_driver: GraphDriver,
+    #[serde(rename = "RootFS")]
+    root_fs: RootFs,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    manifest_type: String,
+    user: String,
+    history: Vec<History>,
+    names_history: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct GraphDriver {
+    name: String,
+    data: BTreeMap<&'static str, String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RootFs {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    layers: Vec<Digest>,
+}
+
+/// Everything about the image that `text` names, for [`crate::template`] or as JSON. `driver` is how
+/// its tree becomes a container's root: `overlay`, or another name that `info` prints.
+///
+/// # Errors
+/// [`StoreError::UnknownImage`] and what reading the store gives.
+pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreError> {
+    let Resolved { image, .. } = store.resolve(text)?;
+    let config = store.config(&image)?;
+    let manifest = store.manifest(&image)?;
+    let names = store.names_of(&image.id)?;
+    let tags: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let report = Report {
+        id: image.id.hex(),
+        digest: image.digest,
+        repo_digests: repo_digests(&names, &image.digest),
+        names_history: tags.clone(),
+        repo_tags: tags,
+        parent: "",
+        comment: "",
+        created: config.created,
+        version: "",
+        author: config.author.unwrap_or_default(),
+        architecture: config.architecture,
+        os: config.os,
+        size: image.size,
+        virtual_size: image.size,
+        graph_driver: GraphDriver {
+            name: driver.to_owned(),
+            data: BTreeMap::from([("LowerDir", image.tree.display().to_string())]),
+        },
+        root_fs: RootFs {
+            kind: "layers",
+            layers: config.rootfs.diff_ids,
+        },
+        labels: config.config.labels.clone(),
+        annotations: manifest.annotations,
+        manifest_type: if manifest.media_type.is_empty() {
+            packer::image::media_type::MANIFEST.to_owned()
+        } else {
+            manifest.media_type
+        },
+        user: config.config.user.clone(),
+        history: config.history,
+        config: config.config,
+    };
+    Ok(serde_json::to_value(report).unwrap_or_default())
+}

@@ -1,0 +1,63 @@
+//! Packing the package of a folder straight into the store.
+
+use std::io::{IsTerminal, stderr};
+use std::path::Path;
+
+use anyhow::anyhow;
+use packer::plan::{self, Plan, Request};
+use packer::progress::Progress;
+
+use super::Context;
+use crate::sandbox::userns::UserNamespace;
+use crate::store::{Owners, Store, StoredImage};
+
+/// Tells on standard error what is being done.
+struct Notes;
+
+impl Progress for Notes {
+    fn note(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}
+
+/// Compiles the package of `folder` and packs it into the store; the image and its name. When
+/// nothing has changed since the last time, nothing is packed.
+pub(super) fn pack(folder: &Path, context: &Context) -> anyhow::Result<(String, StoredImage)> {
+    let mut request = Request::folder(folder);
+    request.epoch = packer::epoch::Epoch::from_environment()?;
+    let plan = plan::prepare(&request, &Notes)?;
+    let store = context.store()?;
+    let fingerprint = plan.fingerprint();
+    let name = plan.name().to_string();
+    if let Some(image) = store.packed(&fingerprint)?
+        && store.names_of(&image.id)?.contains(plan.name())
+    {
+        return Ok((name, image));
+    }
+    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
+    let owners = owners(&namespace);
+    namespace
+        .run_inside(|| write(&plan, &store, owners).map_err(|error| format!("{error:#}")))?
+        .map_err(|message| anyhow!(message))?;
+    let image = store
+        .packed(&fingerprint)?
+        .ok_or_else(|| anyhow!("the image {name} was removed while it was packed"))?;
+    if stderr().is_terminal() {
+        eprintln!("packed {name} ({})", image.short_id());
+    }
+    Ok((name, image))
+}
+
+/// Who owns the files of an image here.
+pub(super) fn owners(namespace: &UserNamespace) -> Owners {
+    if namespace.ids().is_single() {
+        Owners::Squashed
+    } else {
+        Owners::Mapped
+    }
+}
+
+fn write(plan: &Plan, store: &Store, owners: Owners) -> anyhow::Result<()> {
+    let image = plan.write(&mut store.writer(owners)?, &Notes)?;
+    Ok(store.remember_packed(&plan.fingerprint(), &image.id())?)
+}

@@ -1,0 +1,315 @@
+//! `runner ps`.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Context, port, time};
+use crate::container::state::Status;
+use crate::container::{Container, Record};
+use crate::template::Template;
+
+/// Flags of `ps`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Every container, not only those that run.
+    #[arg(short, long)]
+    all: bool,
+
+    /// Only ids.
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// Whole ids and commands.
+    #[arg(long)]
+    no_trunc: bool,
+
+    /// No line of headings.
+    #[arg(long)]
+    noheading: bool,
+
+    /// Only the container that was created last.
+    #[arg(short, long)]
+    latest: bool,
+
+    /// Only so many of those that were created last.
+    #[arg(short = 'n', long, value_name = "NUMBER")]
+    last: Option<usize>,
+
+    /// Only containers that fit: id, name, status, label, ancestor or exited, as KEY=VALUE.
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<String>,
+
+    /// Print with a Go template, or `json`.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+}
+
+const TABLE: &str =
+    "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let containers = context.containers()?;
+    containers.sweep();
+    let filters = Filter::parse_all(&arguments.filter)?;
+    let by_status = filters
+        .iter()
+        .any(|filter| matches!(filter, Filter::Status(_) | Filter::Exited(_)));
+    let last = if arguments.latest {
+        Some(1)
+    } else {
+        arguments.last
+    };
+    let everything = arguments.all || by_status || last.is_some();
+    let mut rows: Vec<(Container, Status)> = containers
+        .all()?
+        .into_iter()
+        .map(|container| {
+            let status = container.status();
+            (container, status)
+        })
+        .filter(|(container, status)| {
+            (everything || status.is_running())
+                && filters.iter().all(|filter| filter.fits(container, status))
+        })
+        .collect();
+    rows.reverse();
+    if let Some(last) = last {
+        rows.truncate(last);
+    }
+    print(arguments, &rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(arguments: &Arguments, rows: &[(Container, Status)]) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    if arguments.quiet {
+        for (container, _) in rows {
+            let id = &container.record.id;
+            writeln!(
+                out,
+                "{}",
+                if arguments.no_trunc {
+                    id.as_str()
+                } else {
+                    id.short()
+                }
+            )?;
+        }
+        return Ok(());
+    }
+    let format = arguments.format.as_deref().unwrap_or(TABLE);
+    if format == "json" {
+        let list: Vec<_> = rows
+            .iter()
+            .map(|(container, status)| as_json(container, status))
+            .collect();
+        writeln!(out, "{:#}", Value::Array(list))?;
+        return Ok(());
+    }
+    let template = Template::parse(format)?;
+    let values: Vec<_> = rows
+        .iter()
+        .map(|(container, status)| row(container, status, arguments.no_trunc))
+        .collect();
+    let text = template.render_rows(&values, &headings())?;
+    let skip = usize::from(arguments.noheading && template.is_table());
+    for line in text.lines().skip(skip) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn headings() -> Value {
+    json!({
+        "ID": "CONTAINER ID", "Image": "IMAGE", "ImageID": "IMAGE ID", "Command": "COMMAND",
+        "CreatedAt": "CREATED AT", "RunningFor": "CREATED", "Status": "STATUS", "State": "STATE",
+        "Ports": "PORTS", "Names": "NAMES", "Labels": "LABELS", "Pid": "PID", "ExitCode": "EXIT CODE",
+        "Networks": "NETWORKS",
+    })
+}
+
+/// A container as templates see it.
+fn row(container: &Container, status: &Status, whole: bool) -> Value {
+    let record = &container.record;
+    let labels = record
+        .labels
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    json!({
+        "ID": if whole { record.id.as_str() } else { record.id.short() },
+        "Image": record.image,
+        "ImageID": record.image_id.hex(),
+        "Command": command(record, whole),
+        "CreatedAt": time::rfc3339(record.created),
+        "RunningFor": time::ago(record.created),
+        "Status": describe(container, status),
+        "State": status.word(),
+        "Ports": ports(container, status),
+        "Names": record.name,
+        "Labels": labels.collect::<Vec<_>>().join(","),
+        "Pid": pid(status),
+        "ExitCode": exit_code(status),
+        "Networks": "",
+    })
+}
+
+/// A container as podman's JSON has it.
+fn as_json(container: &Container, status: &Status) -> Value {
+    let record = &container.record;
+    let state = container.state();
+    let ports: Vec<_> = match status {
+        Status::Running(_) => port::open_ports(container),
+        _ => Vec::new(),
+    };
+    let ports: Vec<_> = ports
+        .iter()
+        .map(|mapping| {
+            json!({
+                "host_ip": mapping.address.map_or(String::new(), |address| address.to_string()),
+                "container_port": mapping.container_port,
+                "host_port": mapping.host_port,
+                "range": 1,
+                "protocol": mapping.protocol.to_string(),
+            })
+        })
+        .collect();
+    json!({
+        "Id": record.id,
+        "Names": [record.name],
+        "Image": record.image,
+        "ImageID": record.image_id.hex(),
+        "Command": record.arguments,
+        "Created": record.created / 1_000_000_000,
+        "CreatedAt": time::ago(record.created),
+        "StartedAt": state.as_ref().map_or(0, |state| state.started / 1_000_000_000),
+        "ExitedAt": match status {
+            Status::Exited(exit) => exit.finished / 1_000_000_000,
+            _ => 0,
+        },
+        "Exited": matches!(status, Status::Exited(_)),
+        "ExitCode": exit_code(status),
+        "State": status.word(),
+        "Status": describe(container, status),
+        "Pid": pid(status),
+        "Ports": ports,
+        "Labels": record.labels,
+        "AutoRemove": record.remove,
+        "Mounts": record.mounts.iter().map(|volume| volume.target()).collect::<Vec<_>>(),
+        "Networks": [],
+    })
+}
+
+fn pid(status: &Status) -> i32 {
+    match status {
+        Status::Running(handle) => handle.pid().as_raw_nonzero().get(),
+        _ => 0,
+    }
+}
+
+fn exit_code(status: &Status) -> u8 {
+    match status {
+        Status::Exited(exit) => exit.code,
+        _ => 0,
+    }
+}
+
+fn command(record: &Record, whole: bool) -> String {
+    let all = record.arguments.join(" ");
+    if whole || all.chars().count() <= 20 {
+        return all;
+    }
+    all.chars().take(17).chain("...".chars()).collect()
+}
+
+/// `Up 5 minutes`, `Exited (0) 5 minutes ago`, `Created`.
+fn describe(container: &Container, status: &Status) -> String {
+    match status {
+        Status::Created => "Created".to_owned(),
+        Status::Running(_) => {
+            let started = container.state().map_or(0, |state| state.started);
+            format!("Up {}", time::since(started))
+        }
+        Status::Exited(exit) if exit.finished == 0 => format!("Exited ({})", exit.code),
+        Status::Exited(exit) => format!("Exited ({}) {}", exit.code, time::ago(exit.finished)),
+    }
+}
+
+fn ports(container: &Container, status: &Status) -> String {
+    if !status.is_running() {
+        return String::new();
+    }
+    let ports = port::open_ports(container);
+    let texts: Vec<_> = ports
+        .iter()
+        .map(|mapping| {
+            let host = port::host_side(mapping);
+            format!("{host}->{}/{}", mapping.container_port, mapping.protocol)
+        })
+        .collect();
+    texts.join(", ")
+}
+
+/// What `--filter` asks for.
+enum Filter {
+    Id(String),
+    Name(String),
+    Status(String),
+    Label(String, Option<String>),
+    Ancestor(String),
+    Exited(u8),
+}
+
+impl Filter {
+    fn parse_all(texts: &[String]) -> anyhow::Result<Vec<Self>> {
+        texts.iter().map(|text| Self::parse(text)).collect()
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        let owned = value.to_owned();
+        Ok(match key {
+            "id" => Self::Id(owned),
+            "name" => Self::Name(owned),
+            "status" if matches!(value, "created" | "running" | "exited") => Self::Status(owned),
+            "status" => bail!(
+                "\"{}\" is no status: created, running, exited",
+                value.escape_debug()
+            ),
+            "label" => match value.split_once('=') {
+                Some((name, value)) => Self::Label(name.to_owned(), Some(value.to_owned())),
+                None => Self::Label(owned, None),
+            },
+            "ancestor" => Self::Ancestor(owned),
+            "exited" => Self::Exited(value.parse()?),
+            _ => bail!(
+                "\"{}\" is no filter: id, name, status, label, ancestor, exited",
+                key.escape_debug()
+            ),
+        })
+    }
+
+    fn fits(&self, container: &Container, status: &Status) -> bool {
+        let record = &container.record;
+        match self {
+            Self::Id(text) => record.id.as_str().starts_with(text),
+            Self::Name(text) => record.name.as_str().contains(text),
+            Self::Status(word) => status.word() == word,
+            Self::Label(name, value) => record
+                .labels
+                .get(name)
+                .is_some_and(|found| value.as_ref().is_none_or(|value| value == found)),
+            Self::Ancestor(image) => {
+                let untagged = record.image.rsplit_once(':').map_or("", |(name, _)| name);
+                record.image == *image
+                    || untagged == image
+                    || untagged.ends_with(&format!("/{image}"))
+                    || record.image_id.hex().starts_with(image)
+            }
+            Self::Exited(code) => matches!(status, Status::Exited(exit) if exit.code == *code),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `runner run` and `runner create`.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::container_arguments::ContainerArguments;
+use super::{Context, pack};
+use crate::container::create::{self, Source};
+use crate::container::{Container, Containers};
+use crate::human::tell;
+use crate::monitor::{self, Attach, detached};
+use crate::network::{PortMapping, publish};
+use crate::sandbox::handle::ProcessId;
+use crate::sandbox::spec::Network;
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(super) struct Arguments {
+    /// Leave the container running and print its id.
+    #[arg(short, long)]
+    detach: bool,
+
+    #[command(flatten)]
+    container: ContainerArguments,
+
+    #[command(flatten)]
+    words: Words,
+}
+
+/// Flags of `create`.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(super) struct CreateArguments {
+    #[command(flatten)]
+    container: ContainerArguments,
+
+    #[command(flatten)]
+    words: Words,
+}
+
+/// What is run.
+#[derive(Debug, Args)]
+struct Words {
+    /// The image, or a folder of a Cargo package that is packed first (., ./DIR or /DIR; the
+    /// present one if nothing is given); then another command than the image's, or arguments for
+    /// its entry point.
+    // One list and not two: everything after the image is the command's, flags too.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "IMAGE [COMMAND]"
+    )]
+    words: Vec<String>,
+}
+
+impl Words {
+    fn split(&self) -> anyhow::Result<(&str, &[String])> {
+        match self.words.split_first() {
+            None => Ok((".", &[])),
+            Some((flag, _)) if flag.starts_with('-') => {
+                anyhow::bail!("unknown flag: {} (see --help)", flag.escape_debug())
+            }
+            Some((image, command)) => Ok((image, command)),
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let containers = context.containers()?;
+    containers.sweep();
+    let creator = Some(monitor::own_id()?);
+    let container = make(
+        (&arguments.container, &arguments.words),
+        creator,
+        context,
+        &containers,
+    )?;
+    if arguments.detach {
+        let paths = &context.paths;
+        match detached::start(&paths.graphroot, &paths.runroot, &container) {
+            Ok(ports) => {
+                tell_implied(&container, &ports);
+                writeln!(stdout(), "{}", container.record.id)?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            Err(failure) => {
+                // podman keeps a container that failed to start; a port that was taken changes
+                // nothing at all here, and the name is free for the next try.
+                let _ = containers.remove(&container);
+                return Err(failure.into());
+            }
+        }
+    }
+    let attach = Attach {
+        input: arguments.container.is_interactive() || arguments.container.is_terminal(),
+        output: true,
+    };
+    let started = monitor::open_ports(&container).and_then(|listeners| {
+        monitor::start(
+            &containers,
+            &container,
+            &context.paths.runroot,
+            listeners,
+            attach,
+        )
+    });
+    let watched = match started {
+        Ok(watched) => watched,
+        Err(failure) => {
+            let _ = containers.remove(&container);
+            return Err(failure.into());
+        }
+    };
+    tell_implied(&container, watched.ports());
+    Ok(ExitCode::from(watched.wait()))
+}
+
+pub(super) fn create(arguments: &CreateArguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let containers = context.containers()?;
+    let parts = (&arguments.container, &arguments.words);
+    let container = make(parts, None, context, &containers)?;
+    writeln!(stdout(), "{}", container.record.id)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds or packs the image and writes the container down.
+fn make(
+    (arguments, words): (&ContainerArguments, &Words),
+    creator: Option<ProcessId>,
+    context: &Context,
+    containers: &Containers,
+) -> anyhow::Result<Container> {
+    // Read before anything is compiled: a mistake in the flags shows at once.
+    let (what, command) = words.split()?;
+    let mut options = arguments.options(command, context)?;
+    let store = context.store()?;
+    let (name, image) = match as_folder(what) {
+        Some(folder) => {
+            options.publish_implied = true;
+            pack::pack(&folder, context)?
+        }
+        None => {
+            let found = store.resolve(what)?;
+            let name = found
+                .name
+                .map_or_else(|| found.image.id.hex(), |name| name.to_string());
+            (name, found.image)
+        }
+    };
+    // Nobody removes the image until the container that uses it is written down.
+    let _hold = store.hold()?;
+    let source = Source {
+        name,
+        id: image.id,
+        config: &image.config,
+        tree: &image.tree,
+    };
+    let mut record = create::create(&source, &options)?;
+    record.creator = creator;
+    hint_at_ports(&image.config, &record);
+    Ok(containers.add(record, arguments.has_name())?)
+}
+
+/// The folder that `what` means, if it is one and no image: `.`, or a path with a slash at its
+/// beginning or after the dots.
+fn as_folder(what: &str) -> Option<PathBuf> {
+    let begins = [".", "..", "./", "../", "/"];
+    let is_path =
+        matches!(what, "." | "..") || begins[2..].iter().any(|begin| what.starts_with(begin));
+    is_path.then(|| Path::new(what).to_owned())
+}
+
+/// Prints the address of a port that nobody asked for by number.
+fn tell_implied(container: &Container, ports: &[PortMapping]) {
+    for &port in &container.record.implied_ports {
+        let open = ports.iter().find(|mapping| mapping.container_port == port);
+        if let Some(mapping) = open {
+            tell(format_args!("http://localhost:{}", mapping.host_port));
+            if mapping.host_port != port {
+                tell(format_args!(
+                    "(port {port} is taken on this machine; -p PORT:{port} asks for a certain one)"
+                ));
+            }
+        }
+    }
+}
+
+/// Says how to reach a program whose image exposes ports that are not published.
+fn hint_at_ports(config: &packer::image::ImageConfig, record: &crate::container::Record) {
+    let published = !record.ports.is_empty() || !record.implied_ports.is_empty();
+    if published || record.network != Network::Private || !stderr().is_terminal() {
+        return;
+    }
+    let exposed = config.config.exposed_ports.keys();
+    if let Some(port) = exposed.filter_map(|text| publish::exposed(text)).next() {
+        let host = if port < 1024 { 8000 + port } else { port };
+        tell(format_args!(
+            "(the image listens on port {port}, which is not published: -p {host}:{port} would)"
+        ));
+    }
+}

@@ -1,0 +1,51 @@
+//! `runner start`.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Context, for_each};
+use crate::monitor::{self, Attach, detached};
+
+/// Flags of `start`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Show the output and pass signals on, as `run` without --detach.
+    #[arg(short, long)]
+    attach: bool,
+
+    /// Pass standard input on; implies --attach.
+    #[arg(short, long)]
+    interactive: bool,
+
+    /// Names or ids.
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let containers = context.containers()?;
+    let paths = &context.paths;
+    if arguments.attach || arguments.interactive {
+        let [name] = arguments.containers.as_slice() else {
+            anyhow::bail!("you cannot start and attach multiple containers at once");
+        };
+        let container = containers.find(name)?;
+        let attach = Attach {
+            input: arguments.interactive || container.record.terminal,
+            output: true,
+        };
+        let listeners = monitor::open_ports(&container)?;
+        let watched = monitor::start(&containers, &container, &paths.runroot, listeners, attach)?;
+        return Ok(ExitCode::from(watched.wait()));
+    }
+    Ok(for_each(&arguments.containers, |name| {
+        let container = containers.find(name)?;
+        // Starting what runs is no error, as with podman.
+        if !container.status().is_running() {
+            detached::start(&paths.graphroot, &paths.runroot, &container)?;
+        }
+        Ok(writeln!(stdout(), "{name}")?)
+    }))
+}

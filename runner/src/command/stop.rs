@@ -1,0 +1,67 @@
+//! `runner stop`.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use rustix::process::Signal;
+
+use super::{Context, for_each, names_or_all};
+use crate::container::Container;
+use crate::container::state::Status;
+
+/// Flags of `stop`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// How many seconds to wait before the container is killed.
+    #[arg(short, long, value_name = "SECONDS")]
+    time: Option<u64>,
+
+    /// Every container that runs.
+    #[arg(short, long)]
+    all: bool,
+
+    /// Say nothing of containers that are not there.
+    #[arg(short, long)]
+    ignore: bool,
+
+    /// Names or ids.
+    #[arg(value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let containers = context.containers()?;
+    let names = names_or_all(&arguments.containers, arguments.all, context, true)?;
+    Ok(for_each(&names, |name| {
+        let container = match containers.find(name) {
+            Err(_) if arguments.ignore => return Ok(()),
+            found => found?,
+        };
+        let patience = arguments.time.unwrap_or(container.record.stop_timeout);
+        stop(&container, Duration::from_secs(patience))?;
+        Ok(writeln!(stdout(), "{name}")?)
+    }))
+}
+
+/// Asks the container to end, and kills it if it does not; returns when its end is written down,
+/// unless its monitor does not go on.
+pub(super) fn stop(container: &Container, patience: Duration) -> anyhow::Result<()> {
+    let Status::Running(handle) = container.status() else {
+        return Ok(());
+    };
+    let watched = container.watch();
+    let signal = Signal::from_named_raw(container.record.stop_signal).unwrap_or(Signal::TERM);
+    let what = || format!("cannot signal container {}", container.record.name);
+    handle.signal(signal).with_context(what)?;
+    if !handle.wait(Some(patience)) {
+        handle.signal(Signal::KILL).with_context(what)?;
+        handle.wait(None);
+    }
+    if let Ok(watched) = watched {
+        let _ = Container::settle(&watched);
+    }
+    Ok(())
+}

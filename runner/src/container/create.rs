@@ -1,0 +1,522 @@
+//! From an image and what the user asked for to a container's record.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use packer::Digest;
+use packer::image::{ImageConfig, Platform};
+
+use super::id::ContainerId;
+use super::name::ContainerName;
+use super::record::{Record, Volume};
+use super::user;
+use crate::network::{PortMapping, publish};
+use crate::sandbox::capability::CapabilitySet;
+use crate::sandbox::spec::Network;
+use crate::signal;
+
+/// What a container is made of: an image that is in the store.
+#[derive(Debug, Clone)]
+pub struct Source<'a> {
+    /// Its name as the user gave it, completed; or its id.
+    pub name: String,
+    /// Its id.
+    pub id: Digest,
+    /// Its config.
+    pub config: &'a ImageConfig,
+    /// Its files.
+    pub tree: &'a std::path::Path,
+}
+
+/// What the user asked for; everything that was left out comes from the image.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--name`.
+    pub name: Option<ContainerName>,
+    /// The words after the image.
+    pub command: Vec<String>,
+    /// `--entrypoint`, split into words; an empty list for `--entrypoint ""`.
+    pub entrypoint: Option<Vec<String>>,
+    /// `-e` and `--env-file`, as `NAME=value`, the last of a name wins.
+    pub environment: Vec<String>,
+    /// `-w`.
+    pub directory: Option<String>,
+    /// `-u`.
+    pub user: Option<String>,
+    /// `-h`.
+    pub hostname: Option<String>,
+    /// `--cap-add`.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`.
+    pub cap_drop: Vec<String>,
+    /// `-t`.
+    pub terminal: bool,
+    /// `-i`.
+    pub interactive: bool,
+    /// `--init`.
+    pub init: bool,
+    /// `--read-only`.
+    pub read_only: bool,
+    /// `--rm`.
+    pub remove: bool,
+    /// `--network`.
+    pub network: Network,
+    /// `-p`.
+    pub ports: Vec<PortMapping>,
+    /// `-P`.
+    pub publish_all: bool,
+    /// Whether the image was made of the directory that the user stands in, so that its ports
+    /// are meant to be seen.
+    pub publish_implied: bool,
+    /// `-v` and `--tmpfs`.
+    pub mounts: Vec<Volume>,
+    /// `--label`.
+    pub labels: BTreeMap<String, String>,
+    /// `--stop-signal`.
+    pub stop_signal: Option<String>,
+    /// `--stop-timeout`, in seconds.
+    pub stop_timeout: u64,
+}
+
+/// Something that was asked for and can not be.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// There is nothing to run.
+    #[error("no command to run: the image names none; give one after its name")]
+    NoCommand,
+    /// The image is for other processors.
+    #[error(
+        "the image is for {image} and this machine is {machine}: take an image for {machine}, or \
+         install qemu-user-static, which runs the other one through binfmt_misc"
+    )]
+    OtherArchitecture {
+        /// What the image is for.
+        image: String,
+        /// What this machine is.
+        machine: String,
+    },
+    /// A user that the image does not have.
+    #[error(transparent)]
+    User(#[from] user::UnknownUser),
+    /// A capability that there is not.
+    #[error("\"{}\" is no capability: see capabilities(7) for their names", .0.escape_debug())]
+    Capability(String),
+    /// A directory that is no path.
+    #[error("the working directory \"{}\" is no absolute path", .0.escape_debug())]
+    Directory(String),
+    /// A signal that there is not.
+    #[error("\"{}\" is no signal: give a name such as TERM or a number", .0.escape_debug())]
+    Signal(String),
+    /// A host name that is none.
+    #[error(
+        "\"{}\" is no host name: letters, digits, '-' and '.', at most 64", .0.escape_debug()
+    )]
+    Hostname(String),
+    /// An option that makes no sense with the host's network.
+    #[error("--network {0} has no ports of its own to publish: leave out -p and -P, or --network")]
+    PortsWithoutNetwork(&'static str),
+    /// No random numbers.
+    #[error("cannot make an id: {0}")]
+    Random(#[from] std::io::Error),
+}
+
+/// Decides everything about a new container.
+///
+/// # Errors
+/// [`CreateError`] for the first thing that can not be.
+pub fn create(source: &Source<'_>, options: &Options) -> Result<Record, CreateError> {
+    check_platform(source.config)?;
+    let id = ContainerId::random()?;
+    let image = &source.config.config;
+    let (entrypoint, arguments) = arguments(source.config, options)?;
+    let user_text = options.user.clone().unwrap_or_else(|| image.user.clone());
+    let user = user::find(source.tree, &user_text)?;
+    let (bounding, ambient) = capabilities(options, user.uid)?;
+    let hostname = hostname(&id, options)?;
+    let (ports, implied_ports) = ports(source.config, options)?;
+    let stop_signal = options.stop_signal.as_deref().unwrap_or(&image.stop_signal);
+    let stop_signal = match stop_signal {
+        "" => libc::SIGTERM,
+        text => signal::parse(text).ok_or_else(|| CreateError::Signal(text.to_owned()))?,
+    };
+    Ok(Record {
+        name: options
+            .name
+            .clone()
+            .unwrap_or_else(|| ContainerName::for_id(&id, 0)),
+        created: now(),
+        creator: None,
+        image: source.name.clone(),
+        image_id: source.id,
+        tree: source.tree.to_owned(),
+        entrypoint,
+        arguments,
+        environment: environment(image, options, &user.home, hostname.as_deref()),
+        directory: directory(image, options)?,
+        user: user_text,
+        uid: user.uid,
+        gid: user.gid,
+        groups: user.groups,
+        hostname,
+        bounding,
+        ambient,
+        terminal: options.terminal,
+        interactive: options.interactive,
+        init: options.init,
+        read_only: options.read_only,
+        remove: options.remove,
+        network: options.network,
+        ports,
+        implied_ports,
+        mounts: options.mounts.clone(),
+        labels: image
+            .labels
+            .clone()
+            .into_iter()
+            .chain(options.labels.clone())
+            .collect(),
+        stop_signal,
+        stop_timeout: options.stop_timeout,
+        id,
+    })
+}
+
+/// Nanoseconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Refuses an image for other processors, unless the kernel was told how to run its programs.
+fn check_platform(config: &ImageConfig) -> Result<(), CreateError> {
+    let machine = Platform::host().architecture;
+    let image = config.architecture.as_str();
+    if image.is_empty() || image == machine || binfmt_runs(image) {
+        return Ok(());
+    }
+    Err(CreateError::OtherArchitecture {
+        image: image.escape_debug().to_string(),
+        machine,
+    })
+}
+
+/// Whether binfmt_misc has an interpreter for programs of `architecture`.
+fn binfmt_runs(architecture: &str) -> bool {
+    let emulator = match architecture {
+        "amd64" => "qemu-x86_64",
+        "arm64" => "qemu-aarch64",
+        "arm" => "qemu-arm",
+        "386" => "qemu-i386",
+        "riscv64" => "qemu-riscv64",
+        "ppc64le" => "qemu-ppc64le",
+        "s390x" => "qemu-s390x",
+        _ => return false,
+    };
+    let path = format!("/proc/sys/fs/binfmt_misc/{emulator}");
+    std::fs::read_to_string(path).is_ok_and(|text| text.starts_with("enabled"))
+}
+
+/// How many words are the entry point, and all words.
+fn arguments(config: &ImageConfig, options: &Options) -> Result<(usize, Vec<String>), CreateError> {
+    let image = &config.config;
+    let entrypoint = options.entrypoint.as_ref().unwrap_or(&image.entrypoint);
+    // An entry point from the command line makes the image's arguments meaningless.
+    let command = if options.command.is_empty() && options.entrypoint.is_none() {
+        &image.cmd
+    } else {
+        &options.command
+    };
+    let arguments: Vec<_> = entrypoint.iter().chain(command).cloned().collect();
+    if arguments.first().is_none_or(String::is_empty) {
+        return Err(CreateError::NoCommand);
+    }
+    Ok((entrypoint.len(), arguments))
+}
+
+/// The environment: the image's, what every container has, and what the user asked for.
+fn environment(
+    image: &packer::image::RunConfig,
+    options: &Options,
+    home: &str,
+    hostname: Option<&str>,
+) -> Vec<String> {
+    let mut variables: Vec<(String, String)> = Vec::new();
+    let mut set =
+        |name: &str, value: &str| match variables.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => variables.push((name.to_owned(), value.to_owned())),
+        };
+    set(
+        "PATH",
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    );
+    set("TERM", "xterm");
+    set("container", "runner");
+    // Only what has a name and a value: "NAME" alone or "*" would take the host's (CVE-2026-57231).
+    let image = image
+        .env
+        .iter()
+        .filter_map(|variable| variable.split_once('='));
+    for (name, value) in image.filter(|(name, _)| !name.is_empty()) {
+        set(name, value);
+    }
+    if let Some(hostname) = hostname {
+        set("HOSTNAME", hostname);
+    }
+    set("HOME", home);
+    for (name, value) in options
+        .environment
+        .iter()
+        .filter_map(|variable| variable.split_once('='))
+    {
+        set(name, value);
+    }
+    variables
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
+
+fn directory(image: &packer::image::RunConfig, options: &Options) -> Result<String, CreateError> {
+    let directory = options.directory.as_ref().unwrap_or(&image.working_dir);
+    match directory.as_str() {
+        "" => Ok("/".to_owned()),
+        path if path.starts_with('/') => Ok(path.to_owned()),
+        other => Err(CreateError::Directory(other.to_owned())),
+    }
+}
+
+/// The bounding and the ambient set of a process of `uid`.
+///
+/// # Errors
+/// [`CreateError::Capability`] for a name that is none.
+fn capabilities(
+    options: &Options,
+    uid: u32,
+) -> Result<(CapabilitySet, CapabilitySet), CreateError> {
+    let parse = |name: &String| {
+        CapabilitySet::parse(name).ok_or_else(|| CreateError::Capability(name.clone()))
+    };
+    let mut bounding = CapabilitySet::container_default();
+    let dropped = options
+        .cap_drop
+        .iter()
+        .map(parse)
+        .collect::<Result<Vec<_>, _>>()?;
+    let added = options
+        .cap_add
+        .iter()
+        .map(parse)
+        .collect::<Result<Vec<_>, _>>()?;
+    // "ALL" first, so that "drop all, add one" and "add all, drop one" both mean what they say.
+    let all = CapabilitySet::all();
+    if added.contains(&all) {
+        bounding = all;
+    }
+    if dropped.contains(&all) {
+        bounding = CapabilitySet::EMPTY;
+    }
+    let mut wanted = CapabilitySet::EMPTY;
+    for set in added.into_iter().filter(|set| *set != all) {
+        bounding = bounding.union(set);
+        wanted = wanted.union(set);
+    }
+    for set in dropped.into_iter().filter(|set| *set != all) {
+        bounding = bounding.minus(set);
+        wanted = wanted.minus(set);
+    }
+    let ambient = if uid == 0 {
+        CapabilitySet::EMPTY
+    } else {
+        wanted
+    };
+    Ok((bounding, ambient))
+}
+
+fn hostname(id: &ContainerId, options: &Options) -> Result<Option<String>, CreateError> {
+    let Some(name) = &options.hostname else {
+        return Ok((options.network != Network::Host).then(|| id.short().to_owned()));
+    };
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(legal) {
+        return Err(CreateError::Hostname(name.clone()));
+    }
+    Ok(Some(name.clone()))
+}
+
+/// Ports that were asked for, and ports that are published without having been asked for.
+fn ports(
+    config: &ImageConfig,
+    options: &Options,
+) -> Result<(Vec<PortMapping>, Vec<u16>), CreateError> {
+    let exposed: Vec<u16> = config
+        .config
+        .exposed_ports
+        .keys()
+        .filter_map(|text| publish::exposed(text))
+        .collect();
+    let mut ports = options.ports.clone();
+    if options.publish_all {
+        let named = |port: &u16| {
+            options
+                .ports
+                .iter()
+                .any(|mapping| mapping.container_port == *port)
+        };
+        ports.extend(
+            exposed
+                .iter()
+                .filter(|port| !named(port))
+                .map(|&port| PortMapping {
+                    address: None,
+                    host_port: 0,
+                    container_port: port,
+                    protocol: crate::network::Protocol::Tcp,
+                }),
+        );
+    }
+    if options.network != Network::Private {
+        let name = if options.network == Network::Host {
+            "host"
+        } else {
+            "none"
+        };
+        // With the host's network the ports are the host's own already, as with podman.
+        return match (ports.is_empty(), options.network) {
+            (true, _) | (false, Network::Host) => Ok((Vec::new(), Vec::new())),
+            _ => Err(CreateError::PortsWithoutNetwork(name)),
+        };
+    }
+    let meant = options.publish_implied
+        || config
+            .config
+            .labels
+            .contains_key(packer::image::PUBLISH_LABEL);
+    let implied = if ports.is_empty() && meant {
+        exposed
+    } else {
+        Vec::new()
+    };
+    Ok((ports, implied))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options::default()
+    }
+
+    fn config(json: &str) -> ImageConfig {
+        packer::image::from_json("the config", json.as_bytes()).unwrap()
+    }
+
+    fn record(json: &str, options: &Options) -> Result<Record, CreateError> {
+        let source = Source {
+            name: "localhost/x:latest".to_owned(),
+            id: Digest::of(b""),
+            config: &config(json),
+            tree: std::path::Path::new("/nonexistent"),
+        };
+        create(&source, options)
+    }
+
+    #[test]
+    fn the_command_replaces_the_images_arguments_and_the_entrypoint_both() {
+        let image = r#"{"config":{"Entrypoint":["/e"],"Cmd":["c"]}}"#;
+        let with = |command: &[&str], entrypoint: Option<&[&str]>| {
+            let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+            let options = Options {
+                command: list(command),
+                entrypoint: entrypoint.map(list),
+                ..options()
+            };
+            record(image, &options).map(|record| record.arguments.join(" "))
+        };
+        assert_eq!(with(&[], None).unwrap(), "/e c");
+        assert_eq!(with(&["d"], None).unwrap(), "/e d");
+        assert_eq!(with(&[], Some(&["/f"])).unwrap(), "/f");
+        assert_eq!(with(&["d"], Some(&[])).unwrap(), "d");
+        assert!(matches!(with(&[], Some(&[])), Err(CreateError::NoCommand)));
+    }
+
+    #[test]
+    fn variables_of_the_image_without_a_value_take_nothing_from_the_host() {
+        let record = record(
+            r#"{"config":{"Cmd":["x"],"Env":["HOME_OF_HOST","*","=x","A=image","B=image"]}}"#,
+            &Options {
+                environment: vec!["B=user".to_owned()],
+                ..options()
+            },
+        );
+        let environment = record.unwrap().environment;
+        assert!(environment.contains(&"A=image".to_owned()));
+        assert!(environment.contains(&"B=user".to_owned()));
+        assert!(environment.iter().all(|variable| !variable.contains('*')));
+        assert!(!environment.contains(&"B=image".to_owned()));
+    }
+
+    #[test]
+    fn capabilities_are_added_and_dropped() {
+        let with = |add: &[&str], drop: &[&str], uid| {
+            let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let options = Options {
+                cap_add: list(add),
+                cap_drop: list(drop),
+                ..options()
+            };
+            let (bounding, ambient) = capabilities(&options, uid).unwrap();
+            (bounding.names(), ambient.names())
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(
+            with(&["NET_RAW"], &["all"], 0),
+            (vec!["CAP_NET_RAW".to_owned()], none.clone())
+        );
+        assert_eq!(with(&["NET_RAW"], &["all"], 7).1, ["CAP_NET_RAW"]);
+        assert_eq!(with(&[], &["all"], 0).0, none);
+        assert!(
+            !with(&["all"], &["SYS_ADMIN"], 0)
+                .0
+                .contains(&"CAP_SYS_ADMIN".to_owned())
+        );
+    }
+
+    #[test]
+    fn exposed_ports_are_published_only_when_meant() {
+        let exposing = r#"{"config":{"Cmd":["x"],"ExposedPorts":{"80/tcp":{},"53/udp":{}}}}"#;
+        assert!(
+            record(exposing, &options())
+                .unwrap()
+                .implied_ports
+                .is_empty()
+        );
+        let meant = Options {
+            publish_implied: true,
+            ..options()
+        };
+        assert_eq!(record(exposing, &meant).unwrap().implied_ports, [80]);
+        let labelled =
+            r#"{"config":{"Cmd":["x"],"ExposedPorts":{"80":{}},"Labels":{"packer.publish":"80"}}}"#;
+        assert_eq!(record(labelled, &options()).unwrap().implied_ports, [80]);
+        let none = Options {
+            network: Network::None,
+            ..meant.clone()
+        };
+        assert!(record(labelled, &none).unwrap().implied_ports.is_empty());
+    }
+
+    #[test]
+    fn an_image_for_other_processors_is_refused() {
+        let image = r#"{"architecture":"mips","config":{"Cmd":["x"]}}"#;
+        let refused = record(image, &options());
+        assert!(matches!(
+            refused,
+            Err(CreateError::OtherArchitecture { .. })
+        ));
+    }
+}

@@ -1,0 +1,124 @@
+//! What a container is: the content of its `config.json`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use packer::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::id::ContainerId;
+use super::name::ContainerName;
+use crate::network::PortMapping;
+use crate::sandbox::capability::CapabilitySet;
+use crate::sandbox::handle::ProcessId;
+use crate::sandbox::spec::Network;
+
+/// Everything that was decided when the container was created. It never changes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The id.
+    pub id: ContainerId,
+    /// The name.
+    pub name: ContainerName,
+    /// When it was created, in nanoseconds since 1970.
+    pub created: u64,
+    /// The command that is about to start it; `None` if it was only created.
+    pub creator: Option<ProcessId>,
+    /// The image as the user named it, completed.
+    pub image: String,
+    /// The image's id.
+    pub image_id: Digest,
+    /// The image's files.
+    pub tree: PathBuf,
+    /// How many of `arguments` come from the entry point.
+    pub entrypoint: usize,
+    /// The program and its arguments.
+    pub arguments: Vec<String>,
+    /// `NAME=value`.
+    pub environment: Vec<String>,
+    /// The working directory.
+    pub directory: String,
+    /// The user as it was typed or as the image says; empty is root.
+    pub user: String,
+    /// What that means in this image.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The supplementary groups.
+    pub groups: Vec<u32>,
+    /// The host name inside; `None` is the host's.
+    pub hostname: Option<String>,
+    /// The most capabilities that a process may have.
+    pub bounding: CapabilitySet,
+    /// The capabilities that a user other than root starts with.
+    pub ambient: CapabilitySet,
+    /// Whether it has a terminal.
+    pub terminal: bool,
+    /// Whether standard input is passed on.
+    pub interactive: bool,
+    /// Whether our own init is its first process.
+    pub init: bool,
+    /// Whether `/` is read-only.
+    pub read_only: bool,
+    /// Whether it is removed when it ends.
+    pub remove: bool,
+    /// How it is connected.
+    pub network: Network,
+    /// Ports that were asked for.
+    pub ports: Vec<PortMapping>,
+    /// Ports of the program that nobody named and that are published on the loopback addresses.
+    pub implied_ports: Vec<u16>,
+    /// Volumes and temporary file systems.
+    pub mounts: Vec<Volume>,
+    /// Free text by key.
+    pub labels: BTreeMap<String, String>,
+    /// The signal that `stop` sends first, by number.
+    pub stop_signal: i32,
+    /// How long `stop` waits before it kills, in seconds.
+    pub stop_timeout: u64,
+}
+
+/// Something that is mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Volume {
+    /// A path of the host.
+    Bind {
+        /// Absolute.
+        source: PathBuf,
+        /// Absolute, inside.
+        target: String,
+        /// Whether it can only be read.
+        read_only: bool,
+    },
+    /// A volume that has a name and outlives the container.
+    Named {
+        /// The name.
+        name: String,
+        /// Where its files are.
+        source: PathBuf,
+        /// Absolute, inside.
+        target: String,
+        /// Whether it can only be read.
+        read_only: bool,
+    },
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Absolute, inside.
+        target: String,
+        /// Mount options.
+        options: Vec<String>,
+    },
+}
+
+impl Volume {
+    /// Where it is mounted, inside.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Bind { target, .. } | Self::Named { target, .. } | Self::Tmpfs { target, .. } => {
+                target
+            }
+        }
+    }
+}

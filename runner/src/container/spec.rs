@@ -1,0 +1,163 @@
+//! From a container's record to what the sandbox has to know.
+
+use std::fs;
+use std::path::Path;
+
+use super::record::{Record, Volume};
+use crate::sandbox::Failure;
+use crate::sandbox::address;
+use crate::sandbox::spec::{ConfigFile, Driver, Mount, Network, Process, Rootfs, Spec};
+use crate::sandbox::userns::IdMap;
+
+/// Directories that get a temporary file system when `/` is read-only, as podman gives them.
+const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
+
+/// The specification of the container `record`, whose folder is `folder`.
+///
+/// `terminal` is the size of its terminal in rows and columns, if it has one.
+///
+/// # Errors
+/// A [`Failure`] when the user is none of the ids that are mapped here.
+pub fn of(
+    record: &Record,
+    folder: &Path,
+    ids: &IdMap,
+    driver: Driver,
+    terminal: Option<(u16, u16)>,
+) -> Result<Spec, Failure> {
+    let highest = ids.container_ids();
+    if !ids.is_single() && u64::from(record.uid.max(record.gid)) >= highest {
+        return Err(Failure::engine(format!(
+            "user {}:{} is beyond the {highest} ids that are mapped here: see /etc/subuid",
+            record.uid, record.gid
+        )));
+    }
+    let (users, groups) = ids.nested(record.uid, record.gid);
+    Ok(Spec {
+        hostname: record.hostname.clone(),
+        users,
+        groups,
+        rootfs: Rootfs {
+            tree: record.tree.clone(),
+            folder: folder.to_owned(),
+            driver,
+        },
+        files: files(record),
+        mounts: mounts(record),
+        read_only: record.read_only,
+        network: record.network,
+        process: process(record, terminal),
+        init: record.init,
+    })
+}
+
+/// The container's own process.
+fn process(record: &Record, terminal: Option<(u16, u16)>) -> Process {
+    Process {
+        arguments: record.arguments.clone(),
+        environment: record.environment.clone(),
+        directory: record.directory.clone(),
+        uid: record.uid,
+        gid: record.gid,
+        groups: record.groups.clone(),
+        bounding: record.bounding,
+        ambient: record.ambient,
+        terminal,
+    }
+}
+
+/// The files that every container finds.
+fn files(record: &Record) -> Vec<ConfigFile> {
+    let host = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let hosts = match record.network {
+        Network::Host => host("/etc/hosts"),
+        Network::Private | Network::None => hosts(record),
+    };
+    let hostname = match &record.hostname {
+        Some(name) => format!("{name}\n"),
+        None => host("/etc/hostname"),
+    };
+    let file = |path: &str, content: String| ConfigFile {
+        path: path.to_owned(),
+        mode: 0o644,
+        content,
+    };
+    vec![
+        file("etc/hosts", hosts),
+        file("etc/hostname", hostname),
+        file("etc/resolv.conf", host("/etc/resolv.conf")),
+        file("run/.containerenv", String::new()),
+    ]
+}
+
+fn hosts(record: &Record) -> String {
+    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+    let names = format!(
+        "{} {}",
+        record.hostname.as_deref().unwrap_or(""),
+        record.name
+    );
+    match record.network {
+        Network::Private => text += &format!("{}\t{}\n", address::CONTAINER_V4, names.trim()),
+        _ => text += &format!("127.0.0.1\t{}\n", names.trim()),
+    }
+    text
+}
+
+fn mounts(record: &Record) -> Vec<Mount> {
+    let mut mounts = Vec::new();
+    if record.read_only {
+        mounts.extend(WRITABLE.iter().map(|target| Mount::Tmpfs {
+            target: (*target).to_owned(),
+            options: vec!["mode=1777".to_owned()],
+            read_only: false,
+            executable: false,
+        }));
+    }
+    mounts.extend(record.mounts.iter().map(|volume| match volume {
+        Volume::Bind {
+            source,
+            target,
+            read_only,
+        } => bind(source, target, *read_only, false),
+        Volume::Named {
+            source,
+            target,
+            read_only,
+            ..
+        } => bind(source, target, *read_only, true),
+        Volume::Tmpfs { target, options } => temporary(target, options),
+    }));
+    mounts
+}
+
+fn bind(source: &Path, target: &str, read_only: bool, fill: bool) -> Mount {
+    Mount::Bind {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only,
+        prepared: None,
+        fill,
+    }
+}
+
+/// A temporary file system with the options that the file system itself knows; the others are
+/// attributes of its mount, or what every mount here is anyway.
+fn temporary(target: &str, options: &[String]) -> Mount {
+    let key = |option: &String| option.split('=').next().unwrap_or("").to_owned();
+    let own = ["size", "mode", "nr_inodes", "uid", "gid"];
+    let mut known: Vec<_> = options
+        .iter()
+        .filter(|option| own.contains(&key(option).as_str()))
+        .cloned()
+        .collect();
+    if !known.iter().any(|option| option.starts_with("mode=")) {
+        known.push("mode=1777".to_owned());
+    }
+    Mount::Tmpfs {
+        target: target.to_owned(),
+        options: known,
+        read_only: options.iter().any(|option| option == "ro"),
+        executable: options.iter().any(|option| option == "exec"),
+    }
+}

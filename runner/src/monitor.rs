@@ -1,0 +1,273 @@
+//! The process that watches a container: passes signals and streams on, keeps the log, restarts the
+//! guard and writes down how it ended.
+//!
+//! For `runner run` in the foreground that is the command itself. A detached container has one of its
+//! own ([`detached`]). Either way it is the parent of the container's first process, so the exit
+//! code can not be lost, and when it dies the guard ends the container.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::FlockOperation;
+use rustix::process::{Pid, geteuid, getpid};
+
+use crate::container::create::now;
+use crate::container::log::LogWriter;
+use crate::container::record::Volume;
+use crate::container::state::{Exit, Status};
+use crate::container::{self, Container, Containers, State};
+use crate::human::tell;
+use crate::network::{Listener, PortMapping, listen, proxy};
+use crate::sandbox::handle::ProcessId;
+use crate::sandbox::spec::{Driver, Mount, Spec};
+use crate::sandbox::userns::UserNamespace;
+use crate::sandbox::{self, Failure, Launch, Running};
+
+pub mod detached;
+pub mod relay;
+pub mod terminal;
+
+use relay::{Relay, Streams};
+
+/// Which of the caller's own streams the container is connected with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attach {
+    /// Standard input.
+    pub input: bool,
+    /// Standard output and error.
+    pub output: bool,
+}
+
+/// A container that was started by this process and is watched by it.
+#[derive(Debug)]
+pub struct Watched<'a> {
+    container: &'a Container,
+    containers: &'a Containers,
+    state: State,
+    running: Running,
+    relay: Relay,
+    listeners: Vec<Listener>,
+    /// Kept while the container lives: nobody else starts or removes it, and the holder of the
+    /// user namespace stays.
+    lock: File,
+    namespace: UserNamespace,
+}
+
+/// Opens the ports of a container on the host.
+///
+/// # Errors
+/// A [`Failure`] that names the port, before anything else has happened.
+pub fn open_ports(container: &Container) -> Result<Vec<Listener>, Failure> {
+    let record = &container.record;
+    let opened = if record.implied_ports.is_empty() {
+        listen::open_all(&record.ports)
+    } else {
+        listen::open_implied(&record.implied_ports)
+    };
+    opened.map_err(|error| Failure::engine(error.to_string()))
+}
+
+/// Starts a container, watched by this process.
+///
+/// # Errors
+/// A [`Failure`] with podman's exit code; the container does not run then.
+pub fn start<'a>(
+    containers: &'a Containers,
+    container: &'a Container,
+    runroot: &std::path::Path,
+    listeners: Vec<Listener>,
+    attach: Attach,
+) -> Result<Watched<'a>, Failure> {
+    let lock = container
+        .lock(FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| Failure::engine(format!("container {} is running", container.record.name)))?;
+    // With the lock in hand no monitor is left; its container may be for a moment, if it was killed.
+    if Status::of(container.state().as_ref()).is_running() {
+        let name = &container.record.name;
+        return Err(Failure::engine(format!("container {name} is running")));
+    }
+    lock.set_len(0)
+        .map_err(|error| engine("the lock", &error))?;
+    make_volumes(container)?;
+    let namespace = UserNamespace::acquire(runroot)?;
+    // From here on a signal waits until it can be passed on: none is lost during the start.
+    let signals = relay::catch_signals().map_err(|error| engine("signalfd", &error))?;
+    let streams =
+        Streams::open(&container.record, attach).map_err(|error| engine("pipe", &error))?;
+    let mut running = launch(container, &namespace, &streams, &listeners)?;
+    let ports: Vec<PortMapping> = listeners
+        .iter()
+        .map(|listener| listener.mapping.clone())
+        .collect();
+    let state = State {
+        process: running.process,
+        monitor: own_id().map_err(|error| engine("/proc", &error))?,
+        started: now(),
+        ports,
+        exit: None,
+    };
+    container
+        .write_state(&state)
+        .map_err(|error| Failure::engine(error.to_string()))?;
+    let log = LogWriter::open(&container.log_path()).map_err(|error| engine("the log", &error))?;
+    let relay = Relay::new(&mut running, signals, streams, Some(log), attach)
+        .map_err(|error| engine("the container's streams", &error))?;
+    Ok(Watched {
+        container,
+        containers,
+        state,
+        running,
+        relay,
+        listeners,
+        lock,
+        namespace,
+    })
+}
+
+fn engine(what: &str, error: &io::Error) -> Failure {
+    Failure::engine(format!("{what}: {}", sandbox::failure::describe(error)))
+}
+
+/// This process, as it is written down.
+pub(crate) fn own_id() -> io::Result<ProcessId> {
+    ProcessId::of(getpid())
+}
+
+/// Launches with the driver that this container has, and with a copy if overlay can not be had.
+fn launch(
+    container: &Container,
+    namespace: &UserNamespace,
+    streams: &Streams,
+    listeners: &[Listener],
+) -> Result<Running, Failure> {
+    let copied = container.folder().join("copied");
+    let driver = if copied.exists() {
+        Driver::Copy
+    } else {
+        Driver::Overlay
+    };
+    let attempt = |driver| {
+        let size = container.record.terminal.then(terminal::own_size);
+        let spec = container::spec::of(
+            &container.record,
+            container.folder(),
+            namespace.ids(),
+            driver,
+            size,
+        )?;
+        launch_spec(spec, namespace, streams, listeners)
+    };
+    match attempt(driver) {
+        Err(failure) if failure.no_overlay => {
+            tell(format_args!(
+                "runner: {}; the image's files are copied for each container, which is slow",
+                failure.message
+            ));
+            File::create(&copied).map_err(|error| engine("the container's folder", &error))?;
+            attempt(Driver::Copy)
+        }
+        result => result,
+    }
+}
+
+fn launch_spec(
+    mut spec: Spec,
+    namespace: &UserNamespace,
+    streams: &Streams,
+    listeners: &[Listener],
+) -> Result<Running, Failure> {
+    let prepared = prepare_mounts(&mut spec, namespace)?;
+    let with = Launch {
+        stdio: streams.inside(),
+        mounts: prepared.iter().map(AsFd::as_fd).collect(),
+        sockets: listeners
+            .iter()
+            .map(AsFd::as_fd)
+            .collect::<Vec<BorrowedFd<'_>>>(),
+        guard: proxy::describe(listeners),
+    };
+    sandbox::launch(namespace, &spec, &with)
+}
+
+/// As root, prepares the volumes so that a file of root outside is one of root inside and the other way
+/// round, although root inside is another id. (Otherwise root inside is the user already.)
+fn prepare_mounts(spec: &mut Spec, namespace: &UserNamespace) -> Result<Vec<OwnedFd>, Failure> {
+    let mut prepared = Vec::new();
+    if geteuid().as_raw() != 0 {
+        return Ok(prepared);
+    }
+    for mount in &mut spec.mounts {
+        if let Mount::Bind {
+            source,
+            prepared: number,
+            ..
+        } = mount
+            && let Some(mapped) = sandbox::mapped_mount(source, namespace)?
+        {
+            *number = Some(prepared.len());
+            prepared.push(mapped);
+        }
+    }
+    Ok(prepared)
+}
+
+/// Makes the folders of volumes that have a name and were never used.
+fn make_volumes(container: &Container) -> Result<(), Failure> {
+    for volume in &container.record.mounts {
+        if let Volume::Named { source, .. } = volume {
+            std::fs::create_dir_all(source)
+                .map_err(|error| engine(&format!("cannot make {}", source.display()), &error))?;
+        }
+    }
+    Ok(())
+}
+
+impl Watched<'_> {
+    /// The ports that are open on the host.
+    #[must_use]
+    pub fn ports(&self) -> &[PortMapping] {
+        &self.state.ports
+    }
+
+    /// Watches the container until it ends; its exit code.
+    ///
+    /// That is returned even if it can not be written down, for want of space on the disk.
+    #[must_use]
+    pub fn wait(mut self) -> u8 {
+        let listeners = std::mem::take(&mut self.listeners);
+        let process = self.running.process;
+        let guard = &mut self.running.guard;
+        let code = self.relay.run(process, || {
+            let pid = guard.as_ref().map(sandbox::launch::Guard::pid);
+            if pid.is_some_and(has_ended) {
+                // Ports would be dead and the container unguarded: another one takes its place.
+                let sockets: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+                *guard =
+                    sandbox::launch::guard(process, &sockets, &proxy::describe(&listeners)).ok();
+            }
+        });
+        drop((self.running.guard.take(), listeners));
+        self.state.exit = Some(Exit {
+            code,
+            finished: now(),
+        });
+        if let Err(error) = self.container.write_end(&self.lock, &self.state) {
+            tell(format_args!("runner: {error}"));
+        }
+        if self.container.record.remove
+            && let Err(error) = self.containers.remove(self.container)
+        {
+            tell(format_args!("runner: {error}"));
+        }
+        // Others may go on with this container now, however slow our own reader is.
+        drop((self.lock, self.namespace));
+        self.relay.finish();
+        code
+    }
+}
+
+/// Whether the child `pid` has ended; it is not waited for here.
+fn has_ended(pid: Pid) -> bool {
+    ProcessId::of(pid).ok().and_then(ProcessId::open).is_none()
+}

@@ -1,0 +1,142 @@
+//! Copying a directory tree with everything that belongs to its files: content, mode, owner, times
+//! and hard links. By descriptor, without ever following a symbolic link.
+//!
+//! It stands in for the overlay where the kernel has none for us, and fills a new volume with the
+//! image's files.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, chownat, fchmod,
+    fchown, futimens, ioctl_ficlone, linkat, mkdirat, mknodat, openat, readlinkat, statat,
+    symlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+/// Files with more than one name: device and inode → where the first name was copied to.
+type Linked = HashMap<(u64, u64), (OwnedFd, std::ffi::CString)>;
+
+/// Copies what is in the directory `source` into the directory `target`, which is there.
+pub(super) fn tree(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    let source = open_directory(source, c".")?;
+    let target = open_directory(target, c".")?;
+    directory(&source, &target, &mut Linked::new())
+}
+
+fn open_directory(at: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(at, name, flags, Mode::empty())
+}
+
+fn directory(source: &OwnedFd, target: &OwnedFd, linked: &mut Linked) -> io::Result<()> {
+    for entry in Dir::read_from(source)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !matches!(name.to_bytes(), b"." | b"..") {
+            copy_entry(source, target, name, linked)?;
+        }
+    }
+    let stat = rustix::fs::fstat(source)?;
+    own(target, &stat)?;
+    Ok(futimens(target, &times(&stat))?)
+}
+
+fn copy_entry(
+    source: &OwnedFd,
+    target: &OwnedFd,
+    name: &CStr,
+    linked: &mut Linked,
+) -> io::Result<()> {
+    let stat = statat(source, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind == FileType::Directory {
+        mkdirat(target, name, Mode::from_raw_mode(0o700))?;
+        let inner = (open_directory(source, name)?, open_directory(target, name)?);
+        return directory(&inner.0, &inner.1, linked);
+    }
+    if stat.st_nlink > 1 {
+        if let Some((folder, first)) = linked.get(&(stat.st_dev, stat.st_ino)) {
+            return Ok(linkat(
+                folder,
+                first.as_c_str(),
+                target,
+                name,
+                AtFlags::empty(),
+            )?);
+        }
+        let place = (target.try_clone()?, name.to_owned());
+        linked.insert((stat.st_dev, stat.st_ino), place);
+    }
+    match kind {
+        FileType::RegularFile => copy_file(source, target, name, &stat),
+        FileType::Symlink => {
+            let link = readlinkat(source, name, Vec::new())?;
+            symlinkat(link.as_c_str(), target, name)?;
+            own_entry(target, name, &stat)
+        }
+        FileType::Fifo => {
+            mknodat(
+                target,
+                name,
+                kind,
+                Mode::from_raw_mode(stat.st_mode & 0o7777),
+                0,
+            )?;
+            own_entry(target, name, &stat)
+        }
+        // Sockets and devices have no content; no image tree of ours has any.
+        _ => Ok(()),
+    }
+}
+
+fn copy_file(source: &OwnedFd, target: &OwnedFd, name: &CStr, stat: &Stat) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut from = File::from(openat(source, name, flags, Mode::empty())?);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut to = File::from(openat(target, name, flags, Mode::from_raw_mode(0o600))?);
+    if ioctl_ficlone(&to, &from).is_err() {
+        io::copy(&mut from, &mut to)?;
+    }
+    own(&to, stat)?;
+    Ok(futimens(&to, &times(stat))?)
+}
+
+/// Owner first: a change of owner takes the set-uid bit away.
+fn own(target: impl AsFd, stat: &Stat) -> io::Result<()> {
+    let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    fchown(&target, Some(owner.0), Some(owner.1))?;
+    Ok(fchmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777))?)
+}
+
+fn own_entry(target: &OwnedFd, name: &CStr, stat: &Stat) -> io::Result<()> {
+    let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    chownat(
+        target,
+        name,
+        Some(owner.0),
+        Some(owner.1),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
+    Ok(utimensat(
+        target,
+        name,
+        &times(stat),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
+}
+
+/// The times of `stat` in the form in which they are set.
+pub(super) fn times(stat: &Stat) -> Timestamps {
+    let time = |seconds: i64, nanoseconds: u64| Timespec {
+        tv_sec: seconds,
+        tv_nsec: i64::try_from(nanoseconds).unwrap_or(0),
+    };
+    Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    }
+}

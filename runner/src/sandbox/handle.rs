@@ -1,0 +1,130 @@
+//! A process that was started earlier, found again without mistaking another one for it.
+//!
+//! A pid alone is not enough: the kernel gives it anew. A pid together with the time at which the
+//! process started is, and a pidfd keeps naming that process once it is open.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+use std::{fs, io};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
+
+/// What is written down of a process to find it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The process id in the host's pid namespace.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot: field 22 of `/proc/PID/stat` (proc(5)).
+    pub start_time: u64,
+}
+
+/// A process that is known to be the one that was written down.
+#[derive(Debug)]
+pub struct Handle {
+    pid: Pid,
+    descriptor: OwnedFd,
+}
+
+impl ProcessId {
+    /// Writes down the running process `pid`.
+    ///
+    /// # Errors
+    /// `NotFound` when it runs no more.
+    pub fn of(pid: Pid) -> io::Result<Self> {
+        Ok(Self {
+            pid: pid.as_raw_nonzero().get(),
+            start_time: start_time(pid)?,
+        })
+    }
+
+    /// Finds the process again; `None` when it has ended.
+    #[must_use]
+    pub fn open(self) -> Option<Handle> {
+        let pid = Pid::from_raw(self.pid)?;
+        let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // Read after the descriptor was opened: if it is the right process now, it is the one
+        // that the descriptor names.
+        (start_time(pid).ok()? == self.start_time)
+            .then_some(Handle { pid, descriptor })
+            .filter(Handle::is_alive)
+    }
+}
+
+impl Handle {
+    /// The process id in the host's pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Sends a signal; a process that has just ended is no error.
+    ///
+    /// # Errors
+    /// `EPERM` for a process of somebody else.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        match pidfd_send_signal(&self.descriptor, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        !self.wait(Some(Duration::ZERO))
+    }
+
+    /// Waits for its end, at most for `limit`; whether it has ended.
+    pub fn wait(&self, limit: Option<Duration>) -> bool {
+        let limit = limit.map(|limit| Timespec {
+            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        });
+        let mut set = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        matches!(poll(&mut set, limit.as_ref()), Ok(1..))
+    }
+}
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+fn start_time(pid: Pid) -> io::Result<u64> {
+    let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
+    // The name in parentheses may hold anything, a parenthesis too: the last one ends it.
+    let after_name = stat.iter().rposition(|&byte| byte == b')');
+    let fields = after_name.and_then(|end| std::str::from_utf8(&stat[end + 1..]).ok());
+    fields
+        .and_then(|fields| fields.split_ascii_whitespace().nth(19)?.parse().ok())
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_again_until_it_ends() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("100")
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        let id = ProcessId::of(pid).unwrap();
+        let other = ProcessId {
+            start_time: id.start_time + 1,
+            ..id
+        };
+        assert!(other.open().is_none());
+        let handle = id.open().unwrap();
+        assert!(handle.is_alive());
+        handle.signal(Signal::KILL).unwrap();
+        assert!(handle.wait(Some(Duration::from_secs(5))));
+        child.wait().unwrap();
+        assert!(id.open().is_none());
+    }
+}

@@ -1,0 +1,181 @@
+//! The container's first process, from its birth to the program that it becomes.
+//!
+//! What is to be done is a list of steps in the order in which they happen; the first that fails
+//! ends the container with one line that names it.
+
+use std::fs;
+use std::io::{PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::CWD;
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::process::{DumpableBehavior, chdir, fchdir, pivot_root, set_dumpable_behavior};
+use rustix::system::sethostname;
+
+use super::failure::{Context, Failure};
+use super::mounts::Root;
+use super::program;
+use super::rootfs::{self, Sources};
+use super::spec::{Network, Spec};
+use super::wire::{self, Status};
+
+mod devices;
+mod loopback;
+mod supervisor;
+mod system;
+mod volumes;
+
+/// What the first process works with.
+#[derive(Debug)]
+pub(super) struct Setup {
+    pub(super) spec: Spec,
+    pub(super) sources: Sources,
+    /// Mounts that the caller prepared.
+    pub(super) mounts: Vec<OwnedFd>,
+    /// Tells when the ids are mapped.
+    pub(super) mapped: PipeReader,
+}
+
+type Step = fn(&Setup) -> Result<(), Failure>;
+
+/// Everything before the program, in order.
+const STEPS: &[Step] = &[
+    wait_for_ids,
+    become_first_user,
+    name_host,
+    keep_mounts_private,
+    mount_root,
+    devices::mount,
+    system::mount,
+    volumes::mount,
+    system::mask,
+    loopback::raise,
+    system::tune,
+    system::protect,
+    enter_root,
+    make_read_only,
+];
+
+/// Takes the steps and becomes the program.
+pub(super) fn main(
+    spec: Spec,
+    mounts: Vec<OwnedFd>,
+    mapped: PipeReader,
+    status: BorrowedFd<'_>,
+) -> ! {
+    let start = || -> Result<Failure, Failure> {
+        let setup = Setup {
+            // While this process still is the user outside, to whom the way to them is open.
+            sources: Sources::open(&spec.rootfs)?,
+            spec,
+            mounts,
+            mapped,
+        };
+        STEPS.iter().try_for_each(|step| step(&setup))?;
+        let process = &setup.spec.process;
+        Ok(if setup.spec.init {
+            supervisor::main(process, status)
+        } else {
+            program::start(process, status)
+        })
+    };
+    let (Ok(failure) | Err(failure)) = start();
+    wire::send_status(status, &Status::failed(failure), None);
+    std::process::exit(125)
+}
+
+fn wait_for_ids(setup: &Setup) -> Result<(), Failure> {
+    let mut byte = [0];
+    (&setup.mapped)
+        .read_exact(&mut byte)
+        .map_err(|_| Failure::engine("the ids of the container were not mapped"))
+}
+
+/// Takes the id that owns the container's files. For the real root this is the moment at which it
+/// stops being that.
+fn become_first_user(setup: &Setup) -> Result<(), Failure> {
+    let first = |extents: &[super::spec::Extent]| extents.first().map_or(0, |extent| extent.inside);
+    program::set_user(first(&setup.spec.users), first(&setup.spec.groups))?;
+    // Changing the user made the process readable to others of that user again.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())
+}
+
+fn name_host(setup: &Setup) -> Result<(), Failure> {
+    match &setup.spec.hostname {
+        Some(name) => {
+            sethostname(name.as_bytes()).context(|| format!("cannot set the host name {name}"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn keep_mounts_private(_: &Setup) -> Result<(), Failure> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).context(|| "cannot make the mounts private".to_owned())
+}
+
+fn mount_root(setup: &Setup) -> Result<(), Failure> {
+    rootfs::mount(&setup.sources, setup.spec.rootfs.driver)
+}
+
+/// The container's root, before it is entered.
+fn root(setup: &Setup) -> Result<Root, Failure> {
+    setup
+        .sources
+        .open_merged()
+        .map(Root::from)
+        .context(|| "cannot open the root file system".to_owned())
+}
+
+/// Makes the root file system `/` and lets go of the host's (pivot_root(2), "pivot_root(".", ".")").
+fn enter_root(setup: &Setup) -> Result<(), Failure> {
+    let root = root(setup)?;
+    fchdir(&root)
+        .and_then(|()| pivot_root(".", "."))
+        // The old root now lies over the new one; unmounting it is safe because nothing of the
+        // host is reached through it any more.
+        .and_then(|()| unmount(".", UnmountFlags::DETACH))
+        .and_then(|()| chdir("/"))
+        .context(|| "cannot enter the root file system".to_owned())
+}
+
+fn make_read_only(setup: &Setup) -> Result<(), Failure> {
+    if !setup.spec.read_only {
+        return Ok(());
+    }
+    // Only the root itself: volumes and temporary file systems on it stay as they are.
+    rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty())
+        .map_err(std::io::Error::from)
+        .and_then(|root| {
+            super::syscalls::mount_set_attributes(
+                root.as_fd(),
+                libc::MOUNT_ATTR_RDONLY,
+                None,
+                false,
+            )
+        })
+        .context(|| "cannot make the root file system read-only".to_owned())
+}
+
+/// Writes a kernel setting below `/proc/sys` of the container's own proc mount.
+fn set_kernel_parameter(root: &Root, path: &str, value: &str) -> std::io::Result<()> {
+    let fd = root.resolve(&format!("proc/sys/{path}"))?;
+    let file = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
+    fs::write(file, value)
+}
+
+/// Whether this container has a network namespace of its own.
+fn has_own_network(setup: &Setup) -> bool {
+    setup.spec.network != Network::Host
+}
+
+/// Opens a path of the host, relative to nothing.
+fn open_host(path: &str) -> std::io::Result<OwnedFd> {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(
+        CWD,
+        path,
+        flags,
+        rustix::fs::Mode::empty(),
+    )?)
+}

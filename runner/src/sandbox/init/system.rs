@@ -1,0 +1,142 @@
+//! `/proc` and `/sys`: mounted fresh, then what a container must not see is covered and what it
+//! must not change is made read-only.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::mount::MountAttrFlags;
+
+use super::super::failure::{Context, Failure};
+use super::super::mounts::{self, Kind, PLAIN, Root};
+use super::{Setup, has_own_network, open_host, root, set_kernel_parameter};
+
+/// What a container must not see: podman's list (containers/common, `DefaultMaskedPaths`), and
+/// what newer kernels and engines added to it (CVE-2025-31133 made runc add the last two of /proc).
+const MASKED: [&str; 14] = [
+    "proc/acpi",
+    "proc/asound",
+    "proc/interrupts",
+    "proc/kcore",
+    "proc/keys",
+    "proc/latency_stats",
+    "proc/sched_debug",
+    "proc/scsi",
+    "proc/timer_list",
+    "proc/timer_stats",
+    "sys/dev/block",
+    "sys/devices/virtual/powercap",
+    "sys/firmware",
+    "sys/fs/selinux",
+];
+
+/// What a container may read and must not change.
+const READ_ONLY: [&str; 5] = [
+    "proc/bus",
+    "proc/fs",
+    "proc/irq",
+    "proc/sys",
+    "proc/sysrq-trigger",
+];
+
+pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
+    let root = root(setup)?;
+    let proc = mounts::new_mount("proc", &[], PLAIN).context(|| {
+        "cannot mount /proc (inside another container it must not be masked: run that one with \
+         --security-opt unmask=ALL)"
+            .to_owned()
+    })?;
+    cover(&root, "proc", proc).context(|| "cannot mount /proc".to_owned())?;
+    let sys = sysfs(setup).context(|| "cannot mount /sys".to_owned())?;
+    cover(&root, "sys", sys).context(|| "cannot mount /sys".to_owned())?;
+    cgroups(&root);
+    Ok(())
+}
+
+fn cover(root: &Root, path: &str, mount: OwnedFd) -> io::Result<()> {
+    mounts::attach(mount, root.target(path, Kind::Directory)?)
+}
+
+/// A sysfs shows the devices of the network namespace that it belongs to, and the kernel mounts one
+/// only for the owner of that. With the host's network the host's /sys is bound instead.
+fn sysfs(setup: &Setup) -> io::Result<OwnedFd> {
+    let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    if has_own_network(setup) {
+        return mounts::new_mount("sysfs", &[], read_only);
+    }
+    let bound = mounts::clone_mount(open_host("/sys")?, true)?;
+    mounts::restrict(&bound, read_only)?;
+    Ok(bound)
+}
+
+/// The container's own view of the cgroups, read-only. There is none where the host has only the first
+/// version; programs then find an empty directory.
+fn cgroups(root: &Root) {
+    let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    if let (Ok(mount), Ok(target)) = (
+        mounts::new_mount("cgroup2", &[], read_only),
+        root.resolve("sys/fs/cgroup"),
+    ) {
+        let _ = mounts::attach(mount, target);
+    }
+}
+
+/// Covers what must not be seen: a file with `/dev/null`, a directory with an empty one.
+pub(super) fn mask(setup: &Setup) -> Result<(), Failure> {
+    let root = root(setup)?;
+    for path in MASKED {
+        let hide = || -> io::Result<()> {
+            let Some(target) = find(&root, path)? else {
+                return Ok(());
+            };
+            let mount = match mounts::kind_of(&target)? {
+                Kind::Directory => {
+                    let attributes = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
+                    mounts::new_mount("tmpfs", &[("size", Some("0k"))], attributes)?
+                }
+                // The host's own device: the container's could have been replaced.
+                Kind::File => mounts::clone_mount(open_host("/dev/null")?, false)?,
+            };
+            mounts::attach(mount, target)
+        };
+        hide().context(|| format!("cannot hide /{path}"))?;
+    }
+    Ok(())
+}
+
+/// Makes read-only what must not be changed. Comes after our own changes to the same files.
+pub(super) fn protect(setup: &Setup) -> Result<(), Failure> {
+    let root = root(setup)?;
+    for path in READ_ONLY {
+        let protect = || -> io::Result<()> {
+            let Some(target) = find(&root, path)? else {
+                return Ok(());
+            };
+            let mount = mounts::clone_mount(&target, true)?;
+            mounts::restrict(&mount, PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+            mounts::attach(mount, target)
+        };
+        protect().context(|| format!("cannot make /{path} read-only"))?;
+    }
+    Ok(())
+}
+
+fn find(root: &Root, path: &str) -> io::Result<Option<OwnedFd>> {
+    match root.resolve(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets what differs from the kernel's default inside.
+pub(super) fn tune(setup: &Setup) -> Result<(), Failure> {
+    let root = root(setup)?;
+    if has_own_network(setup) {
+        // Any user inside may listen on any port, as podman and docker set it.
+        let name = "net/ipv4/ip_unprivileged_port_start";
+        set_kernel_parameter(&root, name, "0").context(|| format!("cannot set {name}"))?;
+    }
+    // Beside the seccomp filter, a second bar against nested user namespaces.
+    let name = "user/max_user_namespaces";
+    set_kernel_parameter(&root, name, "0").context(|| format!("cannot set {name}"))
+}

@@ -1,0 +1,121 @@
+//! Volumes and temporary file systems.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::mount::MountAttrFlags;
+
+use super::super::copy;
+use super::super::failure::{Context, Failure, describe};
+use super::super::mounts::{self, Root};
+use super::super::spec::Mount;
+use super::{Setup, root};
+
+pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
+    let root = root(setup)?;
+    for mount in &setup.spec.mounts {
+        let target = mount.target();
+        match mount {
+            Mount::Bind {
+                source,
+                read_only,
+                prepared,
+                fill,
+                ..
+            } => {
+                let mount = match prepared.and_then(|number| setup.mounts.get(number)) {
+                    Some(prepared) => prepared.try_clone().context(|| target.to_owned())?,
+                    None => bind(source)?,
+                };
+                place(&root, &mount, target, *read_only, *fill)
+                    .map_err(|error| refusal(source, target, &error))?;
+            }
+            Mount::Tmpfs {
+                options,
+                read_only,
+                executable,
+                ..
+            } => {
+                temporary(&root, target, options, *read_only, *executable)
+                    .context(|| format!("cannot mount a temporary file system on {target}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn bind(source: &Path) -> Result<OwnedFd, Failure> {
+    mounts::open_host(source)
+        .and_then(|source| mounts::clone_mount(source, true))
+        .context(|| format!("cannot mount {}", source.display()))
+}
+
+fn refusal(source: &Path, target: &str, error: &io::Error) -> Failure {
+    let source = source.display();
+    Failure::engine(format!(
+        "cannot mount {source} on {target}: {}",
+        describe(error)
+    ))
+}
+
+/// Attaches the volume. The target is resolved inside the container's root, so a link in the image
+/// leads nowhere else.
+fn place(
+    root: &Root,
+    mount: &OwnedFd,
+    target: &str,
+    read_only: bool,
+    fill: bool,
+) -> io::Result<()> {
+    let target = root.target(target, mounts::kind_of(mount)?)?;
+    if fill {
+        fill_volume(&target, mount)?;
+    }
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    if read_only {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    mounts::restrict(mount, attributes)?;
+    mounts::attach(mount, target)
+}
+
+/// Copies what the image has at the target into a volume that is empty, as docker and podman do.
+fn fill_volume(target: &OwnedFd, volume: &OwnedFd) -> io::Result<()> {
+    use rustix::fs::{Dir, Mode, OFlags, openat};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(volume, ".", flags, Mode::empty())?;
+    let mut entries = Dir::read_from(&directory)?;
+    let is_empty = !entries.any(|entry| {
+        entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
+    });
+    if is_empty {
+        copy::tree(target.as_fd(), volume.as_fd())?;
+    }
+    Ok(())
+}
+
+fn temporary(
+    root: &Root,
+    target: &str,
+    options: &[String],
+    read_only: bool,
+    executable: bool,
+) -> io::Result<()> {
+    let options: Vec<_> = options
+        .iter()
+        .map(|option| match option.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (option.as_str(), None),
+        })
+        .collect();
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    if !executable {
+        attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    }
+    if read_only {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    let mount = mounts::new_mount("tmpfs", &options, attributes)?;
+    mounts::attach(mount, root.target(target, mounts::Kind::Directory)?)
+}

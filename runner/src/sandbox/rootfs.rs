@@ -1,0 +1,268 @@
+//! A container's `/`: the image's tree, a thin layer with our own files, and a writable layer.
+//!
+//! The thin layer lies between the two and holds the mount points and files such as
+//! `/etc/hosts`, so that these need neither a mount of their own nor a write into the
+//! writable layer. A directory in it hides the image's directory of the same path as far as mode,
+//! owner, times and extended attributes go, so it repeats those.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, Gid, Mode, OFlags, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fsetxattr,
+    futimens, getxattr, listxattr, mkdirat, openat,
+};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+
+use super::copy;
+use super::failure::{Context, Failure, describe};
+use super::mounts::{self, Root};
+use super::spec::{ConfigFile, Driver, Rootfs, Spec};
+
+/// Directories that a mount of ours covers in every container.
+const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "sys"];
+
+/// Fills the container's folder from inside the user's own user namespace, before the
+/// container exists.
+pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
+    let rootfs = &spec.rootfs;
+    let what = |name: &str| format!("cannot make {}", rootfs.folder.join(name).display());
+    let tree = Root::open(&rootfs.tree)
+        .context(|| format!("cannot open the image's files in {}", rootfs.tree.display()))?;
+    let folder = Root::open(&rootfs.folder).context(|| what(""))?;
+    let root = mounts::attributes(&tree).context(|| what("upper"))?;
+    // Inside, root is the first id that is mapped, whoever that is outside.
+    let owner = |own: u32, extents: &[super::spec::Extent]| {
+        extents.first().map_or(own, |extent| extent.outside)
+    };
+    let ids = (
+        owner(root.st_uid, &spec.users),
+        owner(root.st_gid, &spec.groups),
+    );
+    for name in ["upper", "work", "merged"] {
+        // What is there already is a container's that starts again.
+        if make_directory(&folder, name, 0o755).context(|| what(name))? {
+            chownat(
+                &folder,
+                name,
+                Some(Uid::from_raw(ids.0)),
+                Some(Gid::from_raw(ids.1)),
+                AtFlags::empty(),
+            )
+            .context(|| what(name))?;
+        }
+    }
+    let upper = folder.resolve("upper").context(|| what("upper"))?;
+    repeat_attributes(&root, &tree, &upper).context(|| what("upper"))?;
+    match rootfs.driver {
+        Driver::Overlay => {
+            make_directory(&folder, "layer", 0o755).context(|| what("layer"))?;
+            let layer = folder.resolve("layer").context(|| what("layer"))?;
+            fill(&tree, &layer, ids, &spec.files).context(|| what("layer"))
+        }
+        Driver::Copy => {
+            let empty = is_empty(&upper).context(|| what("upper"))?;
+            if empty {
+                copy::tree(tree.as_fd(), upper.as_fd()).context(|| what("upper"))?;
+            }
+            fill(&tree, &upper, ids, &spec.files).context(|| what("upper"))
+        }
+    }
+}
+
+fn is_empty(directory: &OwnedFd) -> io::Result<bool> {
+    let directory = openat(
+        directory,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut entries = rustix::fs::Dir::read_from(&directory)?;
+    Ok(!entries.any(|entry| {
+        entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
+    }))
+}
+
+/// Makes a directory; whether it is new.
+fn make_directory(folder: &Root, name: &str, mode: u32) -> io::Result<bool> {
+    match mkdirat(folder, name, Mode::from_raw_mode(mode)) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts the mount points and files of ours into `layer`.
+fn fill(tree: &Root, layer: &OwnedFd, ids: (u32, u32), files: &[ConfigFile]) -> io::Result<()> {
+    for name in MOUNT_POINTS {
+        shadow(tree, layer, ids, name)?;
+    }
+    for file in files {
+        let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+        let folder = if folder == "." {
+            layer.try_clone()?
+        } else {
+            shadow(tree, layer, ids, folder)?
+        };
+        let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
+        let mut written = File::from(mounts::make_file(&folder, name, file.mode)?);
+        written.write_all(file.content.as_bytes())?;
+        fchmod(&written, Mode::from_raw_mode(file.mode))?;
+        fchown(
+            &written,
+            Some(Uid::from_raw(ids.0)),
+            Some(Gid::from_raw(ids.1)),
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes the one-level directory `name` in `layer`, with the attributes that it has in the image
+/// if it is a directory there. (If it is anything else, a link to a place on the host for
+/// instance, the new directory hides it.)
+fn shadow(tree: &Root, layer: &OwnedFd, ids: (u32, u32), name: &str) -> io::Result<OwnedFd> {
+    let made = mkdirat(layer, name, Mode::from_raw_mode(0o755));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match openat(layer, name, flags, Mode::empty()) {
+        // In a copied tree it may be a link or a file.
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            rustix::fs::unlinkat(layer, name, AtFlags::empty())?;
+            mkdirat(layer, name, Mode::from_raw_mode(0o755))?;
+            openat(layer, name, flags, Mode::empty())?
+        }
+        other => other?,
+    };
+    if made.is_err() {
+        return Ok(opened);
+    }
+    match openat(tree, name, flags, Mode::empty()) {
+        Ok(original) => repeat_attributes(&mounts::attributes(&original)?, &original, &opened)?,
+        Err(_) => fchown(
+            &opened,
+            Some(Uid::from_raw(ids.0)),
+            Some(Gid::from_raw(ids.1)),
+        )?,
+    }
+    Ok(opened)
+}
+
+/// Gives the directory `copy` the mode, owner, times and extended attributes of `original`.
+fn repeat_attributes(
+    stat: &rustix::fs::Stat,
+    original: impl AsFd,
+    copy: impl AsFd,
+) -> io::Result<()> {
+    let path = format!("/proc/self/fd/{}", copy.as_fd().as_raw_fd());
+    let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    rustix::fs::chown(path.as_str(), Some(owner.0), Some(owner.1))?;
+    chmodat(
+        rustix::fs::CWD,
+        path.as_str(),
+        Mode::from_raw_mode(stat.st_mode & 0o7777),
+        AtFlags::empty(),
+    )?;
+    let source = format!("/proc/self/fd/{}", original.as_fd().as_raw_fd());
+    copy_attributes(Path::new(&source), Path::new(&path))?;
+    let directory = rustix::fs::open(
+        path.as_str(),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    Ok(futimens(&directory, &copy::times(stat))?)
+}
+
+/// Copies the extended attributes that an image may have, as far as the file system takes them.
+fn copy_attributes(source: &Path, target: &Path) -> io::Result<()> {
+    let mut names = vec![0_u8; 65_536];
+    let length = match listxattr(source, &mut names) {
+        Ok(length) => length,
+        Err(Errno::OPNOTSUPP) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let target = File::open(target)?;
+    for name in names[..length].split(|&byte| byte == 0) {
+        if name.is_empty() || name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.") {
+            continue;
+        }
+        let name = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(name);
+        let mut value = vec![0_u8; 65_536];
+        if let Ok(length) = getxattr(source, name, &mut value) {
+            let _ = fsetxattr(&target, name, &value[..length], XattrFlags::empty());
+        }
+    }
+    Ok(())
+}
+
+/// The folders that a root file system is made of, open.
+#[derive(Debug)]
+pub(super) struct Sources {
+    folder: OwnedFd,
+    tree: OwnedFd,
+}
+
+impl Sources {
+    pub(super) fn open(rootfs: &Rootfs) -> Result<Self, Failure> {
+        let open = |path: &Path| {
+            mounts::open_host(path).context(|| format!("cannot open {}", path.display()))
+        };
+        Ok(Self {
+            folder: open(&rootfs.folder)?,
+            tree: open(&rootfs.tree)?,
+        })
+    }
+
+    /// Where the root file system is mounted.
+    pub(super) fn open_merged(&self) -> io::Result<OwnedFd> {
+        self.open_below("merged")
+    }
+
+    fn open_below(&self, name: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&self.folder, name, flags, Mode::empty())?)
+    }
+
+    /// An overlay mount whose state lies in `user.overlay.*` attributes, as it has to be without
+    /// real privilege (kernel 5.11; Documentation/filesystems/overlayfs.rst).
+    fn overlay(&self) -> io::Result<OwnedFd> {
+        // By descriptor: no directory on the way needs to be open to the container's ids, and no
+        // character of a path can be taken for a separator.
+        let inside = |name: &str| format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd());
+        let lower = format!(
+            "{}:/proc/self/fd/{}",
+            inside("layer"),
+            self.tree.as_raw_fd()
+        );
+        let (upper, work) = (inside("upper"), inside("work"));
+        let options = [
+            ("lowerdir", Some(lower.as_str())),
+            ("upperdir", Some(&upper)),
+            ("workdir", Some(&work)),
+            ("userxattr", None),
+        ];
+        mounts::new_mount("overlay", &options, MountAttrFlags::empty())
+    }
+}
+
+/// Mounts `/` on `merged`, in the container's own mount namespace.
+pub(super) fn mount(sources: &Sources, driver: Driver) -> Result<(), Failure> {
+    let mount = match driver {
+        Driver::Overlay => sources.overlay().map_err(|error| Failure {
+            no_overlay: true,
+            ..Failure::engine(format!(
+                "the kernel refuses an overlay mount: {}",
+                describe(&error)
+            ))
+        })?,
+        Driver::Copy => sources
+            .open_below("upper")
+            .and_then(|upper| mounts::clone_mount(upper, false))
+            .context(|| "cannot mount the copied files".to_owned())?,
+    };
+    mounts::restrict(&mount, MountAttrFlags::MOUNT_ATTR_NODEV)
+        .and_then(|()| mounts::attach(&mount, sources.open_merged()?))
+        .context(|| "cannot mount the root file system".to_owned())
+}

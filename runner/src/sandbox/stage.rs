@@ -1,0 +1,217 @@
+//! The stage: the process that makes a container from inside the user's own user namespace, and
+//! then guards it.
+
+use std::fs;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::{DumpableBehavior, Pid, Signal, set_dumpable_behavior, setsid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, ThreadNameSpaceType, UnshareFlags, clear_ambient_capability_set,
+    move_into_thread_name_spaces, set_capabilities, set_name,
+};
+
+use super::failure::{Context, Failure};
+use super::handle::{Handle, ProcessId};
+use super::spec::{Extent, Join, Network, Spec};
+use super::syscalls::{self, Fork};
+use super::wire::{self, Request, Status};
+use super::{init, program, rootfs};
+
+/// What a guard works with.
+#[derive(Debug)]
+pub struct GuardContext {
+    /// Closes when the caller has died.
+    pub caller: OwnedFd,
+    /// The container's first process.
+    pub container: Handle,
+    /// The sockets that the caller sent.
+    pub sockets: Vec<OwnedFd>,
+    /// The text that the caller sent.
+    pub text: String,
+}
+
+/// What a stage does while its container runs. When it returns, the container is killed.
+pub type GuardMain = fn(&mut GuardContext);
+
+/// The stage's own life.
+pub fn main(guard: GuardMain) -> ! {
+    let _ = set_name(c"runner-stage");
+    let code = match serve(guard) {
+        Ok(()) => 0,
+        Err(failure) => i32::from(failure.code),
+    };
+    std::process::exit(code)
+}
+
+fn serve(guard: GuardMain) -> Result<(), Failure> {
+    let (control, status) = syscalls::inherited(wire::CONTROL)
+        .and_then(|control| Ok((control, syscalls::inherited(wire::STATUS)?)))
+        .context(|| "this program was started as a stage without sockets".to_owned())?;
+    let result = (|| {
+        // Nobody may look into this process or at its program while it stands near a container.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())?;
+        clear_ambient_capability_set().context(|| "prctl".to_owned())?;
+        // A signal from the terminal is for the caller, which passes it on.
+        let _ = setsid();
+        match wire::read_request(&control)? {
+            Request::Launch {
+                spec,
+                mounts,
+                sockets,
+                guard,
+            } => {
+                let mut extra = take_extra(mounts + sockets)?;
+                let sockets = extra.split_off(mounts);
+                let container = launch(*spec, extra, &status)?;
+                Ok(Some((container, sockets, guard)))
+            }
+            Request::Join(request) => join(&request, &status).map(|()| None),
+            Request::Guard {
+                pid,
+                start_time,
+                sockets,
+                guard,
+            } => {
+                let container = ProcessId { pid, start_time }
+                    .open()
+                    .ok_or_else(|| Failure::engine("the container has ended"))?;
+                Ok(Some((container, take_extra(sockets)?, guard)))
+            }
+        }
+    })();
+    let (container, sockets, text) = match result {
+        Ok(Some(guarded)) => guarded,
+        Ok(None) => return Ok(()),
+        Err(failure) => {
+            wire::send_status(status.as_fd(), &Status::failed(failure.clone()), None);
+            return Err(failure);
+        }
+    };
+    drop(status);
+    let mut context = GuardContext {
+        caller: control,
+        container,
+        sockets,
+        text,
+    };
+    if stand_beside(&context).is_ok() {
+        guard(&mut context);
+    }
+    let _ = context.container.signal(Signal::KILL);
+    context.container.wait(None);
+    Ok(())
+}
+
+fn take_extra(count: usize) -> Result<Vec<OwnedFd>, Failure> {
+    (0..i32::try_from(count).unwrap_or(i32::MAX))
+        .map(|number| syscalls::inherited(wire::EXTRA + number))
+        .collect::<Result<_, _>>()
+        .context(|| "a descriptor for the container is missing".to_owned())
+}
+
+/// Makes the container's first process and maps its ids.
+fn launch(spec: Spec, mounts: Vec<OwnedFd>, status: &OwnedFd) -> Result<Handle, Failure> {
+    rootfs::prepare(&spec)?;
+    let (mapped, mut mapped_write) = std::io::pipe().context(|| "pipe".to_owned())?;
+    let namespaces = namespaces(&spec);
+    match syscalls::fork_into(namespaces).context(|| "cannot make the namespaces".to_owned())? {
+        Fork::Child => {
+            drop(mapped_write);
+            init::main(spec, mounts, mapped, status.as_fd())
+        }
+        Fork::Parent(pid) => {
+            wire::send_status(
+                status.as_fd(),
+                &Status::Started(pid.as_raw_nonzero().get()),
+                None,
+            );
+            write_map(pid, "uid_map", &spec.users)?;
+            write_map(pid, "gid_map", &spec.groups)?;
+            let handle = ProcessId::of(pid).ok().and_then(ProcessId::open);
+            // An init that has died has said why by itself.
+            let _ = mapped_write.write_all(b"x");
+            handle.ok_or_else(|| Failure::engine("the container's first process has died"))
+        }
+    }
+}
+
+fn namespaces(spec: &Spec) -> UnshareFlags {
+    let always = UnshareFlags::NEWUSER
+        | UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWCGROUP;
+    match spec.network {
+        Network::Host => always,
+        Network::Private | Network::None => always | UnshareFlags::NEWNET,
+    }
+}
+
+fn write_map(pid: Pid, file: &str, extents: &[Extent]) -> Result<(), Failure> {
+    let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
+    fs::write(&path, super::userns::to_text(extents)).context(|| format!("cannot write {path}"))
+}
+
+/// Makes a process that joins a container.
+fn join(request: &Join, status: &OwnedFd) -> Result<(), Failure> {
+    let id = ProcessId {
+        pid: request.pid,
+        start_time: request.start_time,
+    };
+    let container = id
+        .open()
+        .ok_or_else(|| Failure::engine("the container has ended"))?;
+    let mut namespaces = ThreadNameSpaceType::USER
+        | ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::PROCESS_ID
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::CONTROL_GROUP;
+    if !shares_network(request.pid) {
+        namespaces |= ThreadNameSpaceType::NETWORK;
+    }
+    move_into_thread_name_spaces(container.as_fd(), namespaces)
+        .context(|| "cannot enter the container".to_owned())?;
+    match syscalls::fork_into(UnshareFlags::empty()).context(|| "cannot fork".to_owned())? {
+        Fork::Child => {
+            let failure = program::start(&request.process, status.as_fd());
+            wire::send_status(status.as_fd(), &Status::failed(failure), None);
+            std::process::exit(125)
+        }
+        Fork::Parent(pid) => {
+            wire::send_status(
+                status.as_fd(),
+                &Status::Started(pid.as_raw_nonzero().get()),
+                None,
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Whether the container has the network that this process has, so that there is none to enter:
+/// entering the host's own takes rights over it that we do not have.
+fn shares_network(pid: i32) -> bool {
+    let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    of("self").is_some() && of("self") == of(&pid.to_string())
+}
+
+/// Moves the stage into the container's network and gives up everything that a guard does not
+/// need. What it keeps is `CAP_KILL`: the container's processes may have another user.
+fn stand_beside(context: &GuardContext) -> Result<(), Failure> {
+    let pid = context.container.pid().as_raw_nonzero().get();
+    if !shares_network(pid) {
+        move_into_thread_name_spaces(context.container.as_fd(), ThreadNameSpaceType::NETWORK)
+            .context(|| "cannot enter the container's network".to_owned())?;
+    }
+    let _ = std::env::set_current_dir("/");
+    let sets = CapabilitySets {
+        effective: CapabilitySet::KILL,
+        permitted: CapabilitySet::KILL,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, sets).context(|| "cannot give up capabilities".to_owned())?;
+    rustix::thread::set_no_new_privs(true).context(|| "prctl".to_owned())
+}

@@ -1,0 +1,343 @@
+//! The system calls that have no safe wrapper in `rustix`, each with the reason why it is safe as
+//! it is called here. Nothing else in this crate is `unsafe`.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
+
+/// What a fork returns: in the child nothing, in the parent the child.
+#[derive(Debug)]
+pub(super) enum Fork {
+    Child,
+    Parent(Pid),
+}
+
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+fn as_pid(raw: libc::c_long) -> Option<Pid> {
+    i32::try_from(raw).ok().and_then(Pid::from_raw)
+}
+
+/// Copies this process, whose only thread is the calling one.
+///
+/// # Panics
+/// When another thread exists: the child would inherit its locks and hang on them.
+pub(super) fn fork() -> io::Result<Fork> {
+    assert_single_threaded();
+    // SAFETY: no other thread exists, so the child may do whatever this process may.
+    let pid = check(libc::c_long::from(unsafe { libc::fork() }))?;
+    Ok(as_pid(pid).map_or(Fork::Child, Fork::Parent))
+}
+
+/// Copies this process into new namespaces, as a child of this process's parent
+/// (`CLONE_PARENT`), so that the grandparent can wait for it (clone3(2), kernel 5.3).
+pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<Fork> {
+    assert_single_threaded();
+    // SAFETY: an all-zero `clone_args` is valid: no stack, no descriptor, no thread-local storage.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = u64::from(namespaces.bits()) | libc::CLONE_PARENT as u64;
+    // SAFETY: no memory is shared (no CLONE_VM) and no other thread exists, so this is a fork. The
+    // kernel reads the structure during the call only.
+    let pid = check(unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<libc::clone_args>(),
+        )
+    })?;
+    Ok(as_pid(pid).map_or(Fork::Child, Fork::Parent))
+}
+
+fn assert_single_threaded() {
+    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    assert_eq!(threads, 1, "a process with threads must not fork");
+}
+
+/// Leaves namespaces of this process for new ones (unshare(2)).
+pub(super) fn unshare(namespaces: UnshareFlags) -> io::Result<()> {
+    // SAFETY: the flags that make this call unsafe are those that stop sharing descriptors or the
+    // current directory with other threads, and no caller in this room passes them.
+    Ok(unsafe { rustix::thread::unshare_unsafe(namespaces) }?)
+}
+
+/// Replaces this process by the program behind `program` (execveat(2), `AT_EMPTY_PATH`).
+/// Returns only if that fails.
+pub(super) fn execute_descriptor(
+    program: BorrowedFd<'_>,
+    arguments: &[CString],
+    environment: &[CString],
+) -> io::Error {
+    let arguments = pointers(arguments);
+    let environment = pointers(environment);
+    // SAFETY: both lists end with a null pointer and point to strings that live during the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            arguments.as_ptr(),
+            environment.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    io::Error::last_os_error()
+}
+
+/// Replaces this process by the program at `path` (execve(2)). Returns only if that fails.
+pub(super) fn execute(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let arguments = pointers(arguments);
+    let environment = pointers(environment);
+    // SAFETY: both lists end with a null pointer and point to strings that live during the call.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    let end = std::iter::once(std::ptr::null());
+    strings
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain(end)
+        .collect()
+}
+
+/// Puts `descriptors` at the numbers 0, 1, 2, … and marks every other one close-on-exec, so that
+/// the next program gets these and nothing else (close_range(2), kernel 5.11 for the flag).
+pub(super) fn place_descriptors(descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let count = RawFd::try_from(descriptors.len()).map_err(io::Error::other)?;
+    // First out of the way, because a target number may be the source of a later one.
+    let sources = descriptors
+        .iter()
+        .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, count.max(64)))
+        .collect::<Result<Vec<_>, _>>()?;
+    for (target, source) in (0..count).zip(&sources) {
+        // SAFETY: `source` is open. The program is about to be replaced and whoever owned the
+        // target number before uses it no more.
+        check(libc::c_long::from(unsafe {
+            libc::dup2(source.as_raw_fd(), target)
+        }))?;
+    }
+    close_on_exec_from(count)
+}
+
+/// Puts `stdio` at 0, 1 and 2 and closes every other descriptor but `kept`, for a process that goes
+/// on without its past. Whoever owned them must not use or drop them any more: it ends by `exit`.
+pub(super) fn keep_only(stdio: [BorrowedFd<'_>; 3], kept: BorrowedFd<'_>) -> io::Result<()> {
+    for (target, source) in (0..).zip(stdio) {
+        // SAFETY: `source` is open; standard input, output and error have no owner.
+        check(libc::c_long::from(unsafe {
+            libc::dup2(source.as_raw_fd(), target)
+        }))?;
+    }
+    let close = |first: RawFd, last: libc::c_uint| {
+        // SAFETY: by contract nobody uses what is closed here.
+        check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
+    };
+    let kept = kept.as_raw_fd();
+    if kept > 3 {
+        close(3, kept.cast_unsigned() - 1)?;
+    }
+    close(kept + 1, libc::c_uint::MAX)?;
+    Ok(())
+}
+
+/// Marks every descriptor from `first` on close-on-exec.
+pub(super) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: marking closes nothing in this process; only a later execve does.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    })?;
+    Ok(())
+}
+
+/// Takes ownership of a descriptor that this program was started with.
+///
+/// Must be called at most once for each number, before anything else could have opened one.
+pub(super) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the number is checked to be open by the flag call below, and by contract it is one
+    // that the starting process placed for us and that nothing else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    if let Err(error) = rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC) {
+        std::mem::forget(fd);
+        return Err(error.into());
+    }
+    Ok(fd)
+}
+
+/// Changes the attributes of the mount behind `mount` (mount_setattr(2), kernel 5.12), and of the
+/// mounts below it if `recursive`.
+pub(super) fn mount_set_attributes(
+    mount: BorrowedFd<'_>,
+    set: u64,
+    id_map: Option<BorrowedFd<'_>>,
+    recursive: bool,
+) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: set | id_map.map_or(0, |_| libc::MOUNT_ATTR_IDMAP),
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: id_map.map_or(0, |fd| u64::try_from(fd.as_raw_fd()).unwrap_or(0)),
+    };
+    let recursive = if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the kernel reads the structure during the call only.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | recursive,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    })?;
+    Ok(())
+}
+
+/// The user namespace that the namespace behind `fd` belongs to, or for a user namespace its
+/// parent (ioctl_ns(2)).
+pub(super) fn namespace_parent(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: this ioctl takes no argument and returns a new descriptor.
+    let parent = check(libc::c_long::from(unsafe {
+        libc::ioctl(fd.as_raw_fd(), libc::NS_GET_PARENT)
+    }))?;
+    let parent = RawFd::try_from(parent).map_err(io::Error::other)?;
+    // SAFETY: the kernel just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(parent) })
+}
+
+/// The user outside who made the user namespace behind `fd` (ioctl_ns(2)).
+pub(super) fn namespace_owner(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut uid: libc::uid_t = 0;
+    // SAFETY: the kernel writes one uid_t behind the pointer.
+    check(libc::c_long::from(unsafe {
+        libc::ioctl(fd.as_raw_fd(), libc::NS_GET_OWNER_UID, &raw mut uid)
+    }))?;
+    Ok(uid)
+}
+
+/// Installs a seccomp filter for this thread (seccomp(2)). The caller has set no-new-privileges.
+pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(program.len()).map_err(io::Error::other)?,
+        filter: program.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel copies `len` instructions from `filter` during the call, and both come
+    // from one slice.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    })?;
+    Ok(())
+}
+
+/// Blocks `signals` for this process and returns a descriptor that delivers them instead
+/// (signalfd(2)), non-blocking.
+pub(crate) fn signal_descriptor(signals: &[libc::c_int]) -> io::Result<OwnedFd> {
+    let set = signal_set(signals);
+    // SAFETY: `set` is initialized; the kernel copies it.
+    let fd = unsafe {
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+        libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    };
+    check(libc::c_long::from(fd))?;
+    // SAFETY: the kernel just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
+    // SAFETY: an all-zero set is valid storage, which sigemptyset then initializes; sigaddset
+    // only writes into it.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for &signal in signals {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        set
+    }
+}
+
+/// The next signal that a [`signal_descriptor`] holds, `None` when there is none.
+pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    let mut buffer = [0_u8; size_of::<libc::signalfd_siginfo>()];
+    match rustix::io::read(fd, &mut buffer) {
+        // `ssi_signo` is the first field of signalfd_siginfo.
+        Ok(read) if read == buffer.len() => {
+            let number = [buffer[0], buffer[1], buffer[2], buffer[3]];
+            Ok(Some(i32::from_ne_bytes(number)))
+        }
+        Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Unblocks every signal and gives each its default action, as a program expects to start.
+///
+/// The Rust runtime ignores SIGPIPE, and a shell's background jobs ignore INT and QUIT; none of
+/// that is the container's business.
+pub(super) fn reset_signals() {
+    let empty = signal_set(&[]);
+    // SAFETY: SIG_DFL runs no code of ours; numbers that may not be changed are refused by the
+    // kernel without effect.
+    unsafe {
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut());
+    }
+}
+
+/// Lets every signal through again.
+pub(crate) fn unblock_signals() {
+    let empty = signal_set(&[]);
+    // SAFETY: `empty` is initialized; the kernel copies it.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut()) };
+}
+
+/// Lets the kernel choose the port of a socket that is bound to an address only when it connects,
+/// so that many connections may have the same one (ip(7), `IP_BIND_ADDRESS_NO_PORT`).
+pub(crate) fn choose_port_at_connect(socket: impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the kernel reads one int behind the pointer.
+    check(libc::c_long::from(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            4,
+        )
+    }))?;
+    Ok(())
+}
+
+/// Makes `fd` non-blocking.
+pub(crate) fn set_non_blocking(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(fd, true)?)
+}
+
+/// Closes every descriptor from `first` on. For the beginning of a process only: nothing of it may
+/// have an owner yet.
+pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: by contract no value owns any of these descriptors.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) })?;
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! The user's own user namespace: in it we are root, over the ids that the user may use.
+//!
+//! `newuidmap` takes a millisecond, so it is asked once and a small process, the
+//! [`holder`], keeps the namespace for later commands. Every container gets a user namespace of its
+//! own nested in this one.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, getegid, geteuid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::failure::{Context, Failure};
+use super::handle::ProcessId;
+use super::spec::Extent;
+use super::syscalls::{self, Fork};
+
+pub mod holder;
+mod map;
+mod subordinate;
+
+pub use map::IdMap;
+pub(super) use map::to_text;
+
+/// The user's own user namespace, kept from ending while this value lives.
+#[derive(Debug)]
+pub struct UserNamespace {
+    descriptor: OwnedFd,
+    ids: IdMap,
+    /// Shared lock that tells the holder that its namespace is in use.
+    _lock: File,
+}
+
+impl UserNamespace {
+    /// Finds the namespace of this user below `runroot`, or makes it.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says what to do when user namespaces are not to be had here.
+    pub fn acquire(runroot: &Path) -> Result<Self, Failure> {
+        // Taken first: while it is shared, a holder that is found does not end.
+        let lock = open_lock(runroot, "holder.lock")?;
+        lock_file(&lock, FlockOperation::LockShared)?;
+        if let Some(holder) = find_holder(runroot) {
+            return Self::of_holder(holder, lock);
+        }
+        let start = open_lock(runroot, "holder.start")?;
+        lock_file(&start, FlockOperation::LockExclusive)?;
+        let holder = match find_holder(runroot) {
+            // Another command was faster.
+            Some(holder) => holder,
+            None => holder::start(runroot)?,
+        };
+        Self::of_holder(holder, lock)
+    }
+
+    fn of_holder(holder: ProcessId, lock: File) -> Result<Self, Failure> {
+        let read = || -> io::Result<(OwnedFd, IdMap)> {
+            Ok((
+                File::open(format!("/proc/{}/ns/user", holder.pid))?.into(),
+                IdMap::of_process(holder.pid)?,
+            ))
+        };
+        let (descriptor, ids) = read().context(|| "the holder of the user namespace".to_owned())?;
+        Ok(Self {
+            descriptor,
+            ids,
+            _lock: lock,
+        })
+    }
+
+    /// The ids that are mapped into it.
+    #[must_use]
+    pub fn ids(&self) -> &IdMap {
+        &self.ids
+    }
+
+    /// Runs `work` in a child process that is root in this namespace, and returns what it returns.
+    ///
+    /// # Errors
+    /// When there can be no such process, or when it dies.
+    pub fn run_inside(
+        &self,
+        work: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Result<(), String>, Failure> {
+        let (mut read, mut write) = std::io::pipe().context(|| "pipe".to_owned())?;
+        match syscalls::fork().context(|| "cannot fork".to_owned())? {
+            Fork::Child => {
+                drop(read);
+                let result = self
+                    .enter()
+                    .map_err(|failure| failure.message)
+                    .and_then(|()| work());
+                let answer = match result {
+                    Ok(()) => "+".to_owned(),
+                    Err(error) => format!("-{error}"),
+                };
+                let sent = write.write_all(answer.as_bytes());
+                std::process::exit(i32::from(sent.is_err()))
+            }
+            Fork::Parent(pid) => {
+                drop(write);
+                let mut answer = String::new();
+                let _ = read.read_to_string(&mut answer);
+                let _ = rustix::io::retry_on_intr(|| {
+                    rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+                });
+                match answer.split_at_checked(1) {
+                    Some(("+", _)) => Ok(Ok(())),
+                    Some((_, error)) => Ok(Err(error.to_owned())),
+                    None => Err(Failure::engine("a process in the user namespace has died")),
+                }
+            }
+        }
+    }
+
+    /// Moves this process into it, for good: it is then root over the mapped ids, and has no
+    /// rights any more that it had outside beyond those of its user.
+    ///
+    /// # Errors
+    /// When the kernel refuses, as it does for a process with threads.
+    pub fn enter(&self) -> Result<(), Failure> {
+        enter(self.descriptor.as_fd())
+    }
+}
+
+impl AsFd for UserNamespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// Moves this process into the user namespace behind `descriptor`.
+pub(super) fn enter(descriptor: BorrowedFd<'_>) -> Result<(), Failure> {
+    move_into_link_name_space(descriptor, Some(LinkNameSpaceType::User))
+        .context(|| "cannot enter the user namespace".to_owned())
+}
+
+/// The user namespace around the one that the process `pid` runs in: for a process of a container
+/// this is the user's own, even if its holder is gone.
+pub(super) fn around(pid: Pid) -> Result<OwnedFd, Failure> {
+    File::open(format!("/proc/{}/ns/user", pid.as_raw_nonzero()))
+        .and_then(|own| syscalls::namespace_parent(own.as_fd()))
+        .context(|| "cannot find the user namespace of the container".to_owned())
+}
+
+fn open_lock(runroot: &Path, name: &str) -> Result<File, Failure> {
+    let path = runroot.join(name);
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .context(|| format!("cannot open {}", path.display()))
+}
+
+fn lock_file(lock: &File, operation: FlockOperation) -> Result<(), Failure> {
+    flock(lock, operation).context(|| "cannot lock the holder of the user namespace".to_owned())
+}
+
+/// The holder that was written down, if it runs and if its namespace really is this user's own.
+fn find_holder(runroot: &Path) -> Option<ProcessId> {
+    let text = fs::read_to_string(runroot.join("holder")).ok()?;
+    let (pid, start_time) = text.trim().split_once(' ')?;
+    let holder = ProcessId {
+        pid: pid.parse().ok()?,
+        start_time: start_time.parse().ok()?,
+    };
+    let handle = holder.open()?;
+    let namespace = File::open(format!("/proc/{}/ns/user", holder.pid)).ok()?;
+    let owner = syscalls::namespace_owner(namespace.as_fd()).ok()?;
+    let parent = File::from(syscalls::namespace_parent(namespace.as_fd()).ok()?);
+    let ours = fs::metadata("/proc/self/ns/user").ok()?;
+    (owner == geteuid().as_raw()
+        && parent.metadata().ok()?.ino() == ours.ino()
+        && handle.is_alive())
+    .then_some(holder)
+}
+
+/// The extents of a new namespace for this user: what it may map, and nothing of others.
+fn wanted_ids() -> (Vec<Extent>, Vec<Extent>) {
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    let users = subordinate::ranges("/etc/subuid", uid);
+    let groups = subordinate::ranges("/etc/subgid", uid);
+    if uid == 0 {
+        (map::of_root(&users), map::of_root(&groups))
+    } else if users.is_empty() || groups.is_empty() {
+        (map::of_one(uid), map::of_one(gid))
+    } else {
+        (map::of_user(uid, &users), map::of_user(gid, &groups))
+    }
+}

@@ -1,0 +1,205 @@
+//! The holder: a small process that keeps the user's own user namespace between two commands.
+//!
+//! It is the one thing that may stay behind. It has no open descriptor but null, a session of its
+//! own, and ends when nobody has used the namespace for a while: every user of it keeps a shared lock
+//! on `holder.lock`, and the holder tries for the exclusive one.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, geteuid, setsid};
+use rustix::thread::{UnshareFlags, set_name};
+
+use super::super::failure::{Context, Failure, describe};
+use super::super::handle::ProcessId;
+use super::super::spec::Extent;
+use super::super::syscalls::{self, Fork};
+use super::map;
+
+/// How often the holder looks whether it is needed.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+
+/// After how many looks without a user it ends: ten minutes.
+const IDLE_LOOKS: u32 = 30;
+
+/// Starts the holder and writes it down below `runroot`. The caller has locked `holder.start`.
+pub(super) fn start(runroot: &Path) -> Result<ProcessId, Failure> {
+    let (users, groups) = super::wanted_ids();
+    let holder = match spawn(runroot, &users, &groups) {
+        Err(reason) if users.len() > 1 && geteuid().as_raw() != 0 => {
+            // Without newuidmap, or where it has no rights, one id can still be mapped.
+            let ids = (geteuid().as_raw(), rustix::process::getegid().as_raw());
+            spawn(runroot, &map::of_one(ids.0), &map::of_one(ids.1)).map_err(|_| reason)?
+        }
+        result => result?,
+    };
+    let path = runroot.join("holder");
+    let text = format!("{} {}\n", holder.pid, holder.start_time);
+    let new = runroot.join("holder.new");
+    fs::write(&new, text)
+        .and_then(|()| fs::rename(&new, &path))
+        .context(|| format!("cannot write {}", path.display()))?;
+    Ok(holder)
+}
+
+fn spawn(runroot: &Path, users: &[Extent], groups: &[Extent]) -> Result<ProcessId, Failure> {
+    let pipe = || std::io::pipe().context(|| "cannot make a pipe".to_owned());
+    let ((mut unshared, unshared_write), (go, mut go_write)) = (pipe()?, pipe()?);
+    match syscalls::fork().context(|| "cannot fork".to_owned())? {
+        Fork::Child => {
+            drop((unshared, go_write));
+            become_holder(runroot, unshared_write, go)
+        }
+        Fork::Parent(pid) => {
+            drop((unshared_write, go));
+            let started = wait_for_namespace(&mut unshared)
+                .and_then(|()| write_maps(pid, users, groups))
+                .and_then(|()| ProcessId::of(pid).context(|| "the holder".to_owned()))
+                .and_then(|id| {
+                    go_write
+                        .write_all(b"x")
+                        .context(|| "the holder".to_owned())
+                        .map(|()| id)
+                });
+            if started.is_err() {
+                drop(go_write);
+                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+            }
+            started
+        }
+    }
+}
+
+/// The child: makes the namespace, waits until its ids are mapped, and starts itself anew, so that
+/// its arguments and memory tell nothing of the command that needed it first.
+fn become_holder(runroot: &Path, mut unshared: impl Write, mut go: impl Read) -> ! {
+    let answer = match syscalls::unshare(UnshareFlags::NEWUSER) {
+        Ok(()) => String::new(),
+        Err(error) => describe(&error),
+    };
+    let sent = unshared.write_all(answer.as_bytes()).is_ok();
+    drop(unshared);
+    let mut byte = [0];
+    if !sent || !answer.is_empty() || go.read_exact(&mut byte).is_err() {
+        std::process::exit(1);
+    }
+    let _ = setsid();
+    let _ = std::env::set_current_dir("/");
+    let arguments = [
+        CString::new(super::super::HOLDER),
+        CString::new(runroot.as_os_str().as_bytes()),
+    ]
+    .map(Result::unwrap_or_default);
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map(OwnedFd::from);
+    if let Ok(null) = null {
+        let _ = syscalls::place_descriptors(&[null.as_fd(), null.as_fd(), null.as_fd()]);
+    }
+    let _ = syscalls::execute(c"/proc/self/exe", &arguments, &[]);
+    std::process::exit(1);
+}
+
+/// Waits until the child has made its namespace, or reports why it could not.
+fn wait_for_namespace(unshared: &mut impl Read) -> Result<(), Failure> {
+    let mut answer = String::new();
+    unshared
+        .read_to_string(&mut answer)
+        .context(|| "the holder of the user namespace".to_owned())?;
+    if answer.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::engine(format!(
+        "user namespaces are switched off here ({answer}): ask the administrator to allow them \
+         ({})",
+        what_forbids()
+    )))
+}
+
+/// The switch that forbids user namespaces, as far as it can be told.
+fn what_forbids() -> &'static str {
+    let reads =
+        |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
+    if reads("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        "sysctl kernel.unprivileged_userns_clone=1"
+    } else if reads(
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+    ) {
+        "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile for runner"
+    } else if reads("/proc/sys/user/max_user_namespaces", "0") {
+        "sysctl user.max_user_namespaces=65536"
+    } else {
+        "inside another container: run that one with a seccomp profile that allows unshare"
+    }
+}
+
+fn write_maps(pid: Pid, users: &[Extent], groups: &[Extent]) -> Result<(), Failure> {
+    if geteuid().as_raw() != 0 && users.len() > 1 {
+        run_helper("newuidmap", pid, users)?;
+        return run_helper("newgidmap", pid, groups);
+    }
+    let write = |file: &str, text: &str| {
+        let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
+        fs::write(&path, text).context(|| format!("cannot map ids ({path}; {})", what_forbids()))
+    };
+    if geteuid().as_raw() != 0 {
+        // The kernel's condition for a group map without privilege (user_namespaces(7)).
+        write("setgroups", "deny")?;
+    }
+    write("uid_map", &map::to_text(users))?;
+    write("gid_map", &map::to_text(groups))
+}
+
+fn run_helper(helper: &str, pid: Pid, extents: &[Extent]) -> Result<(), Failure> {
+    let numbers = extents
+        .iter()
+        .flat_map(|extent| [extent.inside, extent.outside, extent.count])
+        .map(|number| number.to_string());
+    let output = Command::new(helper)
+        .arg(pid.as_raw_nonzero().to_string())
+        .args(numbers)
+        .stdin(Stdio::null())
+        .output()
+        .context(|| format!("cannot run {helper}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = said.lines().next().unwrap_or("no reason given");
+    Err(Failure::engine(format!("{helper} failed: {line}")))
+}
+
+/// The holder's own life.
+pub fn main() -> ! {
+    let _ = set_name(c"runner-holder");
+    let runroot = std::env::args_os().nth(1).map(OsStringExt::into_vec);
+    let Some(runroot) = runroot else {
+        std::process::exit(1);
+    };
+    let runroot = PathBuf::from(std::ffi::OsString::from_vec(runroot));
+    let mut idle = 0;
+    while idle < IDLE_LOOKS {
+        std::thread::sleep(LOOK_EVERY);
+        let Ok(lock) = File::open(runroot.join("holder.lock")) else {
+            break;
+        };
+        let unused = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        idle = if unused { idle + 1 } else { 0 };
+        if idle == IDLE_LOOKS {
+            // Still locked: nobody can find this holder any more while it ends.
+            let _ = fs::remove_file(runroot.join("holder"));
+            std::process::exit(0);
+        }
+    }
+    std::process::exit(0);
+}

@@ -1,0 +1,124 @@
+//! Names: each is a symbolic link to an image's folder, so that moving it is one rename, and
+//! reading through it is one open.
+//!
+//! `packed/` has links of the same kind, from the fingerprint of what was packed to the image that
+//! came out.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use packer::{Digest, ImageName};
+
+use super::record::{ImageRecord, sync_directory};
+use super::{Store, StoreError, StoredImage};
+
+impl Store {
+    /// All names and the images that they point at.
+    ///
+    /// # Errors
+    /// What reading the store gives.
+    pub fn names(&self) -> Result<BTreeMap<ImageName, Digest>, StoreError> {
+        let mut names = BTreeMap::new();
+        for file in super::list(&self.names)? {
+            if let Ok(name) = file.replace('+', "/").parse()
+                && let Some(id) = read_pointer(&self.names.join(&file))?
+            {
+                names.insert(name, id);
+            }
+        }
+        Ok(names)
+    }
+
+    /// The names that point at the image `id`.
+    ///
+    /// # Errors
+    /// What reading the store gives.
+    pub fn names_of(&self, id: &Digest) -> Result<Vec<ImageName>, StoreError> {
+        let names = self.names()?.into_iter();
+        Ok(names
+            .filter_map(|(name, target)| (target == *id).then_some(name))
+            .collect())
+    }
+
+    /// The image that came out when what has this fingerprint was packed.
+    ///
+    /// # Errors
+    /// What reading the store gives.
+    pub fn packed(&self, fingerprint: &Digest) -> Result<Option<StoredImage>, StoreError> {
+        self.through(&self.packed.join(fingerprint.hex()))
+    }
+
+    /// Remembers that packing what has this fingerprint gave the image `id`.
+    ///
+    /// # Errors
+    /// What writing gives; what was remembered before stays then.
+    pub fn remember_packed(&self, fingerprint: &Digest, id: &Digest) -> Result<(), StoreError> {
+        let temporary = self.temporary()?;
+        point(&self.packed.join(fingerprint.hex()), id, temporary.path())?;
+        sync_directory(&self.packed)
+    }
+
+    /// The image that `name` points at.
+    pub(super) fn named(&self, name: &ImageName) -> Result<Option<StoredImage>, StoreError> {
+        match self.pointer(name) {
+            Ok(path) => self.through(&path),
+            // No such name can have been stored.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Lets each of `names` point at the image `id`. Each moves at once; all are on disk when this
+    /// returns.
+    pub(super) fn point_names(
+        &self,
+        names: &[ImageName],
+        id: &Digest,
+        temporary: &Path,
+    ) -> Result<(), StoreError> {
+        for name in names {
+            point(&self.pointer(name)?, id, temporary)?;
+        }
+        sync_directory(&self.names)
+    }
+
+    /// The file of a name. A name has no `+`, so it can stand for the slash.
+    pub(super) fn pointer(&self, name: &ImageName) -> Result<PathBuf, StoreError> {
+        let file = name.to_string().replace('/', "+");
+        if file.len() > 255 {
+            return Err(StoreError::LongName(name.clone()));
+        }
+        Ok(self.names.join(file))
+    }
+
+    fn through(&self, pointer: &Path) -> Result<Option<StoredImage>, StoreError> {
+        let record = ImageRecord::read(pointer)?;
+        Ok(record.map(|record| record.into_image(&self.trees)))
+    }
+}
+
+/// The image that the link at `path` points at; `None` for something else.
+pub(super) fn read_pointer(path: &Path) -> Result<Option<Digest>, StoreError> {
+    match path.read_link() {
+        Ok(target) => Ok(target
+            .file_name()
+            .and_then(|name| Digest::from_hex(name.to_str()?).ok())),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(StoreError::file(path)(error)),
+    }
+}
+
+fn point(path: &Path, id: &Digest, temporary: &Path) -> Result<(), StoreError> {
+    let new = temporary.join("pointer");
+    symlink(format!("../images/{}", id.hex()), &new)
+        .and_then(|()| std::fs::rename(&new, path))
+        .map_err(StoreError::file(path))
+}

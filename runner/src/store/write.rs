@@ -1,0 +1,370 @@
+//! Putting images into the store: `load` copies them from an archive, `packer` writes them.
+//!
+//! Everything that is new gathers in a temporary folder: blobs, the tree, the image's files. When
+//! it is complete and on disk, it is renamed into place, in the order in which one thing needs the
+//! other: blobs and tree, image, names. A process that is killed in between leaves what the next
+//! writer removes, or blobs and trees that no image needs, which the next removal takes along.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use packer::Digest;
+use packer::digest::DigestWriter;
+use packer::image::Descriptor;
+use packer::place::{Image, Sink, Source, WriteBlob};
+
+mod publish;
+
+use publish::sync_file;
+
+use super::layer::{Blob, Placing, Stopped, place};
+use super::record::{ImageRecord, TREE_RECORD, TREE_ROOT, TreeRecord, write_synced};
+use super::temporary::Temporary;
+use super::tree::Owners;
+use super::{Hold, Store, StoreError, StoredImage};
+
+/// What a load is doing, for those who watch.
+#[derive(Debug, Clone, Copy)]
+pub enum Progress<'a> {
+    /// A layer comes next.
+    Layer {
+        /// The layer.
+        layer: &'a Descriptor,
+        /// Whether it is there already and nothing is read.
+        present: bool,
+    },
+    /// So many bytes of the present layer were read.
+    Bytes(u64),
+    /// The config with this digest comes next.
+    Config(&'a Digest),
+    /// The image becomes visible.
+    Manifest,
+}
+
+/// Somebody who puts images into the store. As long as it lives, nothing is removed from there.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    store: &'a Store,
+    owners: Owners,
+    temporary: Temporary,
+    /// Blobs that no image needs yet, in the temporary folder.
+    blobs: BTreeMap<Digest, PathBuf>,
+    /// Makes names in the temporary folder.
+    count: u64,
+    _hold: Hold,
+}
+
+impl Store {
+    /// Begins to put images into the store; their files get owners as `owners` says.
+    ///
+    /// # Errors
+    /// What the file system gives.
+    pub fn writer(&self, owners: Owners) -> Result<Writer<'_>, StoreError> {
+        Ok(Writer {
+            store: self,
+            owners,
+            temporary: self.temporary()?,
+            blobs: BTreeMap::new(),
+            count: 0,
+            _hold: self.hold()?,
+        })
+    }
+}
+
+/// What was made of the layers of an image, not yet in its place.
+struct Flattened {
+    /// The name of the tree's folder.
+    tree: String,
+    /// The temporary folder of the tree, if it is new.
+    new_tree: Option<PathBuf>,
+    /// Bytes of the uncompressed layers.
+    size: u64,
+    /// The new blobs.
+    blobs: Vec<(Digest, PathBuf)>,
+    /// How many entries were placed.
+    placed: u64,
+}
+
+/// What came of reading one layer.
+struct LayerRead {
+    size: u64,
+    new: Option<(Digest, PathBuf)>,
+}
+
+impl Writer<'_> {
+    /// Copies `image` from `source`: the layers that are not there yet are read once, checked
+    /// against their digests and diff ids, kept and placed.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store is as it was then.
+    pub fn load(
+        &mut self,
+        image: &Image,
+        source: &dyn Source,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<StoredImage, StoreError> {
+        check_parts(image)?;
+        for name in &image.names {
+            self.store.pointer(name)?;
+        }
+        let flattened = self.flatten(image, Some(source), progress)?;
+        progress(Progress::Config(&image.manifest.config.digest));
+        let place = self.store.images.join(image.id().hex());
+        let known = ImageRecord::read(&place)?
+            .filter(|known| known.digest == image.digest() && known.tree == flattened.tree);
+        let is_known = known.is_some();
+        let record = match known {
+            Some(known) => known,
+            None => self.write_image(image, &flattened)?,
+        };
+        progress(Progress::Manifest);
+        self.publish_content(image, &flattened)?;
+        if !is_known {
+            self.publish_image(&place)?;
+        }
+        self.store
+            .point_names(&image.names, &record.id, self.temporary.path())?;
+        Ok(record.into_image(&self.store.trees))
+    }
+
+    fn flatten(
+        &mut self,
+        image: &Image,
+        source: Option<&dyn Source>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Flattened, StoreError> {
+        let tree = tree_name(image, self.owners);
+        let known = self.read_tree_record(&tree)?;
+        let mut flattened = Flattened {
+            new_tree: None,
+            size: known.as_ref().map_or(0, |record| record.size),
+            tree,
+            blobs: Vec::new(),
+            placed: 0,
+        };
+        if known.is_some() {
+            for (layer, diff_id) in layers(image) {
+                let present = self.store.blob(&layer.digest).exists();
+                progress(Progress::Layer { layer, present });
+                if !present {
+                    let read = self.read_layer(layer, diff_id, source, None, progress)?;
+                    flattened.blobs.extend(read.and_then(|read| read.new));
+                }
+            }
+            return Ok(flattened);
+        }
+        let folder = self.new_path("tree");
+        let root = make_root(&folder)?;
+        let count = image.manifest.layers.len();
+        let (fed, placed) = place(root, self.owners, count, |placing| {
+            for (layer, diff_id) in layers(image) {
+                let present = self.store.blob(&layer.digest).exists();
+                progress(Progress::Layer { layer, present });
+                let Some(read) =
+                    self.read_layer(layer, diff_id, source, Some(placing), progress)?
+                else {
+                    break;
+                };
+                flattened.size += read.size;
+                flattened.blobs.extend(read.new);
+            }
+            Ok::<(), StoreError>(())
+        });
+        fed?;
+        flattened.placed = placed.map_err(|(at, cause)| match image.manifest.layers.get(at) {
+            Some(layer) => StoreError::Layer {
+                layer: layer.digest,
+                cause,
+            },
+            None => StoreError::file(&folder)(io::Error::other(cause)),
+        })?;
+        let record = TreeRecord {
+            size: flattened.size,
+        };
+        let bytes = serde_json::to_vec(&record).map_err(StoreError::damaged(&folder))?;
+        write_synced(&folder.join(TREE_RECORD), &bytes)?;
+        flattened.new_tree = Some(folder);
+        Ok(flattened)
+    }
+
+    /// Reads one layer, from the store if it is there and from `source` if not; `None` when the
+    /// placing thread gave up.
+    fn read_layer(
+        &mut self,
+        layer: &Descriptor,
+        diff_id: &Digest,
+        source: Option<&dyn Source>,
+        placing: Option<&mut Placing>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Option<LayerRead>, StoreError> {
+        let unreadable = |cause| StoreError::ReadLayer {
+            layer: layer.digest,
+            cause,
+        };
+        let mut observe = |bytes| progress(Progress::Bytes(bytes));
+        let stored = self.open_stored(&layer.digest)?;
+        let (outcome, new) = match stored {
+            Some(mut stored) => (
+                Blob::new(&mut stored, None, &mut observe).read_layer(placing),
+                None,
+            ),
+            None => {
+                let mut reader = source
+                    .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+                    .and_then(|source| source.open_blob(&layer.digest))
+                    .map_err(unreadable)?;
+                let path = self.new_path("blob");
+                let file = File::create_new(&path).map_err(StoreError::file(&path))?;
+                let outcome = Blob::new(&mut reader, Some(&file), &mut observe).read_layer(placing);
+                if let Some((found, _)) = outcome.blob
+                    && found != layer.digest
+                {
+                    return Err(StoreError::WrongDigest {
+                        expected: layer.digest,
+                        found,
+                    });
+                }
+                (outcome, Some((layer.digest, path)))
+            }
+        };
+        let contents = match outcome.tar {
+            Ok(contents) => contents,
+            Err(Stopped::Placing) => return Ok(None),
+            Err(Stopped::Reading(error)) => return Err(unreadable(error)),
+            Err(Stopped::Keeping(error)) => {
+                return Err(StoreError::file(&self.store.root)(error));
+            }
+        };
+        if contents.diff_id != *diff_id {
+            return Err(StoreError::WrongDiffId {
+                layer: layer.digest,
+                expected: *diff_id,
+                found: contents.diff_id,
+            });
+        }
+        if let Some((digest, path)) = &new {
+            self.blobs.insert(*digest, path.clone());
+        }
+        Ok(Some(LayerRead {
+            size: contents.size,
+            new,
+        }))
+    }
+
+    fn read_tree_record(&self, tree: &str) -> Result<Option<TreeRecord>, StoreError> {
+        let path = self.store.trees.join(tree).join(TREE_RECORD);
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => {
+                let bytes = read.map_err(StoreError::file(&path))?;
+                serde_json::from_slice(&bytes)
+                    .map(Some)
+                    .map_err(StoreError::damaged(&path))
+            }
+        }
+    }
+
+    /// Opens a blob that is in the store or was put here before.
+    fn open_stored(&self, digest: &Digest) -> Result<Option<File>, StoreError> {
+        let place = self.store.blob(digest);
+        let path = self.blobs.get(digest).unwrap_or(&place);
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some).map_err(StoreError::file(path)),
+        }
+    }
+
+    fn new_path(&mut self, kind: &str) -> PathBuf {
+        self.count += 1;
+        self.temporary.path().join(format!("{kind}-{}", self.count))
+    }
+}
+
+impl Sink for Writer<'_> {
+    fn has_blob(&self, digest: &Digest) -> bool {
+        self.blobs.contains_key(digest) || self.store.blob(digest).exists()
+    }
+
+    fn put_blob(&mut self, write: WriteBlob<'_>) -> io::Result<(Digest, u64)> {
+        let path = self.new_path("blob");
+        let file = File::create_new(&path).map_err(StoreError::file(&path))?;
+        let mut writer = DigestWriter::new(&file);
+        let written = write(&mut writer);
+        let (_, digest, size) = writer.finish();
+        if written.is_err() || self.has_blob(&digest) {
+            fs::remove_file(&path)?;
+        } else {
+            sync_file(&path)?;
+            self.blobs.insert(digest, path);
+        }
+        written.map(|()| (digest, size))
+    }
+
+    fn put_image(&mut self, image: &Image) -> io::Result<()> {
+        struct Nothing;
+        impl Source for Nothing {
+            fn images(&self) -> &[Image] {
+                &[]
+            }
+            fn open_blob(&self, _: &Digest) -> io::Result<Box<dyn Read + '_>> {
+                Err(io::ErrorKind::NotFound.into())
+            }
+        }
+        self.load(image, &Nothing, &mut |_| ())?;
+        Ok(())
+    }
+}
+
+/// Checks that the parts of an image belong together.
+fn check_parts(image: &Image) -> Result<(), StoreError> {
+    let found = Digest::of(&image.config_bytes);
+    if found != image.id() {
+        return Err(StoreError::WrongDigest {
+            expected: image.id(),
+            found,
+        });
+    }
+    let layers = image.manifest.layers.len();
+    let diff_ids = image.config.rootfs.diff_ids.len();
+    if layers != diff_ids {
+        return Err(StoreError::LayerCount { layers, diff_ids });
+    }
+    Ok(())
+}
+
+fn layers(image: &Image) -> impl Iterator<Item = (&Descriptor, &Digest)> {
+    let diff_ids = &image.config.rootfs.diff_ids;
+    image.manifest.layers.iter().zip(diff_ids)
+}
+
+/// The name of a tree's folder: the chain id of its layers, and what became of the owners.
+///
+/// Source: OCI image specification 1.1, `config.md`, "Layer ChainID".
+fn tree_name(image: &Image, owners: Owners) -> String {
+    let diff_ids = image.config.rootfs.diff_ids.iter().copied();
+    let chain =
+        diff_ids.reduce(|chain, diff_id| Digest::of(format!("{chain} {diff_id}").as_bytes()));
+    let hex = chain.unwrap_or_else(|| Digest::of(b"")).hex();
+    match owners {
+        Owners::Mapped => hex,
+        Owners::Squashed => hex + ".squashed",
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), StoreError> {
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .map_err(StoreError::file(path))
+}
+
+fn make_root(folder: &Path) -> Result<std::os::fd::OwnedFd, StoreError> {
+    make_folder(folder)?;
+    let root = folder.join(TREE_ROOT);
+    make_folder(&root)?;
+    let opened = File::open(&root).map_err(StoreError::file(&root))?;
+    Ok(opened.into())
+}

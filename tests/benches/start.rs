@@ -1,0 +1,159 @@
+//! From the command line to the end of a container that does nothing: ours against the peers'.
+//!
+//! `unshare` only makes namespaces, and is the floor; bwrap mounts a little; crun is a runtime
+//! without a store; podman does what we do.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+use tests::account::we_are_root;
+use tests::client::{Podman, find};
+use tests::fixture::busybox;
+use tests::ratio::{Side, compare, print_head};
+use tests::{Missing, Mode, Run, World};
+
+/// crun refuses a machine whose cgroups are of both versions. Root can give the benchmark a view
+/// of the newer ones alone: mounts of its own, which go with it.
+const NEW_CGROUPS_ALONE: &str = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup \
+    && mount --make-rshared / && exec \"$0\"";
+
+/// Says to the benchmark that it has that view already.
+const HAS_VIEW: &str = "BENCHMARK_HAS_NEW_CGROUPS_ALONE";
+
+fn main() {
+    let both_versions = Path::new("/sys/fs/cgroup/unified").exists();
+    if both_versions && we_are_root() && std::env::var_os(HAS_VIEW).is_none() {
+        let itself = std::env::current_exe().expect("/proc");
+        let error = Command::new("unshare")
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                NEW_CGROUPS_ALONE,
+            ])
+            .arg(itself)
+            .env(HAS_VIEW, "yes")
+            .exec();
+        eprintln!("  crun will not run: unshare cannot be started: {error}");
+    }
+    if let Err(missing) = benchmark() {
+        println!("did not run, because {missing}");
+    }
+}
+
+fn benchmark() -> Result<(), Missing> {
+    let world = World::new(Mode::Mapped)?;
+    let image = busybox::image()?;
+    let runner = world.runner();
+    runner.load(&image.docker());
+    let words = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        busybox::NAME,
+        "/bin/true",
+    ];
+    let ours = Side::new("runner run", || runner.command(&words));
+    print_head();
+    against_unshare(&world, &ours);
+    against_bwrap(&world, &ours);
+    against_crun(&world, &ours);
+    against_podman(&world, &ours, &image.docker());
+    Ok(())
+}
+
+/// Runs one comparison, or says why it cannot.
+fn unless_missing(found: Result<(), Missing>) {
+    if let Err(missing) = found {
+        eprintln!("  did not run, because {missing}");
+    }
+}
+
+fn against_unshare(world: &World, ours: &Side) {
+    let floor = || world.run("unshare").args(["-Urmpinu", "--fork", "true"]);
+    unless_missing(
+        find("unshare").map(|_| compare(ours, &Side::new("unshare -Urmpinu --fork", floor))),
+    );
+}
+
+fn against_bwrap(world: &World, ours: &Side) {
+    let sandbox = || {
+        let binds = [
+            "--unshare-all",
+            "--ro-bind",
+            "/",
+            "/",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+        ];
+        world.run("bwrap").args(binds).args(["true"])
+    };
+    unless_missing(
+        find("bwrap").map(|_| compare(ours, &Side::new("bwrap --unshare-all", sandbox))),
+    );
+}
+
+/// crun on an unpacked copy of the image, as the user, with its own default specification.
+fn against_crun(world: &World, ours: &Side) {
+    unless_missing(bundle(world).map(|bundle| {
+        let run = || {
+            let run = world
+                .run("crun")
+                .args(["--cgroup-manager=disabled", "run", "benchmark"]);
+            run.current_dir(&bundle)
+        };
+        let ran = run().finish();
+        if ran.code == 0 {
+            compare(ours, &Side::new("crun run", run));
+        } else {
+            eprintln!("  did not run, because crun says: {}", ran.stderr.trim());
+        }
+    }));
+}
+
+fn bundle(world: &World) -> Result<std::path::PathBuf, Missing> {
+    find("crun")?;
+    let bundle = world.make_dir("bundle", 0o755);
+    let rootfs = world.make_dir("bundle/rootfs", 0o755);
+    let layer = world.write("bundle/layer.tar", busybox::layer()?.tar());
+    world
+        .run("tar")
+        .args(["-xf"])
+        .args([&layer, Path::new("-C"), &rootfs])
+        .succeed();
+    world
+        .run("crun")
+        .args(["spec", "--rootless"])
+        .current_dir(&bundle)
+        .succeed();
+    let path = bundle.join("config.json");
+    let text = std::fs::read_to_string(&path).expect("crun wrote it");
+    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    config["process"]["terminal"] = json!(false);
+    config["process"]["args"] = json!(["/bin/true"]);
+    world.write(&path, config.to_string());
+    Ok(bundle)
+}
+
+fn against_podman(world: &World, ours: &Side, archive: &[u8]) {
+    unless_missing(Podman::new(world).map(|podman| {
+        podman.engine.load(archive);
+        let words = [
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            busybox::NAME,
+            "/bin/true",
+        ];
+        let run = || -> Run { podman.engine.command(&words) };
+        compare(ours, &Side::new("podman run", run));
+    }));
+}

@@ -1,0 +1,111 @@
+//! The programs under test: built once a suite, and put where every user can run them.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::command::Run;
+use crate::{account, world};
+
+/// Longer than a release build from nothing takes on two slow cores.
+const BUILD_LIMIT: Duration = Duration::from_secs(900);
+
+/// The top of the workspace.
+///
+/// # Panics
+/// Never: this crate lies in the workspace.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace is above us")
+}
+
+/// The folder that cargo builds in.
+///
+/// # Panics
+/// When the suite does not lie where cargo puts it.
+#[must_use]
+pub fn target_folder() -> PathBuf {
+    let suite = std::env::current_exe().expect("/proc");
+    // target/debug/deps/suite-0123456789abcdef
+    suite
+        .ancestors()
+        .nth(3)
+        .expect("cargo's target folder")
+        .to_owned()
+}
+
+/// The path of one of our programs, which everybody may run.
+///
+/// # Panics
+/// When cargo cannot build them.
+#[must_use]
+pub fn path(program: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(build).join(program)
+}
+
+fn build() -> PathBuf {
+    let target = target_folder();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let packages = ["-p", "packer", "-p", "runner", "-p", "server"];
+    with_our_environment(Run::new(cargo))
+        .args(["build", "--release", "--quiet"])
+        .args(packages)
+        .env("CARGO_TARGET_DIR", &target)
+        .current_dir(workspace())
+        .limit(BUILD_LIMIT)
+        .succeed();
+    let folder = world::base().join("bin");
+    fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    for program in ["packer", "runner", "server"] {
+        let built = target.join("release").join(program);
+        fs::copy(&built, folder.join(program))
+            .unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+    }
+    folder
+}
+
+/// The archive of the hello server, as `packer build` writes it in this workspace.
+///
+/// # Panics
+/// When it cannot be built.
+#[must_use]
+pub fn server_archive() -> &'static Path {
+    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let archive = world::base().join("server.tar");
+        with_our_environment(Run::new(path("packer")))
+            .args(["build", "-o"])
+            .args([&archive])
+            .env("CARGO_TARGET_DIR", target_folder())
+            .current_dir(workspace())
+            .limit(BUILD_LIMIT)
+            .succeed();
+        archive
+    })
+}
+
+/// Gives `run` the environment of the suite, for tools that are to work as they do for whoever
+/// started it.
+#[must_use]
+pub fn with_our_environment(run: Run) -> Run {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .fold(run, |run, (name, value)| run.env(&name, value))
+}
+
+/// `PATH`, without the folders in root's home, which no other user can enter.
+#[must_use]
+pub fn path_for_everybody() -> OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let private = |folder: &PathBuf| {
+        account::we_are_root() && home.as_ref().is_some_and(|home| folder.starts_with(home))
+    };
+    let open = std::env::split_paths(&path).filter(|folder| !private(folder));
+    std::env::join_paths(open).expect("parts of a PATH make a PATH")
+}

@@ -1,0 +1,129 @@
+//! Compares the time of two commands on a machine whose speed changes from minute to minute.
+//!
+//! The two run in turn, A B A B, and each pair gives one ratio: what slows the machine down for a
+//! while slows both. The median of the ratios is the result; the absolute times are only printed to say of what
+//! order they are.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::{Run, janitor};
+
+/// How many pairs at most.
+const ROUNDS: usize = 40;
+
+/// When enough pairs were run, so that a benchmark of slow programs ends too.
+const ENOUGH: Duration = Duration::from_secs(20);
+
+/// At least this many pairs, however long they take.
+const LEAST: usize = 5;
+
+/// One of two commands that are compared.
+pub struct Side<'a> {
+    /// What to call it in the table.
+    pub name: &'static str,
+    /// Makes the command; called for each run.
+    pub command: Box<dyn Fn() -> Run + 'a>,
+    /// What has to be undone after each run, and is not measured.
+    pub undo: Option<Box<dyn Fn() + 'a>>,
+}
+
+impl std::fmt::Debug for Side<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Side")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Side<'a> {
+    /// A command that can be run again and again.
+    pub fn new(name: &'static str, command: impl Fn() -> Run + 'a) -> Self {
+        Self {
+            name,
+            command: Box::new(command),
+            undo: None,
+        }
+    }
+
+    /// Runs `undo` after each run, outside of the measured time.
+    #[must_use]
+    pub fn undone_by(mut self, undo: impl Fn() + 'a) -> Self {
+        self.undo = Some(Box::new(undo));
+        self
+    }
+
+    fn measure(&self) -> Duration {
+        let line = (self.command)().line();
+        let mut command: Command = (self.command)().into_command();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let start = Instant::now();
+        let child = janitor::spawn(&mut command);
+        let status = child.and_then(|mut child| {
+            let status = child.wait();
+            janitor::collected(child.id());
+            status
+        });
+        let time = start.elapsed();
+        let success = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+        assert!(success, "{line}: {status:?}");
+        if let Some(undo) = &self.undo {
+            undo();
+        }
+        time
+    }
+}
+
+/// Compares ours with a peer, and prints a row of a markdown table and both commands.
+///
+/// # Panics
+/// When one of the commands fails.
+pub fn compare(ours: &Side<'_>, peer: &Side<'_>) {
+    // Once each for the caches.
+    ours.measure();
+    peer.measure();
+    let start = Instant::now();
+    let mut pairs = Vec::new();
+    while pairs.len() < ROUNDS && (pairs.len() < LEAST || start.elapsed() < ENOUGH) {
+        pairs.push((ours.measure(), peer.measure()));
+    }
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
+    let our_time = median(pairs.iter().map(|pair| milliseconds(pair.0)).collect());
+    let peer_time = median(pairs.iter().map(|pair| milliseconds(pair.1)).collect());
+    let ratio = median(
+        pairs
+            .iter()
+            .map(|pair| pair.0.as_secs_f64() / pair.1.as_secs_f64())
+            .collect(),
+    );
+    println!(
+        "| {} | {} | {ratio:.2} | {our_time:.1} ms | {peer_time:.1} ms | {} |",
+        ours.name,
+        peer.name,
+        pairs.len()
+    );
+    eprintln!(
+        "  A: {}\n  B: {}",
+        (ours.command)().line(),
+        (peer.command)().line()
+    );
+}
+
+/// Prints the head of the table that [`compare`] prints the rows of.
+pub fn print_head() {
+    println!("| A | B | A/B (median) | A | B | pairs |\n|---|---|---|---|---|---|");
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 {
+        values[middle]
+    } else {
+        f64::midpoint(values[middle - 1], values[middle])
+    }
+}

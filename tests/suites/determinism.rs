@@ -1,0 +1,139 @@
+//! The same input gives the same bytes, whoever packs it, wherever and however.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tests::client::find;
+use tests::{Missing, Mode, Run, World, binaries, require, toolchain, world};
+
+/// Longer than a build of the server from nothing takes on two slow cores.
+const BUILD_LIMIT: Duration = Duration::from_secs(600);
+
+/// How one of two people has set up their machine.
+struct Person {
+    mode: Mode,
+    checkout: &'static str,
+    umask: &'static str,
+    cargo_home: &'static str,
+    time_zone: &'static str,
+    language: &'static str,
+    threads: &'static str,
+}
+
+const ONE: Person = Person {
+    mode: Mode::Mapped,
+    checkout: "one",
+    umask: "022",
+    cargo_home: "home/.cargo",
+    time_zone: "UTC",
+    language: "C",
+    threads: "1",
+};
+
+const OTHER: Person = Person {
+    mode: Mode::Single,
+    checkout: "a rather/longer path",
+    umask: "077",
+    cargo_home: "another-cargo-home",
+    time_zone: "Pacific/Auckland",
+    language: "de_DE.UTF-8",
+    threads: "7",
+};
+
+/// The archive that this person gets from `packer build` of the server, and its printed name.
+fn packed_by(person: &Person) -> Result<(Vec<u8>, String), Missing> {
+    let world = World::new(person.mode)?;
+    let mut checkout = world.folder().to_owned();
+    for part in Path::new(person.checkout) {
+        checkout = world.make_dir(checkout.join(part), 0o755);
+    }
+    let checkout = checkout.join("workspace");
+    world::copy_sources(binaries::workspace(), &checkout);
+    world.own_all(&checkout);
+    let run = with_umask(&world, person.umask, &["build"]).current_dir(&checkout);
+    let run = toolchain::give_with_home(&world, run, &world.path(person.cargo_home))?;
+    let packed = run
+        .env("TZ", person.time_zone)
+        .env("LANG", person.language)
+        .env("LC_ALL", person.language)
+        .env("RAYON_NUM_THREADS", person.threads)
+        .limit(BUILD_LIMIT)
+        .succeed();
+    Ok(read_archive(&checkout, packed.text()))
+}
+
+/// `packer` with these arguments, under a umask.
+fn with_umask(world: &World, umask: &str, words: &[&str]) -> Run {
+    world
+        .run("sh")
+        .args(["-c", r#"umask "$0"; exec "$@""#, umask])
+        .args([binaries::path("packer")])
+        .args(words)
+}
+
+/// The bytes and the name of the archive whose path `packer build` printed.
+fn read_archive(folder: &Path, printed: &str) -> (Vec<u8>, String) {
+    let path: PathBuf = folder.join(printed);
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let name = path
+        .file_name()
+        .expect("the name of the archive")
+        .to_string_lossy()
+        .into_owned();
+    (bytes, name)
+}
+
+#[test]
+fn two_people_get_the_same_archive_of_the_server() {
+    let (one, one_name) = require!(packed_by(&ONE));
+    let (other, other_name) = require!(packed_by(&OTHER));
+    assert_eq!(one_name, other_name);
+    assert!(
+        one == other,
+        "{one_name}: {}",
+        first_difference(&one, &other)
+    );
+}
+
+/// Where two archives differ, for the message of a test that fails.
+fn first_difference(one: &[u8], other: &[u8]) -> String {
+    let at = one.iter().zip(other).position(|(one, other)| one != other);
+    let at = at.map_or_else(
+        || "in their lengths".to_owned(),
+        |at| format!("at byte {at}"),
+    );
+    format!("{} and {} bytes, which differ {at}", one.len(), other.len())
+}
+
+/// Packs a static program with `packer build --file` in a folder, under a umask.
+fn pack_file(world: &World, folder: &str, umask: &str) -> (Vec<u8>, String) {
+    let folder = world.make_dir(folder, 0o755);
+    let program = folder.join("hello");
+    std::fs::copy(find("busybox").expect("asked for before"), &program).expect("a new folder");
+    world.own_all(&folder);
+    let packed = with_umask(world, umask, &["build", "--file", "hello"])
+        .current_dir(&folder)
+        .succeed();
+    read_archive(&folder, packed.text())
+}
+
+#[test]
+fn a_file_packs_to_the_same_archive_in_another_folder_under_another_umask() {
+    require!(find("busybox"));
+    let world = require!(World::of_a_user());
+    let one = pack_file(&world, "one", "000");
+    let other = pack_file(&world, "other", "077");
+    assert_eq!(one.1, other.1);
+    assert!(one.0 == other.0, "{}", first_difference(&one.0, &other.0));
+}
+
+#[test]
+fn packing_twice_in_one_place_gives_one_archive() {
+    require!(find("busybox"));
+    let world = require!(World::of_a_user());
+    let one = pack_file(&world, "one", "022");
+    let again = with_umask(&world, "022", &["build", "--file", "hello"])
+        .current_dir(world.path("one"))
+        .succeed();
+    assert!(one == read_archive(&world.path("one"), again.text()));
+}

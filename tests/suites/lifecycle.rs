@@ -1,0 +1,332 @@
+//! The life of a container: what the verbs do to it, and what they say about it.
+//!
+//! Whatever says the same about both engines runs on podman too, so that the expectation is podman's and not ours.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tests::client::Podman;
+use tests::fixture::busybox;
+use tests::processes::Process;
+use tests::{Engine, Mode, World, for_each_account, leaks, require, wait};
+
+/// A program that says a line, and then works until it is told to end.
+const WORKER: [&str; 3] = [
+    "sh",
+    "-c",
+    "trap 'echo bye; exit 5' TERM; echo ready; echo warning >&2; while :; do sleep 0.05; done",
+];
+
+fn start_worker(engine: &Engine, name: &str) -> String {
+    let words = [&["run", "-d", "--name", name, busybox::NAME][..], &WORKER].concat();
+    let id = engine.to(&words);
+    engine.wait_for_log(name, "warning");
+    id
+}
+
+fn state(engine: &Engine, name: &str) -> String {
+    engine.to(&[
+        "inspect",
+        "--format",
+        "{{.State.Status}} {{.State.ExitCode}}",
+        name,
+    ])
+}
+
+/// The names in `ps`, with or without those that have ended.
+fn listed(engine: &Engine, all: bool) -> Vec<String> {
+    let all: &[&str] = if all { &["-a"] } else { &[] };
+    let names = engine.to(&[&["ps", "--format", "{{.Names}}"][..], all].concat());
+    names.lines().map(str::to_owned).collect()
+}
+
+fn a_detached_container_lives_until_it_is_stopped(engine: &Engine) {
+    let id = start_worker(engine, "worker");
+    assert!(
+        id.len() == 64 && id.chars().all(|digit| digit.is_ascii_hexdigit()),
+        "{id}"
+    );
+    assert_eq!(listed(engine, false), ["worker"]);
+    assert_eq!(state(engine, "worker"), "running 0");
+
+    assert_eq!(
+        engine.to(&["exec", "worker", "sh", "-c", "echo in $(hostname)"]),
+        format!("in {}", &id[..12])
+    );
+    let piped = engine
+        .command(&["exec", "-i", "worker", "cat"])
+        .input("through")
+        .succeed();
+    assert_eq!(piped.text(), "through");
+    assert_eq!(
+        engine.to(&["exec", &id[..6], "echo", "short id"]),
+        "short id"
+    );
+
+    assert_eq!(engine.to(&["stop", "worker"]), "worker");
+    assert_eq!(state(engine, "worker"), "exited 5");
+    assert_eq!(listed(engine, false), Vec::<String>::new());
+    assert_eq!(listed(engine, true), ["worker"]);
+    let logs = engine.command(&["logs", "worker"]).succeed();
+    assert_eq!(
+        (logs.stdout.as_str(), logs.stderr.as_str()),
+        ("ready\nbye\n", "warning\n")
+    );
+
+    assert_eq!(engine.to(&["start", "worker"]), "worker");
+    wait::until("a second start", Duration::from_secs(10), || {
+        (engine.to(&["logs", "worker"]).matches("ready").count() == 2).then_some(())
+    });
+    assert_eq!(engine.to(&["kill", "worker"]), "worker");
+    assert_eq!(engine.to(&["wait", "worker"]), "137");
+    assert_eq!(engine.to(&["rm", "worker"]), "worker");
+    assert_eq!(listed(engine, true), Vec::<String>::new());
+}
+
+fn a_container_with_rm_goes_when_it_ends(engine: &Engine) {
+    let words = [
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        "fleeting",
+        busybox::NAME,
+        "sleep",
+        "0.3",
+    ];
+    engine.to(&words);
+    wait::until("its removal", Duration::from_secs(10), || {
+        listed(engine, true).is_empty().then_some(())
+    });
+    engine.to(&["run", "--rm", "--name", "fleeting", busybox::NAME, "true"]);
+    assert_eq!(listed(engine, true), Vec::<String>::new());
+}
+
+fn a_container_keeps_its_files_from_one_start_to_the_next(engine: &Engine) {
+    let script = "echo line >> /file; wc -l < /file";
+    engine.to(&["run", "--name", "keeper", busybox::NAME, "sh", "-c", script]);
+    assert_eq!(engine.to(&["start", "-a", "keeper"]), "2");
+    engine.to(&["rm", "keeper"]);
+}
+
+fn rm_force_ends_a_container_that_ignores_term(engine: &Engine) {
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    engine.to(&[
+        "run",
+        "-d",
+        "--name",
+        "stubborn",
+        busybox::NAME,
+        "sh",
+        "-c",
+        script,
+    ]);
+    engine.wait_for_log("stubborn", "ready");
+    engine.to(&["rm", "-f", "-t", "0", "stubborn"]);
+    assert_eq!(listed(engine, true), Vec::<String>::new());
+}
+
+fn input_and_outputs_of_run_are_those_of_the_program(engine: &Engine) {
+    let run = engine.command(&[
+        "run",
+        "--rm",
+        "-i",
+        busybox::NAME,
+        "sh",
+        "-c",
+        "cat; echo no >&2",
+    ]);
+    let outcome = run.input("some\nlines\n").succeed();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.stderr.as_str()),
+        ("some\nlines\n", "no\n")
+    );
+    // Without -i nothing is read.
+    let run = engine
+        .command(&["run", "--rm", busybox::NAME, "cat"])
+        .input("unread");
+    assert_eq!(run.succeed().stdout, "");
+    let long = engine
+        .command(&["run", "--rm", busybox::NAME, "seq", "200000"])
+        .succeed();
+    assert_eq!(long.stdout.lines().count(), 200_000);
+}
+
+fn inspect_tells_the_fields_that_scripts_use(engine: &Engine) {
+    let id = start_worker(engine, "seen");
+    let field =
+        |field: &str| engine.to(&["inspect", "--format", &format!("{{{{{field}}}}}"), "seen"]);
+    assert_eq!(field(".Id"), id);
+    assert_eq!(field(".Name"), "seen");
+    assert_eq!(field(".State.Running"), "true");
+    assert_eq!(field(".ImageName"), busybox::NAME);
+    let pid: u32 = field(".State.Pid").parse().expect("a process id");
+    assert!(Process::read(pid).is_some_and(|process| process.arguments.contains("ready")));
+    let all: serde_json::Value =
+        serde_json::from_str(&engine.to(&["inspect", "seen"])).expect("JSON");
+    assert_eq!(all[0]["Config"]["Cmd"], serde_json::json!(WORKER));
+    engine.to(&["rm", "-f", "-t", "0", "seen"]);
+}
+
+/// What is true of podman and has to be true of us.
+const ALIKE: &[fn(&Engine)] = &[
+    a_detached_container_lives_until_it_is_stopped,
+    a_container_with_rm_goes_when_it_ends,
+    a_container_keeps_its_files_from_one_start_to_the_next,
+    rm_force_ends_a_container_that_ignores_term,
+    input_and_outputs_of_run_are_those_of_the_program,
+    inspect_tells_the_fields_that_scripts_use,
+];
+
+#[test]
+fn podman_behaves_as_these_tests_expect() {
+    let world = require!(World::new(Mode::Mapped));
+    let image = require!(busybox::image());
+    let podman = require!(Podman::new(&world));
+    podman.engine.load(&image.docker());
+    for behaviour in ALIKE {
+        behaviour(&podman.engine);
+    }
+}
+
+/// A test of the runner for each account, on a store with the busybox image in it.
+macro_rules! the_runner {
+    ($($name:ident)*) => {$(
+        mod $name {
+            use super::*;
+            for_each_account! {
+                fn runner(world) {
+                    let runner = world.runner();
+                    runner.load(&require!(busybox::image()).docker());
+                    super::super::$name(&runner);
+                }
+            }
+        }
+    )*};
+}
+
+the_runner! {
+    a_detached_container_lives_until_it_is_stopped
+    a_container_with_rm_goes_when_it_ends
+    a_container_keeps_its_files_from_one_start_to_the_next
+    rm_force_ends_a_container_that_ignores_term
+    input_and_outputs_of_run_are_those_of_the_program
+    inspect_tells_the_fields_that_scripts_use
+    killing_any_process_of_ours_leaves_a_state_that_is_reported_rightly
+}
+
+fn kill_hard(pid: u32) {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process id");
+    let _ = kill_process(pid, Signal::KILL);
+}
+
+/// What `ps` says has to be true, and `rm -f` has to leave nothing.
+fn expect_truth_and_removal(engine: &Engine, killed: &Process) {
+    let program_lives = || {
+        let processes = leaks::of_world(engine.world);
+        processes
+            .iter()
+            .any(|process| process.arguments.contains("echo ready"))
+    };
+    wait::until(
+        &format!("the truth after the end of {killed:?}"),
+        Duration::from_secs(10),
+        || {
+            let says_running = !listed(engine, false).is_empty();
+            (says_running == program_lives()).then_some(())
+        },
+    );
+    engine.to(&["rm", "-f", "-t", "0", "-i", "worker"]);
+    assert_eq!(listed(engine, true), Vec::<String>::new());
+    wait::until(
+        &format!("nothing left after the end of {killed:?}"),
+        Duration::from_secs(5),
+        || {
+            leaks::of_world(engine.world)
+                .iter()
+                .all(leaks::is_holder)
+                .then_some(())
+        },
+    );
+}
+
+/// Every process that `run` starts is killed once, in a container of its own each.
+fn killing_any_process_of_ours_leaves_a_state_that_is_reported_rightly(engine: &Engine) {
+    let port = wait::free_port().to_string() + ":8080";
+    let mut number = 0;
+    loop {
+        let options = ["run", "-d", "--name", "worker", "-p", &port, busybox::NAME];
+        engine.to(&[&options[..], &WORKER].concat());
+        engine.wait_for_log("worker", "ready");
+        let mut processes = leaks::of_world(engine.world);
+        processes.retain(|process| process.arguments != "sleep 0.05");
+        let Some(victim) = processes.get(number) else {
+            engine.to(&["rm", "-f", "-t", "0", "worker"]);
+            break;
+        };
+        kill_hard(victim.pid);
+        expect_truth_and_removal(engine, victim);
+        number += 1;
+    }
+    assert!(
+        number >= 2,
+        "a container with a port has a monitor and a program at least"
+    );
+}
+
+for_each_account! {
+    /// A foreground container ends with its command, however that ends.
+    fn killing_run_ends_its_container(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        for moment in [0, 2, 5, 10, 20, 50, 100] {
+            let words = [&["run", "--name", "worker", busybox::NAME][..], &WORKER].concat();
+            let run = runner.command(&words).spawn();
+            std::thread::sleep(Duration::from_millis(moment));
+            kill_hard(run.pid());
+            drop(run);
+            wait::until("the end of the container", Duration::from_secs(5), || {
+                leaks::of_world(world).iter().all(leaks::is_holder).then_some(())
+            });
+            assert_eq!(listed(&runner, false), Vec::<String>::new(), "killed after {moment} ms");
+            runner.to(&["rm", "-f", "-i", "worker"]);
+            assert_eq!(listed(&runner, true), Vec::<String>::new(), "killed after {moment} ms");
+        }
+    }
+}
+
+for_each_account! {
+    fn images_are_listed_and_removed(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let listed = || runner.to(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+        assert_eq!(listed(), busybox::NAME);
+        runner.to(&["rmi", busybox::NAME]);
+        assert_eq!(listed(), "");
+    }
+}
+
+for_each_account! {
+    fn info_says_which_driver_and_which_ids(world) {
+        let info = world.runner().to(&["info"]);
+        let driver = info.lines().find(|line| line.contains("graphDriverName"));
+        assert_eq!(driver.map(str::trim), Some("graphDriverName: overlay"), "{info}");
+        let version = world.runner().to(&["version"]);
+        assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
+    }
+}
+
+for_each_account! {
+    fn a_published_port_is_listed(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let port = wait::free_port();
+        let publish = format!("127.0.0.1:{port}:8080");
+        runner.to(&[&["run", "-d", "--name", "worker", "-p", &publish, busybox::NAME][..], &WORKER].concat());
+        assert_eq!(runner.to(&["port", "worker"]), format!("8080/tcp -> 127.0.0.1:{port}"));
+        runner.to(&["rm", "-f", "-t", "0", "worker"]);
+    }
+}
