@@ -7,11 +7,12 @@
 //! [`connection`], `greeter` and [`io`] (one client), [`reaper`] (time limits), [`service`] (the pure function
 //! from request to answer), [`access`] (the log), [`drain`] (the end). With the feature
 //! `h2c` there is HTTP/2 too. [`health`] is the client for
-//! health checks, [`ready`] tells the supervisor, [`timer`] waits, and [`sys`] is the only file that calls the
-//! kernel without a safe wrapper.
+//! health checks, [`ready`] tells the supervisor, [`timer`] waits, [`signals`] tells when to end, and
+//! `adopt`, which takes over a socket that was handed in, is the only file with `unsafe` in it.
 
 pub mod accept;
 pub mod access;
+mod adopt;
 pub mod config;
 pub mod connection;
 pub mod drain;
@@ -24,7 +25,7 @@ pub mod listen;
 pub mod ready;
 pub mod reaper;
 pub mod service;
-pub mod sys;
+pub mod signals;
 pub mod timer;
 pub mod worker;
 

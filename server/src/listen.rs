@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::sys;
+use crate::adopt;
 
 /// How many connections the kernel keeps ready for a worker that is busy; it caps this at
 /// `net.core.somaxconn`.
@@ -187,7 +187,7 @@ pub fn open(endpoints: &[Endpoint], workers: usize) -> Result<Vec<Listeners>, Li
     in_order
         .map(|endpoint| {
             let opened = match endpoint {
-                Endpoint::Fd(number) => adopt(*number, workers),
+                Endpoint::Fd(number) => open_fd(*number, workers),
                 Endpoint::Unix(path) => open_unix(path, workers),
                 Endpoint::Inet(address) => open_tcp(*address, workers),
                 Endpoint::Any(port) => open_any(*port, workers),
@@ -282,8 +282,8 @@ fn is_socket(path: &Path) -> bool {
         .is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
-fn adopt(number: RawFd, workers: usize) -> io::Result<Listeners> {
-    let socket = Socket::from(sys::adopt_descriptor(number)?);
+fn open_fd(number: RawFd, workers: usize) -> io::Result<Listeners> {
+    let socket = Socket::from(adopt::descriptor(number)?);
     if !socket.is_listener()? {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::access::Log;
 use server::config::{self, Command, Config};
 use server::drain::Stage;
-use server::sys::{self, Signal, Signals};
+use server::signals::{self, Signal, Signals};
 use server::worker::{self, Orders};
 use server::{health, listen, ready, say, service};
 use tokio::sync::watch;
@@ -51,12 +52,13 @@ fn main() -> ExitCode {
 
 fn serve(mut config: Config) -> Result<()> {
     // First of all: as PID 1 an earlier signal would be lost.
-    let signals = Signals::block()?;
+    let blocked = signals::block()?;
     let count = config
         .workers
         .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let opened = listen::open(&config.listen, count)?;
-    let descriptors = usize::try_from(sys::raise_descriptor_limit()?).unwrap_or(usize::MAX);
+    let signals = blocked.open()?;
+    let descriptors = raise_descriptor_limit();
     let own = OWN_DESCRIPTORS + count * (8 + 2 * opened.len());
     config.limits.connections = config
         .limits
@@ -101,6 +103,20 @@ fn serve(mut config: Config) -> Result<()> {
         let _ = std::fs::remove_file(file);
     }
     Ok(())
+}
+
+/// Raises the soft limit on open descriptors to the hard one, and returns the limit.
+fn raise_descriptor_limit() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let limit = setrlimit(Resource::Nofile, raised).map_or(current, |()| maximum);
+    // None is "unlimited".
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }
 
 /// Starts `count` workers, each with its share of the sockets.
@@ -164,7 +180,7 @@ fn drain(
 /// As PID 1 every orphan of the container is our child.
 fn reap(signal: Option<Signal>) {
     if signal == Some(Signal::Child) && std::process::id() == 1 {
-        sys::reap_children();
+        signals::reap_children();
     }
 }
 

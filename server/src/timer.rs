@@ -4,40 +4,55 @@
 //!
 //! They are opened at the start, because one of them is needed when descriptors have run out.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
-
-use crate::sys;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::net::unix::pipe::Receiver;
 
 /// A timer of the runtime that it was made in.
+///
+/// To tokio it is the reading end of a pipe: its type for any descriptor cannot be made without
+/// `unsafe`, and a pipe, which is waited for and read, is all that a timer is.
 #[derive(Debug)]
-pub struct Timer(AsyncFd<File>);
+pub struct Timer(Receiver);
 
 impl Timer {
     /// Opens a timer.
     pub fn new() -> io::Result<Timer> {
-        sys::open_timer().map(Timer)
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        Receiver::from_owned_fd_unchecked(timer).map(Timer)
     }
 
     /// Waits for `time`. An error of the timer, which would be one of this program, ends the wait.
     pub async fn sleep(&mut self, time: Duration) {
-        if sys::arm_timer(self.0.get_ref(), time).is_err() {
+        if self.arm(time).is_err() {
             return;
         }
-        loop {
-            let Ok(mut fired) = self.0.readable_mut().await else {
-                return;
-            };
-            if fired
-                .try_io(|file| file.get_mut().read(&mut [0; 8]))
-                .is_ok()
-            {
-                return;
+        while self.0.readable().await.is_ok() {
+            match self.0.try_read(&mut [0; 8]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return,
             }
         }
+    }
+
+    /// Lets the timer become readable once, after `time`.
+    fn arm(&self, time: Duration) -> io::Result<()> {
+        // Zero would disarm the timer.
+        let time = time.max(Duration::from_nanos(1));
+        let setting = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: Timespec::try_from(time).map_err(io::Error::other)?,
+        };
+        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &setting)?;
+        Ok(())
     }
 }
 

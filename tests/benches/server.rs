@@ -5,6 +5,8 @@
 //! the raw loop of the same round: this machine's mood falls out. Peers that are not installed are
 //! named and left out. The output is a table in Markdown, and a plot beside it.
 
+#[path = "server/example.rs"]
+mod example;
 #[path = "server/load.rs"]
 mod load;
 #[path = "server/peers.rs"]
@@ -37,6 +39,9 @@ fn main() {
     };
     if arguments.iter().any(|argument| argument == raw::FLAG) {
         raw::serve(u16::try_from(option(raw::FLAG, 0)).expect("a port"));
+    }
+    if arguments.iter().any(|argument| argument == example::FLAG) {
+        example::serve(u16::try_from(option(example::FLAG, 0)).expect("a port"));
     }
     let peers = peers::all();
     let ours = peers

@@ -44,6 +44,11 @@ pub(crate) fn all() -> Vec<Peer> {
             true,
         ),
         Peer::new(
+            "hyper example",
+            &[&this, super::example::FLAG, "PORT"],
+            true,
+        ),
+        Peer::new(
             "nginx",
             &[
                 "nginx",

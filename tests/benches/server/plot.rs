@@ -6,7 +6,7 @@ use std::fmt::Write;
 const HEIGHT: f64 = 140.0;
 /// The distance between two bars.
 const STEP: f64 = 22.0;
-const COLORS: [&str; 4] = ["#9aa0a6", "#d9480f", "#2b8a3e", "#364fc7"];
+const COLORS: [&str; 5] = ["#9aa0a6", "#d9480f", "#f2b01e", "#2b8a3e", "#364fc7"];
 
 /// Draws, for each load, the ratios of all peers in requests a second and in CPU a request.
 pub(crate) fn draw(names: &[&str], loads: &[(String, Vec<f64>, Vec<f64>)]) -> String {
