@@ -20,7 +20,8 @@ pub(super) struct ContainerArguments {
     #[arg(long)]
     name: Option<String>,
 
-    /// Remove the container when it ends.
+    /// Remove the container when it ends. A folder that is run in the foreground without a name is
+    /// removed anyway.
     #[arg(long)]
     rm: bool,
 

@@ -73,13 +73,12 @@ impl Words {
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers()?;
     containers.sweep();
-    let creator = Some(monitor::own_id()?);
-    let container = make(
-        (&arguments.container, &arguments.words),
-        creator,
-        context,
-        &containers,
-    )?;
+    let purpose = Purpose::Run {
+        creator: monitor::own_id()?,
+        detach: arguments.detach,
+    };
+    let parts = (&arguments.container, &arguments.words);
+    let container = make(parts, &purpose, context, &containers)?;
     if arguments.detach {
         let paths = &context.paths;
         match detached::start(&paths.graphroot, &paths.runroot, &container) {
@@ -123,15 +122,29 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
 pub(super) fn create(arguments: &CreateArguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers()?;
     let parts = (&arguments.container, &arguments.words);
-    let container = make(parts, None, context, &containers)?;
+    let container = make(parts, &Purpose::Keep, context, &containers)?;
     writeln!(stdout(), "{}", container.record.id)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a container is made for.
+enum Purpose {
+    /// To be started by this command.
+    Run { creator: ProcessId, detach: bool },
+    /// To be started later.
+    Keep,
+}
+
+impl Purpose {
+    fn is_foreground(&self) -> bool {
+        matches!(self, Self::Run { detach: false, .. })
+    }
 }
 
 /// Finds or packs the image and writes the container down.
 fn make(
     (arguments, words): (&ContainerArguments, &Words),
-    creator: Option<ProcessId>,
+    purpose: &Purpose,
     context: &Context,
     containers: &Containers,
 ) -> anyhow::Result<Container> {
@@ -142,6 +155,8 @@ fn make(
     let (name, image) = match as_folder(what) {
         Some(folder) => {
             options.publish_implied = true;
+            // Nobody asked for a container that stays, and it has no name to find it by.
+            options.remove |= purpose.is_foreground() && !arguments.has_name();
             pack::pack(&folder, context)?
         }
         None => {
@@ -165,7 +180,9 @@ fn make(
         create::CreateError::User(error) => Failure::not_startable(error.to_string()).into(),
         error => anyhow::Error::from(error),
     })?;
-    record.creator = creator;
+    if let Purpose::Run { creator, .. } = purpose {
+        record.creator = Some(*creator);
+    }
     hint_at_ports(&image.config, &record);
     Ok(containers.add(record, arguments.has_name())?)
 }
