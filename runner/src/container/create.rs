@@ -169,6 +169,7 @@ pub fn create(source: &Source<'_>, options: &Options) -> Result<Record, CreateEr
         network: options.network,
         ports,
         implied_ports,
+        volumes: volumes(image),
         mounts: options.mounts.clone(),
         labels: image
             .labels
@@ -288,6 +289,14 @@ fn directory(image: &packer::image::RunConfig, options: &Options) -> Result<Stri
         path if path.starts_with('/') => Ok(path.to_owned()),
         other => Err(CreateError::Directory(other.to_owned())),
     }
+}
+
+/// What the image calls volumes; what is no path inside is passed over.
+fn volumes(image: &packer::image::RunConfig) -> Vec<String> {
+    let paths = image.volumes.keys();
+    paths
+        .filter_map(|path| super::volume::check_target(path).ok())
+        .collect()
 }
 
 /// The bounding and the ambient set of a process of `uid`.

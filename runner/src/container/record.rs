@@ -71,6 +71,10 @@ pub struct Record {
     pub ports: Vec<PortMapping>,
     /// Ports of the program that nobody named and that are published on the loopback addresses.
     pub implied_ports: Vec<u16>,
+    /// Directories that the image calls volumes: they are there even if no layer has them. What is
+    /// written into them lives as long as the container.
+    #[serde(default)]
+    pub volumes: Vec<String>,
     /// Volumes and temporary file systems.
     pub mounts: Vec<Volume>,
     /// Free text by key.

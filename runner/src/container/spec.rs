@@ -43,6 +43,7 @@ pub fn of(
             driver,
         },
         files: files(record),
+        directories: record.volumes.clone(),
         mounts: mounts(record),
         read_only: record.read_only,
         network: record.network,

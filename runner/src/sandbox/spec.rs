@@ -22,6 +22,8 @@ pub struct Spec {
     pub rootfs: Rootfs,
     /// Files of ours that the container finds in place: `/etc/hosts` and the like.
     pub files: Vec<ConfigFile>,
+    /// Directories that are made if they are missing; absolute, inside.
+    pub directories: Vec<String>,
     /// Volumes and temporary file systems, in the order in which they are mounted.
     pub mounts: Vec<Mount>,
     /// Whether `/` is read-only.

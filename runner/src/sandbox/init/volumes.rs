@@ -14,6 +14,10 @@ use super::{Setup, root};
 
 pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
     let root = root(setup)?;
+    for path in &setup.spec.directories {
+        root.target(path, mounts::Kind::Directory)
+            .context(|| format!("cannot make the volume {}", path.escape_debug()))?;
+    }
     for mount in &setup.spec.mounts {
         let target = mount.target();
         match mount {
