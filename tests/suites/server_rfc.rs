@@ -4,6 +4,8 @@
 
 #[path = "server_rfc/connection.rs"]
 mod connection;
+#[path = "server_rfc/fields.rs"]
+mod fields;
 #[path = "server_rfc/framing.rs"]
 mod framing;
 #[path = "server_rfc/requests.rs"]
