@@ -8,6 +8,7 @@ use packer::plan::{self, Plan, Request};
 use packer::progress::Progress;
 
 use super::Context;
+use crate::human::tell;
 use crate::sandbox::userns::UserNamespace;
 use crate::store::{Owners, Store, StoredImage};
 
@@ -16,7 +17,7 @@ struct Notes;
 
 impl Progress for Notes {
     fn note(&self, line: &str) {
-        eprintln!("{line}");
+        tell(line);
     }
 }
 
@@ -43,7 +44,7 @@ pub(super) fn pack(folder: &Path, context: &Context) -> anyhow::Result<(String, 
         .packed(&fingerprint)?
         .ok_or_else(|| anyhow!("the image {name} was removed while it was packed"))?;
     if stderr().is_terminal() {
-        eprintln!("packed {name} ({})", image.short_id());
+        tell(format_args!("packed {name} ({})", image.short_id()));
     }
     Ok((name, image))
 }
