@@ -42,6 +42,14 @@ pub(crate) fn collected(pid: u32) {
     waited_for.get_or_insert_default().remove(&pid);
 }
 
+/// Looks at processes while none is between its fork and its first instruction: such a one still has
+/// our own user and environment, and could be taken for anybody's. `look` gets the children that
+/// someone in this process waits for.
+pub(crate) fn while_nothing_starts<T>(look: impl FnOnce(&HashSet<u32>) -> T) -> T {
+    let mut waited_for = WAITED_FOR.lock().unwrap_or_else(PoisonError::into_inner);
+    look(waited_for.get_or_insert_default())
+}
+
 /// Runs a line of shell when this process has ended; the last line that was given runs first.
 ///
 /// # Panics

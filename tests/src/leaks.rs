@@ -3,7 +3,7 @@
 //! One process may stay, without complaint: the holder of the user namespace, which the next container
 //! of the same user would use again. It is ended here, since its user is about to be removed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::account::{Account, we_are_root};
 use crate::processes::{self, Process};
 use crate::world::base;
-use crate::{Mode, World, wait};
+use crate::{Mode, World, janitor, wait};
 
 /// The variable that tells in the environment of a process which world it belongs to.
 pub(crate) const MARK: &str = "TESTS_WORLD";
@@ -44,16 +44,29 @@ pub fn left_by(world: &World) -> Vec<String> {
 /// The processes of `world` that are still alive, in the order of their ids.
 #[must_use]
 pub fn of_world(world: &World) -> Vec<Process> {
-    let all = processes::descendants(std::process::id());
-    let by_id: HashMap<u32, &Process> = all.iter().map(|process| (process.pid, process)).collect();
-    let ours = |process: &&Process| {
-        !process.has_ended()
-            && uid_belongs(world, process.uid)
-            && !belongs_elsewhere(process, &by_id, &world.mark)
-    };
-    let mut found: Vec<Process> = all.iter().filter(ours).cloned().collect();
+    // Before the lock: the first to ask for an account makes it, with commands.
+    let others = [Mode::Mapped, Mode::Single].map(Account::of);
+    let others: Vec<&Account> = others.into_iter().flatten().collect();
+    let mut found = janitor::while_nothing_starts(|waited_for| {
+        let all = processes::descendants(std::process::id());
+        let by_id: HashMap<u32, &Process> =
+            all.iter().map(|process| (process.pid, process)).collect();
+        let ours = |process: &&Process| {
+            !process.has_ended()
+                && uid_belongs(world, &others, process.uid)
+                && !is_starting(process, waited_for)
+                && !belongs_elsewhere(process, &by_id, &world.mark)
+        };
+        all.iter().filter(ours).cloned().collect::<Vec<_>>()
+    });
     found.sort_by_key(|process| process.pid);
     found
+}
+
+/// Whether the kernel has not put the environment of a child in place yet: all that the support
+/// starts carry the mark, so one without it is about to become a program.
+fn is_starting(process: &Process, waited_for: &HashSet<u32>) -> bool {
+    waited_for.contains(&process.pid) && process.variable(MARK).is_none()
 }
 
 /// Whether this process keeps a user namespace for the next container, and is meant to stay.
@@ -68,13 +81,12 @@ fn strays(world: &World) -> Vec<Process> {
     strays
 }
 
-fn uid_belongs(world: &World, uid: u32) -> bool {
+fn uid_belongs(world: &World, others: &[&Account], uid: u32) -> bool {
     if world.account.mode != Mode::Root {
         return world.account.has(uid);
     }
     // Root's containers may have any ids but those of the other accounts of this suite.
-    let others = [Mode::Mapped, Mode::Single].map(Account::of);
-    !others.iter().flatten().any(|other| other.has(uid))
+    !others.iter().any(|other| other.has(uid))
 }
 
 /// Whether the process, or one that it descends from, was started for something else.

@@ -35,6 +35,26 @@ for_each_account! {
     }
 }
 
+/// Root's leak check once took a command of another test for root's own, just before it became the other
+/// user, and killed it.
+#[test]
+fn a_command_of_another_account_is_never_taken_for_a_leak() {
+    let root = require!(World::new(Mode::Root));
+    let user = require!(World::of_a_user());
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| {
+            for _ in 0..500 {
+                user.run("true").succeed();
+            }
+        });
+        while !starting.is_finished() {
+            let found = leaks::of_world(&root);
+            assert!(found.is_empty(), "{found:?}");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    });
+}
+
 for_each_account! {
     fn the_world_belongs_to_its_account(world) {
         let said = world.run("sh").args(["-c", "id -u; id -G; pwd; touch file"]).succeed();
