@@ -46,7 +46,9 @@ mod wait;
     name = "runner",
     version,
     max_term_width = 100,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    // The last one counts, as with podman: scripts add flags to what they were given.
+    args_override_self = true
 )]
 struct Cli {
     /// Where images and containers are kept [default: ~/.local/share/runner].

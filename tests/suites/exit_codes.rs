@@ -243,3 +243,27 @@ for_each_account! {
         }
     }
 }
+
+for_each_account! {
+    /// The reader of a pipeline that goes away ends the program, and the container with it.
+    fn a_reader_that_goes_ends_the_program(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let line = runner.command(&["run", "--rm", busybox::NAME, "yes", "line"]).line();
+        let read = world.run("bash").args(["-c", &format!("{line} | head -1; echo ${{PIPESTATUS[0]}}")]);
+        let said = read.limit(Duration::from_secs(20)).succeed();
+        // As PID 1 it is not ended by SIGPIPE: it sees the error, and ends by itself.
+        assert_eq!(said.text(), "line\n1");
+        assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
+    }
+}
+
+for_each_account! {
+    fn the_code_of_a_container_that_removes_itself_is_not_lost(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let words = ["run", "-d", "--rm", "--name", "brief", busybox::NAME];
+        runner.to(&[&words[..], &["sh", "-c", "sleep 0.5; exit 7"]].concat());
+        assert_eq!(runner.to(&["wait", "brief"]), "7");
+    }
+}
