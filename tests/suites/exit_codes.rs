@@ -245,15 +245,19 @@ for_each_account! {
 }
 
 for_each_account! {
-    /// The reader of a pipeline that goes away ends the program, and the container with it.
-    fn a_reader_that_goes_ends_the_program(world) {
+    fn a_program_learns_that_the_reader_of_the_pipeline_has_gone(world) {
         let runner = world.runner();
         runner.load(&require!(busybox::image()).docker());
-        let line = runner.command(&["run", "--rm", busybox::NAME, "yes", "line"]).line();
-        let read = world.run("bash").args(["-c", &format!("{line} | head -1; echo ${{PIPESTATUS[0]}}")]);
-        let said = read.limit(Duration::from_secs(20)).succeed();
-        // As PID 1 it is not ended by SIGPIPE: it sees the error, and ends by itself.
-        assert_eq!(said.text(), "line\n1");
+        let head = |words: &[&str]| {
+            let line = runner.command(&[&["run", "--rm"], words].concat()).line();
+            let script = format!("{line} | head -1; echo ${{PIPESTATUS[0]}}");
+            let read = world.run("bash").args(["-c", &script]);
+            read.limit(Duration::from_secs(20)).succeed().text().to_owned()
+        };
+        // SIGPIPE does not end PID 1; the write fails.
+        let script = "while echo line; do :; done 2> /dev/null; exit 9";
+        assert_eq!(head(&[busybox::NAME, "sh", "-c", script]), "line\n9");
+        assert_eq!(head(&["--init", busybox::NAME, "yes", "line"]), "line\n141");
         assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
     }
 }
