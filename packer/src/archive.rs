@@ -1,8 +1,9 @@
 //! Image archives: one file, or one folder, that holds images.
 //!
-//! Written is one plain tar that is docker-archive and oci-archive at once ([`Writer`]). Read is
-//! whatever the known tools write ([`Archive`]): docker-archives of docker (old and new), podman,
-//! skopeo and Guix, oci-archives, and folders with an OCI layout; compressed or not.
+//! Written is one plain tar that is docker-archive and oci-archive at once ([`Writer`]), or a folder
+//! ([`FolderWriter`]). Read is whatever the known tools write ([`Archive`]): docker-archives of
+//! docker (old and new), podman, skopeo and Guix, oci-archives, and folders: OCI layouts, `dir:` of
+//! skopeo and unpacked docker-archives; compressed or not.
 //!
 //! An archive may come from anywhere, so nothing in it is believed: sizes are bounded, names stay
 //! inside the archive, digests are checked, and every refusal is one line.
@@ -12,14 +13,18 @@ use std::io;
 use crate::digest::Digest;
 
 mod backing;
+mod directory;
 mod docker;
 mod entries;
+mod folder;
+mod index;
 mod newfile;
 mod oci;
 mod path;
 mod read;
 mod write;
 
+pub use folder::{FolderWriter, Layout};
 pub use newfile::NewFile;
 pub use read::Archive;
 pub use write::Writer;

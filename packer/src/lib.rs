@@ -13,6 +13,7 @@ pub mod archive;
 pub mod digest;
 pub mod epoch;
 pub mod image;
+pub mod import;
 pub mod layer;
 pub mod name;
 pub mod package;

@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 
 use crate::digest::Digest;
-use crate::image::{ImageConfig, Manifest};
+use crate::image::{Descriptor, ImageConfig, Manifest};
 use crate::name::ImageName;
 
 /// One complete image but for its blobs: names, manifest and config, with the exact bytes that
@@ -37,6 +37,18 @@ impl Image {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.manifest_bytes)
+    }
+
+    /// Refuses an image whose layers were not all put into `sink` before.
+    pub(crate) fn check_layers(&self, sink: &dyn Sink) -> io::Result<()> {
+        let missing = |layer: &&Descriptor| !sink.has_blob(&layer.digest);
+        match self.manifest.layers.iter().find(missing) {
+            None => Ok(()),
+            Some(Descriptor { digest, .. }) => {
+                let message = format!("the layer {digest} was not put before its image");
+                Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+            }
+        }
     }
 }
 
@@ -73,4 +85,72 @@ pub trait Source {
     /// # Errors
     /// What opening gives; `NotFound` for a digest that no image names.
     fn open_blob(&self, digest: &Digest) -> io::Result<Box<dyn Read + '_>>;
+}
+
+/// What [`copy`] is doing, for those who watch.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// A layer comes next.
+    Layer {
+        /// The layer.
+        layer: &'a Descriptor,
+        /// Whether it is there already and nothing is read.
+        present: bool,
+    },
+    /// So many bytes of the present layer were written.
+    Bytes(u64),
+    /// The config with this digest comes next.
+    Config(&'a Digest),
+    /// The image becomes visible.
+    Manifest,
+}
+
+/// Copies an image from one place to another, blobs as they are: what has a digest keeps it.
+///
+/// # Errors
+/// What reading and writing give; `InvalidData` for a layer that is not what the manifest says.
+pub fn copy(
+    image: &Image,
+    source: &dyn Source,
+    sink: &mut dyn Sink,
+    watch: &mut dyn FnMut(Step<'_>),
+) -> io::Result<()> {
+    for layer in &image.manifest.layers {
+        let present = sink.has_blob(&layer.digest);
+        watch(Step::Layer { layer, present });
+        if present {
+            continue;
+        }
+        let mut blob = source.open_blob(&layer.digest)?;
+        let (found, _) = sink.put_blob(&mut |out| copy_bytes(&mut blob, out, watch))?;
+        if found != layer.digest {
+            let message = format!("the layer {} is damaged: it has {found}", layer.digest);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+    }
+    watch(Step::Config(&image.manifest.config.digest));
+    watch(Step::Manifest);
+    sink.put_image(image)
+}
+
+/// What is read at once.
+const BUFFER: usize = 256 << 10;
+
+fn copy_bytes(
+    blob: &mut dyn Read,
+    out: &mut dyn Write,
+    watch: &mut dyn FnMut(Step<'_>),
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match blob.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                out.write_all(&buffer[..count])?;
+                watch(Step::Bytes(count as u64));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! executed or found.
 
 use std::ffi::OsString;
+use std::io::stdout;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ mod container_arguments;
 mod exec;
 mod image;
 pub mod images;
+mod import;
 mod info;
 mod inspect;
 pub mod inspect_image;
@@ -32,11 +34,13 @@ mod ps;
 mod rm;
 pub mod rmi;
 mod run;
+mod save;
 mod start;
 mod stop;
 mod time;
 mod version;
 mod wait;
+mod watch;
 
 /// A rootless, daemonless container engine.
 ///
@@ -90,6 +94,10 @@ enum Verb {
     Port(port::Arguments),
     /// Load images from an archive.
     Load(load::Args),
+    /// Save images to an archive.
+    Save(save::Args),
+    /// Make an image from the tar of a root file system.
+    Import(import::Args),
     /// List images.
     Images(images::Args),
     /// Remove images.
@@ -112,6 +120,10 @@ enum ImageVerb {
     Ls(images::Args),
     /// Load images from an archive.
     Load(load::Args),
+    /// Save images to an archive.
+    Save(save::Args),
+    /// Make an image from the tar of a root file system.
+    Import(import::Args),
     /// Remove images.
     Rm(rmi::Args),
 }
@@ -190,6 +202,12 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Port(arguments) => port::run(&arguments, &context),
         Verb::Load(arguments) | Verb::Image(ImageVerb::Load(arguments)) => {
             image::load(&arguments, &context)
+        }
+        Verb::Save(arguments) | Verb::Image(ImageVerb::Save(arguments)) => {
+            save::run(&arguments, &context.store()?, &mut stdout().lock())
+        }
+        Verb::Import(arguments) | Verb::Image(ImageVerb::Import(arguments)) => {
+            image::import(&arguments, &context)
         }
         Verb::Images(arguments) | Verb::Image(ImageVerb::Ls(arguments)) => {
             image::list(&arguments, &context)

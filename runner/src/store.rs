@@ -35,6 +35,7 @@ mod names;
 mod record;
 mod remove;
 mod resolve;
+mod source;
 mod temporary;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -45,8 +46,9 @@ pub use error::StoreError;
 pub use record::StoredImage;
 pub use remove::Removed;
 pub use resolve::Resolved;
+pub use source::Stored;
 pub use tree::{LayerError, MAPPED_IDS, Owners};
-pub use write::{Progress, Writer};
+pub use write::Writer;
 
 use crate::paths::Paths;
 use record::{CONFIG, ImageRecord, MANIFEST};

@@ -4,13 +4,15 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use super::entries::{Entries, Extent};
 use super::{MOST_JSON, Problem};
 use crate::digest::Digest;
 use crate::layer::Encoding;
-use crate::program::open_regular;
 
 /// The bytes of all indexes, manifests and configs of an archive together.
 const MOST_JSON_TOGETHER: u64 = 64 << 20;
@@ -25,7 +27,7 @@ pub(super) struct Backing {
 #[derive(Debug)]
 enum Storage {
     Tar { file: File, entries: Entries },
-    Folder(PathBuf),
+    Folder(File),
 }
 
 /// The content of one file of an archive.
@@ -40,8 +42,9 @@ impl Backing {
         Ok(Self::new(Storage::Tar { file, entries }))
     }
 
-    pub(super) fn folder(path: PathBuf) -> Self {
-        Self::new(Storage::Folder(path))
+    pub(super) fn folder(path: &Path) -> Result<Self, Problem> {
+        let folder = File::open(path).map_err(Problem::Io)?;
+        Ok(Self::new(Storage::Folder(folder)))
     }
 
     fn new(storage: Storage) -> Self {
@@ -49,10 +52,6 @@ impl Backing {
             storage,
             json_left: Cell::new(MOST_JSON_TOGETHER),
         }
-    }
-
-    pub(super) fn is_folder(&self) -> bool {
-        matches!(self.storage, Storage::Folder(_))
     }
 
     /// Opens the file at `path`, if there is one.
@@ -66,15 +65,14 @@ impl Backing {
                 }))
             }
             Storage::Folder(folder) => {
-                let file = match open_regular(&folder.join(super::path::clean(path)?)) {
-                    Ok(file) => file,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                    Err(error) => return Err(error.into()),
-                };
-                Ok(Some(Content {
-                    size: file.metadata()?.len(),
-                    reader: Box::new(file),
-                }))
+                let file = open_beneath(folder, path)?;
+                file.map(|file| {
+                    Ok(Content {
+                        size: file.metadata()?.len(),
+                        reader: Box::new(file) as Box<dyn Read>,
+                    })
+                })
+                .transpose()
             }
         }
     }
@@ -100,9 +98,14 @@ impl Backing {
         Ok(Some(bytes))
     }
 
-    /// Reads a JSON document that is a blob, and checks its digest.
-    pub(super) fn read_json_blob(&self, digest: &Digest, what: &str) -> Result<Vec<u8>, Problem> {
-        let bytes = self.read_json(&blob_path(digest), what)?;
+    /// Reads a JSON document that is the blob at `path`, and checks its digest.
+    pub(super) fn read_json_blob(
+        &self,
+        path: &str,
+        digest: &Digest,
+        what: &str,
+    ) -> Result<Vec<u8>, Problem> {
+        let bytes = self.read_json(path, what)?;
         let bytes = bytes.ok_or_else(|| Problem::Missing(format!("{what}, {digest}")))?;
         check_digest(what, *digest, &bytes)?;
         Ok(bytes)
@@ -129,6 +132,25 @@ pub(super) fn check_digest(what: &str, expected: Digest, bytes: &[u8]) -> Result
         expected,
         found,
     })
+}
+
+/// Opens a regular file below `folder`. A link inside the folder is followed, one that leads out
+/// of it is refused: who made the folder does not decide which files of this machine are read.
+fn open_beneath(folder: &File, path: &str) -> Result<Option<File>, Problem> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let clean = super::path::clean(path)?;
+    let file = match rustix::fs::openat2(folder, &clean, flags, Mode::empty(), resolve) {
+        Ok(descriptor) => File::from(descriptor),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(Errno::XDEV) => return Err(Problem::Outside(clean)),
+        Err(error) => return Err(io::Error::from(error).into()),
+    };
+    if file.metadata()?.is_file() {
+        return Ok(Some(file));
+    }
+    let problem = format!("\"{}\" is no regular file", clean.escape_debug());
+    Err(Problem::Damaged(problem))
 }
 
 /// Where a blob lies in an OCI layout.

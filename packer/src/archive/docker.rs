@@ -14,6 +14,7 @@ use super::path::clean;
 use super::read::Found;
 use crate::digest::Digest;
 use crate::image::{Descriptor, ImageConfig, Manifest, from_json, media_type, to_json};
+use crate::layer::Encoding;
 use crate::name::ImageName;
 use crate::place::Image;
 
@@ -103,9 +104,8 @@ fn layer(
 ) -> Result<Descriptor, Problem> {
     let missing = || Problem::Missing(format!("the layer \"{}\"", path.escape_debug()));
     let (encoding, size) = backing.encoding(path)?.ok_or_else(missing)?;
-    let media_type = encoding.media_type();
-    let digest = match (media_type, digest_of_path(path), digests.get(path)) {
-        (media_type::LAYER, ..) => diff_id,
+    let digest = match (encoding, digest_of_path(path), digests.get(path)) {
+        (Encoding::Plain, ..) => diff_id,
         (_, Some(digest), _) => digest,
         (_, None, Some(&known)) => known,
         (_, None, None) => {
@@ -115,7 +115,7 @@ fn layer(
             digest
         }
     };
-    Ok(Descriptor::new(media_type, digest, size))
+    Ok(Descriptor::new(encoding.media_type(), digest, size))
 }
 
 /// Every layer has its diff id, or nobody can say what is what.

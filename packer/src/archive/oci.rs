@@ -11,6 +11,7 @@ use super::Problem;
 use super::backing::{Backing, blob_path};
 use super::docker::{self, check_layer_count};
 use super::read::Found;
+use crate::digest::Digest;
 use crate::image::{Descriptor, ImageConfig, Index, Manifest, Platform, from_json, media_type};
 use crate::name::ImageName;
 use crate::place::Image;
@@ -96,9 +97,19 @@ fn choose(backing: &Backing, entry: &Descriptor, depth: usize) -> Result<Descrip
             "it has indexes in indexes in indexes".to_owned(),
         ));
     }
-    let bytes = backing.read_json_blob(&entry.digest, "an index")?;
+    let bytes = backing.read_json_blob(&blob_path(&entry.digest), &entry.digest, "an index")?;
     check_kind(&bytes, true)?;
     let index: Index = from_json("an index", &bytes)?;
+    let entry = choose_for_host(backing, &index, blob_path)?;
+    choose(backing, &entry, depth + 1)
+}
+
+/// The entry of an index that is for this host and is there, as a file where `path` says.
+pub(super) fn choose_for_host(
+    backing: &Backing,
+    index: &Index,
+    path: fn(&Digest) -> String,
+) -> Result<Descriptor, Problem> {
     let images: Vec<&Descriptor> = index
         .manifests
         .iter()
@@ -109,12 +120,12 @@ fn choose(backing: &Backing, entry: &Descriptor, depth: usize) -> Result<Descrip
         .filter(|entry| is_for_host(entry) || is_index(&entry.media_type));
     let mut present = Vec::new();
     for entry in ours {
-        if backing.open(&blob_path(&entry.digest))?.is_some() {
+        if backing.open(&path(&entry.digest))?.is_some() {
             present.push(*entry);
         }
     }
     match (present.first(), images.as_slice()) {
-        (Some(entry), _) | (None, [entry]) => choose(backing, entry, depth + 1),
+        (Some(entry), _) | (None, [entry]) => Ok(Descriptor::clone(entry)),
         (None, images) => Err(Problem::Platform {
             wanted: shown(&Platform::host()),
             there: images
@@ -168,22 +179,34 @@ fn names(entry: &Descriptor) -> Result<Vec<ImageName>, Problem> {
 }
 
 fn image(backing: &Backing, entry: &Descriptor, names: Vec<ImageName>) -> Result<Found, Problem> {
-    let manifest_bytes = backing.read_json_blob(&entry.digest, "a manifest")?;
-    check_kind(&manifest_bytes, false)?;
+    let path = blob_path(&entry.digest);
+    let manifest_bytes = backing.read_json_blob(&path, &entry.digest, "a manifest")?;
     check_size("a manifest", entry, manifest_bytes.len() as u64)?;
+    image_of(backing, manifest_bytes, names, blob_path)
+}
+
+/// The image with this manifest, whose blobs lie where `path` says.
+pub(super) fn image_of(
+    backing: &Backing,
+    manifest_bytes: Vec<u8>,
+    names: Vec<ImageName>,
+    path: fn(&Digest) -> String,
+) -> Result<Found, Problem> {
+    check_kind(&manifest_bytes, false)?;
     let manifest: Manifest = from_json("the manifest", &manifest_bytes)?;
     let config_type = manifest.config.media_type.as_str();
     if ![media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&config_type) {
         let problem = format!("it holds no image but \"{}\"", config_type.escape_debug());
         return Err(Problem::Invalid(problem));
     }
-    let config_bytes = backing.read_json_blob(&manifest.config.digest, "a config")?;
+    let digest = &manifest.config.digest;
+    let config_bytes = backing.read_json_blob(&path(digest), digest, "a config")?;
     check_size("a config", &manifest.config, config_bytes.len() as u64)?;
     let config: ImageConfig = from_json("the config", &config_bytes)?;
     check_layer_count(config.rootfs.diff_ids.len(), manifest.layers.len())?;
     let mut layers = BTreeMap::new();
     for layer in &manifest.layers {
-        let path = blob_path(&layer.digest);
+        let path = path(&layer.digest);
         let content = backing.open(&path)?;
         let content =
             content.ok_or_else(|| Problem::Missing(format!("the layer {}", layer.digest)))?;
@@ -234,7 +257,6 @@ fn check_kind(bytes: &[u8], index_is_meant: bool) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
 
     fn entry(annotations: &[(&str, &str)]) -> Descriptor {
         let mut entry = Descriptor::new(media_type::MANIFEST, Digest::of(b""), 0);

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use super::backing::Backing;
-use super::{ArchiveError, Problem, docker, oci};
+use super::{ArchiveError, Problem, directory, docker, oci};
 use crate::digest::Digest;
 use crate::layer::{Encoding, decompress};
 use crate::place::{Image, Source};
@@ -30,7 +30,8 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens a file, or a folder with an OCI layout. What is compressed, or cannot be read twice, is
+    /// Opens a file, or a folder: an OCI layout, what `skopeo copy … dir:` writes, or an unpacked
+    /// docker-archive. What is compressed, or cannot be read twice, is
     /// copied to a temporary file without a name, in the system's folder for such files.
     ///
     /// # Errors
@@ -64,7 +65,7 @@ impl Archive {
     fn open_path(path: &Path, temporary: &Path) -> Result<Self, Problem> {
         let kind = fs::metadata(path).map_err(Problem::Io)?.file_type();
         if kind.is_dir() {
-            return Self::of_backing(Backing::folder(path.to_owned()));
+            return Self::of_backing(Backing::folder(path)?);
         }
         if !kind.is_file() {
             let mut stream = File::open(path).map_err(Problem::Io)?;
@@ -90,14 +91,13 @@ impl Archive {
     fn of_backing(backing: Backing) -> Result<Self, Problem> {
         let found = match oci::images(&backing)? {
             Some(found) => Some(found),
-            None if backing.is_folder() => None,
-            None => docker::images(&backing)?,
+            None => match directory::images(&backing)? {
+                Some(found) => Some(found),
+                None => docker::images(&backing)?,
+            },
         };
         let found = found.ok_or_else(|| {
-            Problem::NotAnArchive(match backing.is_folder() {
-                true => "it is a folder without an index.json".to_owned(),
-                false => "it has neither manifest.json nor index.json".to_owned(),
-            })
+            Problem::NotAnArchive("it has neither manifest.json nor index.json".to_owned())
         })?;
         if found.is_empty() {
             return Err(Problem::NotAnArchive("it holds no image".to_owned()));
@@ -161,4 +161,4 @@ fn undecodable(error: io::Error) -> Problem {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

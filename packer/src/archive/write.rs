@@ -16,9 +16,10 @@ use std::path::Path;
 use serde::Serialize;
 use tar::{EntryType, Header};
 
+use super::index;
 use super::newfile::NewFile;
 use crate::digest::{Digest, DigestWriter};
-use crate::image::{Descriptor, Index, Platform, media_type, to_json};
+use crate::image::to_json;
 use crate::place::{Image, Sink, WriteBlob};
 use crate::ustar::{BLOCK, EMPTY, padding};
 
@@ -66,16 +67,10 @@ impl Writer {
     /// # Errors
     /// What writing gives.
     pub fn finish(mut self) -> io::Result<NewFile> {
-        let index = Index {
-            schema_version: 2,
-            media_type: media_type::INDEX.to_owned(),
-            manifests: self.images.iter().flat_map(index_entries).collect(),
-            annotations: BTreeMap::new(),
-        };
         let docker: Vec<DockerEntry> = self.images.iter().map(docker_entry).collect();
-        self.put_file("index.json", &to_json(&index))?;
+        self.put_file("index.json", &to_json(&index::of(&self.images)))?;
         self.put_file("manifest.json", &to_json(&docker))?;
-        self.put_file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        self.put_file("oci-layout", index::OCI_LAYOUT)?;
         self.at_end()?.write_all(&EMPTY)?;
         self.new.file().write_all(&EMPTY)?;
         Ok(self.new)
@@ -148,49 +143,11 @@ impl Sink for Writer {
     }
 
     fn put_image(&mut self, image: &Image) -> io::Result<()> {
-        for layer in &image.manifest.layers {
-            if !self.has_blob(&layer.digest) {
-                let message = format!("the layer {} was not put before its image", layer.digest);
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
-        }
+        image.check_layers(self)?;
         self.put_known_blob(image.id(), &image.config_bytes)?;
         self.put_known_blob(image.digest(), &image.manifest_bytes)?;
         self.images.push(image.clone());
         Ok(())
-    }
-}
-
-/// One entry of the index for each name, because a name is an annotation of the entry; one entry
-/// for an image without names.
-fn index_entries(image: &Image) -> Vec<Descriptor> {
-    let config = &image.config;
-    let media_type = match image.manifest.media_type.as_str() {
-        "" => media_type::MANIFEST,
-        stated => stated,
-    };
-    let size = image.manifest_bytes.len() as u64;
-    let mut nameless = Descriptor::new(media_type, image.digest(), size);
-    nameless.platform = (!config.architecture.is_empty()).then(|| Platform {
-        architecture: config.architecture.clone(),
-        os: config.os.clone(),
-        variant: config.variant.clone(),
-    });
-    let named = |name: &crate::ImageName| {
-        let mut entry = nameless.clone();
-        // containerd and docker read the first, which is the whole name; skopeo and umoci the
-        // second, which is the tag.
-        let annotations = [
-            ("io.containerd.image.name", name.to_string()),
-            ("org.opencontainers.image.ref.name", name.tag().to_owned()),
-        ];
-        let annotations = annotations.map(|(key, value)| (key.to_owned(), value));
-        entry.annotations = annotations.into();
-        entry
-    };
-    match image.names.as_slice() {
-        [] => vec![nameless],
-        names => names.iter().map(named).collect(),
     }
 }
 

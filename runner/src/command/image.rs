@@ -7,18 +7,26 @@ use std::time::Duration;
 use packer::Digest;
 
 use super::rmi::ImageUsers;
-use super::{Context, images, load, pack, rmi, stop};
+use super::{Context, images, import, load, pack, rmi, stop};
 use crate::container::Containers;
 use crate::sandbox::userns::UserNamespace;
+use crate::store::Owners;
 
 pub(super) fn load(arguments: &load::Args, context: &Context) -> anyhow::Result<ExitCode> {
     let store = context.store()?;
-    let enter = || {
-        let namespace = UserNamespace::acquire(&context.paths.runroot)?;
-        namespace.enter()?;
-        Ok(pack::owners(&namespace))
-    };
-    load::run(arguments, &store, enter, &mut stdout().lock())
+    load::run(arguments, &store, || enter(context), &mut stdout().lock())
+}
+
+pub(super) fn import(arguments: &import::Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let store = context.store()?;
+    import::run(arguments, &store, || enter(context), &mut stdout().lock())
+}
+
+/// Moves this process to where the owners of the images' files exist.
+fn enter(context: &Context) -> anyhow::Result<Owners> {
+    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
+    namespace.enter()?;
+    Ok(pack::owners(&namespace))
 }
 
 pub(super) fn list(arguments: &images::Args, context: &Context) -> anyhow::Result<ExitCode> {

@@ -3,14 +3,13 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::bail;
-use indicatif::{ProgressBar, ProgressStyle};
 use packer::archive::Archive;
 use packer::place::Source;
 
-use crate::store::{Owners, Progress, Store};
+use super::watch::Watch;
+use crate::store::{Owners, Store};
 
 /// Load images from an archive, or from standard input
 #[derive(Debug, clap::Args)]
@@ -41,7 +40,7 @@ pub fn run(
     let mut writer = store.writer(enter()?)?;
     for image in archive.images() {
         let mut watch = Watch::new(args.quiet);
-        let stored = writer.load(image, &archive, &mut |progress| watch.show(progress))?;
+        let stored = writer.load(image, &archive, &mut |step| watch.show(step))?;
         if image.names.is_empty() {
             writeln!(out, "Loaded image: {}", stored.id)?;
         }
@@ -64,60 +63,4 @@ fn open(args: &Args, store: &Store) -> anyhow::Result<Archive> {
     }
     let input: &mut dyn Read = &mut input;
     Ok(Archive::from_reader("standard input", input, temporary)?)
-}
-
-/// Shows how a load goes on: podman's lines, and on a terminal a bar for each layer.
-struct Watch {
-    quiet: bool,
-    bar: ProgressBar,
-}
-
-impl Watch {
-    fn new(quiet: bool) -> Self {
-        let watch = Self {
-            quiet,
-            bar: ProgressBar::hidden(),
-        };
-        watch.say("Getting image source signatures");
-        watch
-    }
-
-    fn show(&mut self, progress: Progress<'_>) {
-        match progress {
-            Progress::Layer { layer, present } => {
-                self.bar.finish_and_clear();
-                let skipped = if present {
-                    " skipped: already exists"
-                } else {
-                    ""
-                };
-                self.say(&format!("Copying blob {}{skipped}", layer.digest));
-                if !self.quiet && !present && io::stderr().is_terminal() {
-                    self.bar = bar(layer.size);
-                }
-            }
-            Progress::Bytes(bytes) => self.bar.inc(bytes),
-            Progress::Config(digest) => {
-                self.bar.finish_and_clear();
-                self.say(&format!("Copying config {digest}"));
-            }
-            Progress::Manifest => self.say("Writing manifest to image destination"),
-        }
-    }
-
-    fn say(&self, line: &str) {
-        if !self.quiet {
-            // Who closed standard error does not want to read it.
-            let _ = writeln!(io::stderr(), "{line}");
-        }
-    }
-}
-
-fn bar(size: u64) -> ProgressBar {
-    let template = "  {bar:40} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}";
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(size).with_style(style);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

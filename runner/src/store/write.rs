@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use packer::Digest;
 use packer::digest::DigestWriter;
 use packer::image::Descriptor;
-use packer::place::{Image, Sink, Source, WriteBlob};
+use packer::place::{Image, Sink, Source, Step, WriteBlob};
 
 mod publish;
 
@@ -25,24 +25,6 @@ use super::record::{ImageRecord, TREE_RECORD, TREE_ROOT, TreeRecord, write_synce
 use super::temporary::Temporary;
 use super::tree::Owners;
 use super::{Hold, Store, StoreError, StoredImage};
-
-/// What a load is doing, for those who watch.
-#[derive(Debug, Clone, Copy)]
-pub enum Progress<'a> {
-    /// A layer comes next.
-    Layer {
-        /// The layer.
-        layer: &'a Descriptor,
-        /// Whether it is there already and nothing is read.
-        present: bool,
-    },
-    /// So many bytes of the present layer were read.
-    Bytes(u64),
-    /// The config with this digest comes next.
-    Config(&'a Digest),
-    /// The image becomes visible.
-    Manifest,
-}
 
 /// Somebody who puts images into the store. As long as it lives, nothing is removed from there.
 #[derive(Debug)]
@@ -104,14 +86,14 @@ impl Writer<'_> {
         &mut self,
         image: &Image,
         source: &dyn Source,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(Step<'_>),
     ) -> Result<StoredImage, StoreError> {
         check_parts(image)?;
         for name in &image.names {
             self.store.pointer(name)?;
         }
         let flattened = self.flatten(image, Some(source), progress)?;
-        progress(Progress::Config(&image.manifest.config.digest));
+        progress(Step::Config(&image.manifest.config.digest));
         let place = self.store.images.join(image.id().hex());
         let known = ImageRecord::read(&place)?
             .filter(|known| known.digest == image.digest() && known.tree == flattened.tree);
@@ -120,7 +102,7 @@ impl Writer<'_> {
             Some(known) => known,
             None => self.write_image(image, &flattened)?,
         };
-        progress(Progress::Manifest);
+        progress(Step::Manifest);
         self.publish_content(image, &flattened)?;
         if !is_known {
             self.publish_image(&place)?;
@@ -134,7 +116,7 @@ impl Writer<'_> {
         &mut self,
         image: &Image,
         source: Option<&dyn Source>,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(Step<'_>),
     ) -> Result<Flattened, StoreError> {
         let tree = tree_name(image, self.owners);
         let known = self.read_tree_record(&tree)?;
@@ -148,7 +130,7 @@ impl Writer<'_> {
         if known.is_some() {
             for (layer, diff_id) in layers(image) {
                 let present = self.store.blob(&layer.digest).exists();
-                progress(Progress::Layer { layer, present });
+                progress(Step::Layer { layer, present });
                 if !present {
                     let read = self.read_layer(layer, diff_id, source, None, progress)?;
                     flattened.blobs.extend(read.and_then(|read| read.new));
@@ -162,7 +144,7 @@ impl Writer<'_> {
         let (fed, placed) = place(root, self.owners, count, |placing| {
             for (layer, diff_id) in layers(image) {
                 let present = self.store.blob(&layer.digest).exists();
-                progress(Progress::Layer { layer, present });
+                progress(Step::Layer { layer, present });
                 let Some(read) =
                     self.read_layer(layer, diff_id, source, Some(placing), progress)?
                 else {
@@ -198,13 +180,13 @@ impl Writer<'_> {
         diff_id: &Digest,
         source: Option<&dyn Source>,
         placing: Option<&mut Placing>,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(Step<'_>),
     ) -> Result<Option<LayerRead>, StoreError> {
         let unreadable = |cause| StoreError::ReadLayer {
             layer: layer.digest,
             cause,
         };
-        let mut observe = |bytes| progress(Progress::Bytes(bytes));
+        let mut observe = |bytes| progress(Step::Bytes(bytes));
         let stored = self.open_stored(&layer.digest)?;
         let (outcome, new) = match stored {
             Some(mut stored) => (

@@ -9,14 +9,14 @@ use crate::archive::Writer;
 use crate::image::{Descriptor, ImageConfig, Manifest, Platform, media_type, to_json};
 use crate::place::Sink;
 
-const LAYER: &[u8] = b"stands for the tar of a layer";
+pub(in crate::archive) const LAYER: &[u8] = b"stands for the tar of a layer";
 
 fn config() -> Value {
     json!({"architecture": Platform::host().architecture, "os": "linux",
            "rootfs": {"type": "layers", "diff_ids": [Digest::of(LAYER)]}})
 }
 
-fn image(names: &[&str]) -> Image {
+pub(in crate::archive) fn image(names: &[&str]) -> Image {
     let config_bytes = config().to_string().into_bytes();
     let described = Descriptor::new(
         media_type::CONFIG,
@@ -130,7 +130,64 @@ fn compressed_archives_and_folders_are_read() {
     tar::Archive::new(bytes.as_slice()).unpack(&layout).unwrap();
     assert_eq!(layer_of(&Archive::open(&layout).unwrap()), LAYER);
     let error = Archive::open(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("without an index.json"), "{error}");
+    assert!(error.contains("neither manifest.json"), "{error}");
+}
+
+/// Writes `files` into a new folder.
+fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_folder_of_one_manifest_and_its_blobs_is_read() {
+    let image = image(&[]);
+    let blob = Digest::of(LAYER).hex();
+    let config = image.id().hex();
+    let mut files = vec![
+        ("version", &b"Directory Transport Version: 1.1\n"[..]),
+        ("manifest.json", &image.manifest_bytes),
+        (&config, &image.config_bytes),
+        (&blob, LAYER),
+    ];
+    let whole = folder(&files);
+    let archive = Archive::open(whole.path()).unwrap();
+    assert_eq!(archive.images()[0].digest(), image.digest());
+    assert!(archive.images()[0].names.is_empty());
+    assert_eq!(layer_of(&archive), LAYER);
+    files[2].1 = b"{}";
+    let error = Archive::open(folder(&files).path()).unwrap_err();
+    assert!(
+        error.to_string().contains("should have the digest"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_unpacked_docker_archive_is_read_and_nothing_outside_of_it() {
+    let config = json_bytes(config());
+    let manifest = docker("config.json", "a/layer.tar");
+    let files = [
+        ("manifest.json", &manifest[..]),
+        ("config.json", &config),
+        ("b/layer.tar", LAYER),
+    ];
+    let folder = folder(&files);
+    fs::create_dir(folder.path().join("a")).unwrap();
+    let link = folder.path().join("a/layer.tar");
+    std::os::unix::fs::symlink("../b/layer.tar", &link).unwrap();
+    assert_eq!(layer_of(&Archive::open(folder.path()).unwrap()), LAYER);
+    for target in ["/etc/passwd", "../../../../../../../../etc/passwd"] {
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        let error = Archive::open(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("leads out"), "{error}");
+    }
 }
 
 #[test]

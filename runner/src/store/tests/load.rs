@@ -272,3 +272,25 @@ fn two_loads_at_once_give_one_image() {
     let tree = home.store.resolve("x").unwrap().image.tree;
     assert_eq!(fs::read_to_string(tree.join("a")).unwrap(), "1");
 }
+
+#[test]
+fn what_was_loaded_is_given_out_with_the_same_bytes() {
+    let home = Home::new();
+    let mut source = Memory::default();
+    let image = source.add(&["server"], "amd64", &[&tar(&[("a", "1")])]);
+    let stored = home.load(&source).unwrap().remove(0);
+    let given = home.store.source(&[(stored.clone(), image.names.clone())]);
+    let given = given.unwrap();
+    assert_eq!(given.images()[0].names, image.names);
+    assert_eq!(given.images()[0].manifest_bytes, image.manifest_bytes);
+    assert_eq!(given.images()[0].config_bytes, image.config_bytes);
+    let layer = &image.manifest.layers[0].digest;
+    let mut blob = given.open_blob(layer).unwrap();
+    assert_eq!(Digest::of_reader(&mut blob).unwrap().0, *layer);
+    let config = home.store.images.join(stored.id.hex()).join(CONFIG);
+    fs::write(&config, "{}").unwrap();
+    assert!(matches!(
+        home.store.source(&[(stored, Vec::new())]),
+        Err(StoreError::Damaged { .. })
+    ));
+}

@@ -1,0 +1,65 @@
+//! Showing how the copying of an image goes on: podman's lines, and on a terminal a bar for each
+//! layer.
+
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use packer::place::Step;
+
+use crate::human::tell;
+
+/// Tells on standard error what is done, unless it is to be quiet.
+#[derive(Debug)]
+pub(super) struct Watch {
+    quiet: bool,
+    bar: ProgressBar,
+}
+
+impl Watch {
+    /// For one image.
+    pub(super) fn new(quiet: bool) -> Self {
+        let bar = ProgressBar::hidden();
+        let watch = Self { quiet, bar };
+        watch.say("Getting image source signatures");
+        watch
+    }
+
+    pub(super) fn show(&mut self, step: Step<'_>) {
+        match step {
+            Step::Layer { layer, present } => {
+                self.bar.finish_and_clear();
+                let skipped = if present {
+                    " skipped: already exists"
+                } else {
+                    ""
+                };
+                self.say(&format!("Copying blob {}{skipped}", layer.digest));
+                if !self.quiet && !present && stderr().is_terminal() {
+                    self.bar = bar(layer.size);
+                }
+            }
+            Step::Bytes(bytes) => self.bar.inc(bytes),
+            Step::Config(digest) => {
+                self.bar.finish_and_clear();
+                self.say(&format!("Copying config {digest}"));
+            }
+            Step::Manifest => self.say("Writing manifest to image destination"),
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            tell(line);
+        }
+    }
+}
+
+fn bar(size: u64) -> ProgressBar {
+    let template = "  {bar:40} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}";
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(size).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
