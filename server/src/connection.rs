@@ -20,6 +20,7 @@ use crate::greeter::Greeter;
 #[cfg(feature = "h2c")]
 use crate::h2c::drive as http2;
 use crate::io::{Io, Link, Stream};
+use crate::memory::Memory;
 use crate::reaper::{Phase, Verdict};
 use crate::worker::Worker;
 
@@ -88,11 +89,8 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
     let clock = &link.entry().clock;
     let greeter = Greeter::new(link, client, worker);
     // On the heap, so that a parked connection does not hold the room for it.
-    let mut http = Box::new(
-        worker
-            .http
-            .serve_connection(Io::new(link.clone(), received), greeter),
-    );
+    let io = Io::new(link.clone(), received, Memory::new(worker));
+    let mut http = Box::new(worker.http.serve_connection(io, greeter));
     let stop = poll_fn(|cx| {
         let verdict = clock.verdict(cx.waker());
         match verdict {

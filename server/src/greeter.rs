@@ -65,6 +65,7 @@ impl Greeter {
     ) -> Answer {
         let entry = self.link.entry();
         entry.clock.begin(self.rest, entry.now());
+        self.link.owe();
         if let (Some(log), Some(line)) = (&self.worker.log, line) {
             log.write(line, status);
         }

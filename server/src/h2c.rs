@@ -14,6 +14,7 @@ use hyper::server::conn::http2;
 use crate::connection::Stop;
 use crate::greeter::Greeter;
 use crate::io::{Io, Link};
+use crate::memory::Memory;
 use crate::reaper::{Phase, Verdict};
 
 /// Streams of one connection that may be open at a time.
@@ -41,7 +42,8 @@ pub(crate) async fn drive(link: &Rc<Link>, greeter: Greeter, received: Bytes) ->
     http.max_concurrent_streams(STREAMS);
     http.max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX));
     let greeter = greeter.resting(Phase::Streams);
-    let mut http = pin!(http.serve_connection(Io::new(link.clone(), received), greeter));
+    let io = Io::new(link.clone(), received, Memory::none());
+    let mut http = pin!(http.serve_connection(io, greeter));
     entry.clock.begin(Phase::Streams, entry.now());
     let mut told_to_finish = false;
     poll_fn(|cx| {

@@ -4,17 +4,18 @@
 //! connection calls at the end of each of its turns, sends everything at once: sixteen pipelined
 //! requests cost one receive and one send.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::memory::{self, Memory};
 use crate::reaper::{Entry, Phase};
 
 /// The most that one receive takes.
@@ -77,6 +78,8 @@ impl Stream {
 pub struct Link {
     stream: RefCell<Stream>,
     unsent: RefCell<Vec<u8>>,
+    /// Whether there is an answer that hyper has not written yet.
+    owes: Cell<bool>,
     entry: Entry,
 }
 
@@ -86,6 +89,7 @@ impl Link {
         Link {
             stream: RefCell::new(stream),
             unsent: RefCell::default(),
+            owes: Cell::new(false),
             entry,
         }
     }
@@ -93,6 +97,11 @@ impl Link {
     /// The entry among the reaper's clocks.
     pub fn entry(&self) -> &Entry {
         &self.entry
+    }
+
+    /// Notes that there is an answer, which hyper will write.
+    pub(crate) fn owe(&self) {
+        self.owes.set(true);
     }
 
     /// Whether every answer has been handed to the kernel.
@@ -155,18 +164,61 @@ impl Link {
     }
 }
 
-/// A connection as hyper reads and writes it.
+/// A connection as hyper reads and writes it. What it remembers hyper never sees.
 #[derive(Debug)]
 pub struct Io {
     link: Rc<Link>,
     /// What was received earlier and not used.
     received: Bytes,
+    memory: Memory,
+    /// Whether what hyper was given ended where a request may end. If not, it may keep a part.
+    is_whole: bool,
 }
 
 impl Io {
     /// A connection of which `received` was received already.
-    pub fn new(link: Rc<Link>, received: Bytes) -> Io {
-        Io { link, received }
+    pub(crate) fn new(link: Rc<Link>, received: Bytes, memory: Memory) -> Io {
+        Io {
+            link,
+            received,
+            memory,
+            is_whole: true,
+        }
+    }
+
+    /// Whether every byte that came has been answered, now that hyper asks for more. It may ask
+    /// before it writes an answer that it has.
+    fn is_at_rest(&self) -> bool {
+        self.is_whole && !self.link.owes.get() && self.link.entry.clock.phase() == Phase::Idle
+    }
+
+    /// Answers what is remembered, and returns the rest.
+    fn answer_known<'a>(&self, mut received: &'a [u8]) -> &'a [u8] {
+        let entry = &self.link.entry;
+        while let Some((asked, answer)) = self.memory.recall(received, entry.now()) {
+            self.link.queue(answer);
+            entry.clock.begin(Phase::Idle, entry.now());
+            received = &received[asked..];
+        }
+        received
+    }
+
+    /// Gives hyper what came.
+    fn give(&mut self, received: &[u8], into: &mut ReadBufCursor<'_>) {
+        let clock = &self.link.entry.clock;
+        if clock.phase() == Phase::Idle && !received.is_empty() {
+            clock.begin(Phase::Head, self.link.entry.now());
+        }
+        self.is_whole = received.ends_with(memory::END);
+        into.put_slice(received);
+    }
+
+    /// Sends what was collected, if it is much.
+    fn poll_collected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.link.unsent.borrow().len() < COLLECT {
+            return Poll::Ready(Ok(()));
+        }
+        self.link.poll_send(cx)
     }
 }
 
@@ -176,36 +228,46 @@ impl Read for Io {
         cx: &mut Context<'_>,
         mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        let at_rest = self.is_at_rest();
+        self.memory.settle(at_rest);
         if !self.received.is_empty() {
             let most = self.received.len().min(into.remaining());
-            into.put_slice(&self.received[..most]);
-            self.received.advance(most);
+            let received = self.received.split_to(most);
+            self.give(&received, &mut into);
             return Poll::Ready(Ok(()));
         }
         SCRATCH.with_borrow_mut(|scratch| {
-            let most = scratch.len().min(into.remaining());
-            let mut buffer = ReadBuf::new(&mut scratch[..most]);
-            ready!(self.link.stream.borrow_mut().poll_read(cx, &mut buffer))?;
-            let clock = &self.link.entry.clock;
-            if clock.phase() == Phase::Idle && !buffer.filled().is_empty() {
-                clock.begin(Phase::Head, self.link.entry.now());
+            loop {
+                ready!(self.poll_collected(cx))?;
+                let most = scratch.len().min(into.remaining());
+                let mut buffer = ReadBuf::new(&mut scratch[..most]);
+                ready!(self.link.stream.borrow_mut().poll_read(cx, &mut buffer))?;
+                let mut received = buffer.filled();
+                if at_rest && !received.is_empty() {
+                    received = self.answer_known(received);
+                    if received.is_empty() {
+                        continue;
+                    }
+                    let now = self.link.entry.now();
+                    self.memory.watch(received, now);
+                }
+                self.give(received, &mut into);
+                return Poll::Ready(Ok(()));
             }
-            into.put_slice(buffer.filled());
-            Poll::Ready(Ok(()))
         })
     }
 }
 
 impl Write for Io {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.link.unsent.borrow().len() >= COLLECT {
-            ready!(self.link.poll_send(cx))?;
-        }
+        ready!(self.poll_collected(cx))?;
+        self.memory.note(bytes);
         self.link.queue(bytes);
+        self.link.owes.set(false);
         Poll::Ready(Ok(bytes.len()))
     }
 

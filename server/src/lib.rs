@@ -4,7 +4,7 @@
 //!
 //! The rooms, in the order in which a request meets them: [`config`] (what was asked for),
 //! [`listen`] and [`accept`] (sockets), [`worker`] (one single-threaded runtime a core),
-//! [`connection`], `greeter` and [`io`] (one client), [`reaper`] (time limits), [`service`] (the pure function
+//! [`connection`], `greeter`, [`io`] and `memory` (one client), [`reaper`] (time limits), [`service`] (the pure function
 //! from request to answer), [`access`] (the log), [`drain`] (the end). With the feature
 //! `h2c` there is HTTP/2 too. [`health`] is the client for
 //! health checks, [`ready`] tells the supervisor, [`timer`] waits, [`signals`] tells when to end, and
@@ -22,6 +22,7 @@ pub mod h2c;
 pub mod health;
 pub mod io;
 pub mod listen;
+mod memory;
 pub mod ready;
 pub mod reaper;
 pub mod service;

@@ -211,6 +211,23 @@ pub(crate) mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::thread::{self, JoinHandle};
 
+    fn orders(stage: watch::Receiver<Stage>, handler: Handler) -> Orders {
+        let config = Config::default();
+        Orders {
+            limits: config.limits,
+            times: config.times,
+            handler,
+            log: None,
+            connections: Arc::new(AtomicUsize::new(0)),
+            stage,
+        }
+    }
+
+    /// A worker that does nothing.
+    pub(crate) fn idle() -> Worker {
+        Worker::new(&orders(watch::channel(Stage::Open).1, service::status))
+    }
+
     /// A worker that runs in a thread of its own.
     pub(crate) struct Running {
         pub(crate) address: SocketAddr,
@@ -221,7 +238,6 @@ pub(crate) mod tests {
 
     impl Running {
         pub(crate) fn start(handler: Handler) -> Running {
-            let config = Config::default();
             let mut listeners = listen::open(&["127.0.0.1:0".parse().unwrap()], 1)
                 .unwrap()
                 .remove(0);
@@ -229,15 +245,8 @@ pub(crate) mod tests {
                 panic!("not TCP")
             };
             let (stage, receiver) = watch::channel(Stage::Open);
-            let connections = Arc::new(AtomicUsize::new(0));
-            let orders = Orders {
-                limits: config.limits,
-                times: config.times,
-                handler,
-                log: None,
-                connections: connections.clone(),
-                stage: receiver,
-            };
+            let orders = orders(receiver, handler);
+            let connections = orders.connections.clone();
             let thread = thread::spawn(move || run(vec![listeners.sockets.remove(0)], orders));
             Running {
                 address,

@@ -1,6 +1,8 @@
 //! The server against clients that are slow, greedy, broken or gone. Time limits are set to one
 //! second, so each is kept between one second and two, plus what a busy machine adds.
 
+#[path = "server_abuse/random.rs"]
+mod random;
 #[path = "server_support.rs"]
 mod support;
 
@@ -306,85 +308,6 @@ fn ten_thousand_idle_connections_cost_two_kilobytes_each_and_give_them_back() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.connections(), 0);
-}
-
-/// Requests that are nearly right: pieces of good ones, cut, repeated, swapped and with bytes
-/// changed. Whatever comes, each answer is well formed and the server stays.
-#[test]
-fn random_requests_never_break_it() {
-    const PIECES: &[&str] = &[
-        GET,
-        "GET /x HTTP/1.1\r\n",
-        "POST / HTTP/1.1\r\n",
-        "HEAD / HTTP/1.0\r\n",
-        "Host: a\r\n",
-        "Content-Length: 5\r\n",
-        "Transfer-Encoding: chunked\r\n",
-        "Connection: close\r\n",
-        "Expect: 100-continue\r\n",
-        "\r\n",
-        "hello",
-        "5\r\nhello\r\n",
-        "0\r\n\r\n",
-        "X: y\r\n",
-        " ",
-        ":",
-        "\0",
-        "\u{ff}",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "Upgrade: h2c\r\n",
-        "ffffffffffffffff\r\n",
-    ];
-    let seed = u64::from(std::process::id());
-    println!("seed {seed}");
-    let mut random = Random(seed);
-    let mut server = Server::start(&["--head-timeout", "1", "--body-timeout", "1"]);
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(5) {
-        let mut sent = Vec::new();
-        for _ in 0..random.below(12) {
-            sent.extend_from_slice(PIECES[random.below(PIECES.len())].as_bytes());
-        }
-        for _ in 0..random.below(3) {
-            if let Some(byte) = {
-                let at = random.below(sent.len().max(1));
-                sent.get_mut(at)
-            } {
-                *byte = u8::try_from(random.below(256)).unwrap();
-            }
-        }
-        let mut client = server.connect();
-        client.send(&sent).finish();
-        let has_head = sent.windows(4).any(|window| window == b"HEAD");
-        loop {
-            match client.try_answer(!has_head) {
-                Ok(None) => break,
-                Ok(Some(answer)) => assert!(
-                    [100, 200, 400, 405, 408, 413, 431, 501, 505].contains(&answer.status),
-                    "{answer:?} to {}",
-                    sent.escape_ascii()
-                ),
-                // The answers to HEAD and to others cannot be told apart here.
-                Err(_) if has_head => break,
-                Err(error) => panic!("{error} after {}", sent.escape_ascii()),
-            }
-        }
-    }
-    assert_eq!(server.connect().get("/").unwrap().status, 200);
-    server.child.kill().unwrap();
-    assert_eq!(server.said(), "");
-}
-
-/// A small generator (xorshift64), so that a seed repeats a run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 16).unwrap() % limit
-    }
 }
 
 /// The memory that is the server's own, in kB.

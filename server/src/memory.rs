@@ -1,0 +1,180 @@
+//! What a connection was asked last and what it answered, byte for byte.
+//!
+//! Clients repeat themselves: a health check, a load balancer, a page that is loaded again. The
+//! answer depends on the request and on the second (`date`) and on nothing else, so if the same
+//! bytes come again within that second, the same bytes answer them, and nobody has to take the
+//! request apart.
+//!
+//! This is sound because only what lies between two *rests* is remembered: moments in which
+//! everything that came has been answered and nothing that came is kept back for later. What was
+//! received in between is then a run of whole requests, and no other reading of it exists. Each
+//! connection remembers its own requests only, so none can find out what another was asked.
+
+use std::rc::Rc;
+
+use crate::worker::Worker;
+
+/// The end of a head, and of a chunked body.
+pub(crate) const END: &[u8] = b"\r\n\r\n";
+
+/// Longer requests and answers are not remembered: sixteen short ones at once fit, and so does
+/// what a browser sends.
+const LONGEST: usize = 4096;
+
+/// The last exchange of one connection.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// Says whether the server is ending, when every answer is another; `None` remembers nothing.
+    worker: Option<Rc<Worker>>,
+    asked: Vec<u8>,
+    answered: Vec<u8>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Nothing,
+    /// What is being answered, asked in this second.
+    Watching(u32),
+    /// What was answered, asked in this second.
+    Known(u32),
+}
+
+impl Memory {
+    /// A memory without content. Where requests are logged nothing is remembered, because a line
+    /// of the log needs the request's parts.
+    pub(crate) fn new(worker: &Rc<Worker>) -> Memory {
+        Memory {
+            worker: worker.log.is_none().then(|| worker.clone()),
+            ..Memory::none()
+        }
+    }
+
+    /// A memory that stays empty.
+    pub(crate) fn none() -> Memory {
+        Memory {
+            worker: None,
+            asked: Vec::new(),
+            answered: Vec::new(),
+            state: State::Nothing,
+        }
+    }
+
+    /// Notes that more was asked for, at rest or not.
+    pub(crate) fn settle(&mut self, at_rest: bool) {
+        self.state = match self.state {
+            State::Watching(since) if at_rest && !self.answered.is_empty() => State::Known(since),
+            State::Known(since) if at_rest => State::Known(since),
+            _ => State::Nothing,
+        };
+    }
+
+    /// The answer to what `received` begins with, and how much of it that is.
+    pub(crate) fn recall(&self, received: &[u8], now: u32) -> Option<(usize, &[u8])> {
+        let is_fresh = self.state == State::Known(now)
+            && self
+                .worker
+                .as_ref()
+                .is_some_and(|worker| !worker.is_draining());
+        let is_known = is_fresh && starts_with(received, &self.asked);
+        is_known.then_some((self.asked.len(), self.answered.as_slice()))
+    }
+
+    /// Watches how `asked`, which came at rest, is answered.
+    pub(crate) fn watch(&mut self, asked: &[u8], now: u32) {
+        self.state = State::Nothing;
+        if self.worker.is_some() && asked.len() <= LONGEST && asked.ends_with(END) {
+            self.asked.clear();
+            self.asked.extend_from_slice(asked);
+            self.answered.clear();
+            self.state = State::Watching(now);
+        }
+    }
+
+    /// Notes a part of the answer.
+    pub(crate) fn note(&mut self, answer: &[u8]) {
+        if !matches!(self.state, State::Watching(_)) {
+            return;
+        }
+        if self.answered.len() + answer.len() <= LONGEST {
+            self.answered.extend_from_slice(answer);
+        } else {
+            self.state = State::Nothing;
+        }
+    }
+}
+
+/// Whether `bytes` begin with `start`. musl compares byte by byte, which would be a tenth of what an
+/// answer costs; arrays are compared in registers.
+fn starts_with(bytes: &[u8], start: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..start.len()) else {
+        return false;
+    };
+    let (bytes, bytes_left) = bytes.as_chunks::<16>();
+    let (start, start_left) = start.as_chunks::<16>();
+    bytes.iter().zip(start).all(|(bytes, start)| bytes == start) && bytes_left == start_left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::tests::idle;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    /// A memory of [`REQUEST`], answered by `x` in second 7.
+    fn known(at_rest: bool) -> Memory {
+        let mut memory = Memory::new(&Rc::new(idle()));
+        memory.settle(true);
+        memory.watch(REQUEST, 7);
+        memory.note(b"x");
+        memory.settle(at_rest);
+        memory
+    }
+
+    #[test]
+    fn the_same_request_has_the_same_answer_within_its_second() {
+        let memory = known(true);
+        let twice = [REQUEST, REQUEST].concat();
+        assert_eq!(memory.recall(&twice, 7), Some((REQUEST.len(), &b"x"[..])));
+        assert_eq!(memory.recall(&twice, 8), None);
+        assert_eq!(memory.recall(&REQUEST[1..], 7), None);
+        assert_eq!(memory.recall(&REQUEST[..9], 7), None);
+    }
+
+    #[test]
+    fn only_what_ended_in_a_rest_is_known() {
+        assert_eq!(known(false).recall(REQUEST, 7), None);
+        let mut memory = known(true);
+        memory.settle(false);
+        assert_eq!(memory.recall(REQUEST, 7), None);
+        memory.watch(&REQUEST[..9], 7);
+        memory.note(b"x");
+        memory.settle(true);
+        assert_eq!(memory.recall(&REQUEST[..9], 7), None);
+    }
+
+    #[test]
+    fn what_is_long_is_forgotten() {
+        let mut memory = known(true);
+        memory.watch(REQUEST, 7);
+        memory.note(&[b'x'; LONGEST]);
+        memory.note(b"x");
+        memory.settle(true);
+        assert_eq!(memory.recall(REQUEST, 7), None);
+    }
+
+    #[test]
+    fn starts_are_compared_to_their_last_byte() {
+        let text: Vec<u8> = (0..50).collect();
+        for length in 0..=text.len() {
+            assert!(starts_with(&text, &text[..length]));
+            for wrong in 0..length {
+                let mut start = text[..length].to_vec();
+                start[wrong] ^= 1;
+                assert!(!starts_with(&text, &start), "{length}, {wrong}");
+            }
+        }
+        assert!(!starts_with(&text[..49], &text));
+    }
+}
