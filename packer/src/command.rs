@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod build;
 mod cache;
+mod init;
 mod report;
 mod show;
 
@@ -25,6 +26,8 @@ struct Arguments {
 enum Verb {
     /// Pack a program into an image archive and print the archive's path
     Build(build::Arguments),
+    /// Write a definition that explains every key
+    Init(init::Arguments),
     /// Print what is known about a package, as a record of recutils
     Show(show::Arguments),
 }
@@ -33,6 +36,7 @@ enum Verb {
 pub(crate) fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Build(arguments) => build::run(arguments),
+        Verb::Init(arguments) => init::run(&arguments),
         Verb::Show(arguments) => show::run(&arguments),
     };
     match done {

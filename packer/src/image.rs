@@ -234,6 +234,36 @@ pub struct RunConfig {
         deserialize_with = "json::null_is_default"
     )]
     pub stop_signal: String,
+    /// How an engine asks the program how it is. Docker's own; podman reads it in docker's images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<Healthcheck>,
+}
+
+/// A health check as docker writes it (moby, `image/spec`): times in nanoseconds, 0 is the engine's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Healthcheck {
+    /// `["CMD", words…]`, `["CMD-SHELL", line]` or `["NONE"]`.
+    #[serde(deserialize_with = "json::null_is_default")]
+    pub test: Vec<String>,
+    /// The time between two checks.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub interval: u64,
+    /// How long one check may take.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timeout: u64,
+    /// How long the program may take to start.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub start_period: u64,
+    /// After how many failures it counts as unhealthy.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub retries: u64,
+}
+
+/// serde asks by reference.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// `{}`: the value of a set that is written as a map.

@@ -5,45 +5,26 @@
 //! header stands only where ustar has no room. So the same tree always gives the same tar, and the
 //! same tar the same layer: see [`gzip`] for why threads do not change it.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
 use tar::{EntryType, Header};
 
 use crate::digest::{Digest, DigestWriter};
 use crate::epoch::Epoch;
-use crate::image::media_type;
 use crate::progress::Progress;
 use crate::rootfs::{Content, Entry, Tree};
-use crate::ustar::{EMPTY, LARGEST_SIZE, padding};
+use crate::ustar::{EMPTY, LARGEST_ID, LARGEST_SIZE, padding};
 
+mod compression;
 pub mod gzip;
 mod stored;
 
+pub use compression::{Compression, InvalidCompression};
 pub use stored::{Encoding, decompress};
-
-/// How a layer is compressed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// gzip, which every client reads.
-    #[default]
-    Gzip,
-    /// Not at all: quickest to pack and to load.
-    None,
-}
-
-impl Compression {
-    /// The media type of a layer that is compressed so.
-    #[must_use]
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Gzip => media_type::LAYER_GZIP,
-            Self::None => media_type::LAYER,
-        }
-    }
-}
 
 /// How much of a file is copied between two reports of progress.
 const CHUNK: usize = 1 << 20;
@@ -67,8 +48,8 @@ pub fn write(
             let (_, diff_id) = write_tar(tree, epoch, out, progress)?;
             Ok(diff_id)
         }
-        Compression::Gzip => {
-            let (gzip, diff_id) = write_tar(tree, epoch, gzip::Writer::new(out), progress)?;
+        Compression::Gzip(level) => {
+            let (gzip, diff_id) = write_tar(tree, epoch, gzip::Writer::new(out, level), progress)?;
             gzip.finish()?;
             Ok(diff_id)
         }
@@ -84,6 +65,7 @@ fn write_tar<W: Write>(
     let mut tar = DigestWriter::new(out);
     let (mut done, total) = (0, tree.size());
     let mtime = epoch.map_or(0, Epoch::seconds);
+    let mut buffer = vec![0; CHUNK];
     for (path, entry) in tree.entries() {
         write_header(&mut tar, path, entry, mtime)?;
         match &entry.content {
@@ -93,7 +75,7 @@ fn write_tar<W: Write>(
             }
             Content::File { path, size, digest } => {
                 let file = File::open(path)?;
-                copy_planned(file, *size, *digest, &mut tar, |count| {
+                copy_planned(file, *size, *digest, &mut buffer, &mut tar, |count| {
                     done += count;
                     progress.packed(done, total);
                 })
@@ -116,14 +98,14 @@ fn copy_planned(
     file: impl Read,
     size: u64,
     digest: Digest,
+    buffer: &mut [u8],
     out: &mut dyn Write,
     mut copied: impl FnMut(u64),
 ) -> io::Result<()> {
     let mut source = file.take(size);
     let mut checked = DigestWriter::new(out);
-    let mut buffer = vec![0; CHUNK];
     loop {
-        let count = source.read(&mut buffer)?;
+        let count = source.read(buffer)?;
         if count == 0 {
             break;
         }
@@ -141,21 +123,26 @@ fn copy_planned(
     Ok(())
 }
 
-fn write_header(out: &mut dyn Write, path: &str, entry: &Entry, mtime: u64) -> io::Result<()> {
-    let (kind, path, target) = match &entry.content {
-        Content::Directory => (EntryType::Directory, format!("{path}/"), ""),
-        Content::Symlink(target) => (EntryType::Symlink, path.to_owned(), target.as_str()),
-        Content::Bytes(_) | Content::File { .. } => (EntryType::Regular, path.to_owned(), ""),
+fn write_header(out: &mut dyn Write, path: &Path, entry: &Entry, mtime: u64) -> io::Result<()> {
+    let mut path = path.as_os_str().as_encoded_bytes().to_vec();
+    let (kind, target) = match &entry.content {
+        Content::Directory => {
+            path.push(b'/');
+            (EntryType::Directory, Path::new(""))
+        }
+        Content::Symlink(target) => (EntryType::Symlink, target.as_path()),
+        Content::Bytes(_) | Content::File { .. } => (EntryType::Regular, Path::new("")),
     };
+    let target = target.as_os_str().as_encoded_bytes();
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(entry.mode);
     header.set_uid(entry.uid.into());
     header.set_gid(entry.gid.into());
     header.set_mtime(mtime);
-    let mut extensions = Vec::new();
-    if header.set_path(&path).is_err() {
-        extensions.push(("path", path.clone()));
+    let mut extensions: Vec<(&str, Vec<u8>)> = Vec::new();
+    if header.set_path(OsStr::from_bytes(&path)).is_err() {
+        extensions.push(("path", path));
         header.set_path("long")?;
     }
     if !target.is_empty() && header.set_link_name_literal(target).is_err() {
@@ -163,9 +150,19 @@ fn write_header(out: &mut dyn Write, path: &str, entry: &Entry, mtime: u64) -> i
         header.set_link_name_literal("long")?;
     }
     if entry.size() > LARGEST_SIZE {
-        extensions.push(("size", entry.size().to_string()));
+        extensions.push(("size", entry.size().to_string().into_bytes()));
     } else {
         header.set_size(entry.size());
+    }
+    // The spelling that every tar and every engine reads (star(1), "xattr").
+    if let Some(set) = entry.capabilities {
+        let key = "SCHILY.xattr.security.capability";
+        extensions.push((key, set.attribute().to_vec()));
+    }
+    for (key, id) in [("uid", entry.uid), ("gid", entry.gid)] {
+        if u64::from(id) > LARGEST_ID {
+            extensions.push((key, id.to_string().into_bytes()));
+        }
     }
     if !extensions.is_empty() {
         write_extensions(out, &extensions, mtime)?;
@@ -177,12 +174,12 @@ fn write_header(out: &mut dyn Write, path: &str, entry: &Entry, mtime: u64) -> i
 /// A PAX header for the entry that follows.
 fn write_extensions(
     out: &mut dyn Write,
-    extensions: &[(&str, String)],
+    extensions: &[(&str, Vec<u8>)],
     mtime: u64,
 ) -> io::Result<()> {
-    let records: String = extensions
+    let records: Vec<u8> = extensions
         .iter()
-        .map(|(key, value)| record(key, value))
+        .flat_map(|(key, value)| record(key, value))
         .collect();
     let mut header = Header::new_ustar();
     header.set_entry_type(EntryType::XHeader);
@@ -194,18 +191,18 @@ fn write_extensions(
     header.set_size(records.len() as u64);
     header.set_cksum();
     out.write_all(header.as_bytes())?;
-    out.write_all(records.as_bytes())?;
+    out.write_all(&records)?;
     out.write_all(padding(records.len() as u64))
 }
 
 /// `LENGTH KEY=VALUE\n`, where the length counts its own digits too.
-fn record(key: &str, value: &str) -> String {
+fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + " =\n".len();
     let mut length = rest;
     while length != rest + length.to_string().len() {
         length = rest + length.to_string().len();
     }
-    format!("{length} {key}={value}\n")
+    [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
 }
 
 #[cfg(test)]
@@ -259,7 +256,7 @@ mod tests {
     #[test]
     fn compression_changes_the_layer_and_not_the_diff_id() {
         let (plain, plain_id) = layer(&tree(), Compression::None);
-        let (zipped, zipped_id) = layer(&tree(), Compression::Gzip);
+        let (zipped, zipped_id) = layer(&tree(), Compression::GZIP);
         assert_eq!(plain_id, zipped_id);
         let mut unzipped = Vec::new();
         decompress(Box::new(zipped.as_slice()))
@@ -273,7 +270,10 @@ mod tests {
     fn names_that_are_too_long_for_ustar_are_kept() {
         let (name, target) = ("n".repeat(200), "t/".repeat(100));
         let mut tree = Tree::default();
-        tree.insert(&name, Entry::new(0o777, Content::Symlink(target.clone())));
+        tree.insert(
+            &name,
+            Entry::new(0o777, Content::Symlink(target.as_str().into())),
+        );
         let (bytes, _) = layer(&tree, Compression::None);
         let mut archive = tar::Archive::new(bytes.as_slice());
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
@@ -283,9 +283,9 @@ mod tests {
 
     #[test]
     fn the_length_of_a_record_counts_its_own_digits() {
-        assert_eq!(record("a", "b"), "6 a=b\n");
-        let long = record("path", &"x".repeat(92));
-        assert!(long.starts_with(&format!("{} ", long.len())), "{long}");
+        assert_eq!(record("a", b"b"), b"6 a=b\n");
+        let long = record("path", &[b'x'; 92]);
+        assert!(long.starts_with(format!("{} ", long.len()).as_bytes()));
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
             };
             tree.insert("program", Entry::new(0o755, planned));
             let error =
-                write(&tree, Compression::Gzip, None, &mut Vec::new(), &Silent).unwrap_err();
+                write(&tree, Compression::GZIP, None, &mut Vec::new(), &Silent).unwrap_err();
             assert!(error.to_string().contains("changed"), "{content}: {error}");
         }
     }

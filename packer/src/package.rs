@@ -1,7 +1,10 @@
-//! The definition of what is packed: a package of Cargo, or a program that is there already.
+//! The definition of what is packed: a package of Cargo, or a program of any language.
 //!
-//! A package is found as cargo finds it: from a directory upwards. What packing needs beyond
-//! `[package]` is written in `[package.metadata.packer]`; every key is optional:
+//! A package is found as cargo finds it, from a directory upwards, by a `packer.toml` or a
+//! `Cargo.toml` (where both are, the former counts), or by its name through `PACKER_PACKAGE_PATH`.
+//! What packing needs beyond `[package]` of a `Cargo.toml` is written in
+//! `[package.metadata.packer]`; the same keys stand at the top of a `packer.toml`, where the program
+//! is a file. Every key is optional, and `packer init` writes a definition that explains each:
 //!
 //! ```toml
 //! [package.metadata.packer]
@@ -9,11 +12,8 @@
 //! args = ["--verbose"]              # arguments, until the command line names others
 //! env = { RUST_LOG = "info" }
 //! user = "65532:65532"              # numeric, so that a cluster can see that it is not root
-//! labels = { "org.example.team" = "web" }
+//! files = [{ source = "static", destination = "/srv/static" }]
 //! bin = "server"                    # which of several binaries
-//! synopsis = "One line"             # else the first sentence of the description
-//! description = "Several lines"     # else the description of [package]
-//! systems = ["x86_64-linux"]        # what it can be packed for
 //! ```
 //!
 //! Which member of a workspace is packed when nobody names one is said in its `Cargo.toml`:
@@ -22,19 +22,38 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod capability;
 pub(crate) mod cargo;
 mod definition;
+mod document;
 mod error;
+mod files;
+mod health;
+mod init;
+mod invalid;
+mod json;
+mod load;
 mod lock;
+mod nearest;
 mod port;
 mod recutils;
+mod search;
 mod select;
+mod signal;
+mod system;
 mod user;
 
+use crate::layer::Compression;
+pub use capability::{Capabilities, InvalidCapability};
 use definition::Definition;
-pub use definition::InvalidDefinition;
 pub use error::PackageError;
+pub use files::Files;
+pub use health::{HealthCheck, HealthCommand};
+pub use init::init;
+pub use invalid::{Fault, InvalidDefinition};
 pub use port::{InvalidPort, Port, Protocol};
+pub use signal::{InvalidSignal, StopSignal};
+pub use system::{InvalidSystem, System};
 pub use user::{InvalidUser, User};
 
 /// What is packed, and everything that is known about it.
@@ -54,8 +73,8 @@ pub struct Package {
     pub source: Option<String>,
     /// The licence, as an SPDX expression.
     pub license: Option<String>,
-    /// What it can be packed for, in Guix's names: `x86_64-linux`.
-    pub systems: Vec<String>,
+    /// What it can be packed for; nothing when that is not known.
+    pub systems: Vec<System>,
     /// The packages that it is made of directly, as `name@version`.
     pub dependencies: Vec<String>,
     /// Where it is defined: `server/Cargo.toml:1:0`, line and column as Guix counts them.
@@ -68,8 +87,30 @@ pub struct Package {
     pub environment: BTreeMap<String, String>,
     /// Labels beside those that every image of ours has.
     pub labels: BTreeMap<String, String>,
+    /// Annotations beside those that every image of ours has.
+    pub annotations: BTreeMap<String, String>,
+    /// The program and its fixed arguments, where it is not just `/bin/NAME`.
+    pub entrypoint: Vec<String>,
     /// The arguments that it gets when the command line names none.
     pub arguments: Vec<String>,
+    /// Where it starts, if not in `/`.
+    pub working_dir: Option<String>,
+    /// Folders whose data outlives a container.
+    pub volumes: Vec<String>,
+    /// The signal that asks it to end, if not SIGTERM.
+    pub stop_signal: Option<StopSignal>,
+    /// How an engine asks it how it is.
+    pub health_check: Option<HealthCheck>,
+    /// What lies beside the program.
+    pub files: Vec<Files>,
+    /// The certificates of authorities that this host trusts: with, without, or as the program needs.
+    pub certificates: Option<bool>,
+    /// The time zones: with, without, or as the program needs.
+    pub time_zones: Option<bool>,
+    /// The image that this one is put on.
+    pub base: Option<String>,
+    /// How its layer is compressed unless the command line says otherwise.
+    pub compression: Option<Compression>,
     /// Where the program comes from.
     pub origin: Origin,
 }
@@ -90,6 +131,8 @@ pub enum Origin {
     },
     /// It is this file.
     File(PathBuf),
+    /// It is among the [`Package::files`], or in the base image; the entry point says where.
+    Files,
 }
 
 /// What the words of a caller choose among several packages or binaries.
@@ -102,104 +145,63 @@ pub struct Choice {
 }
 
 impl Package {
-    /// Finds the package that `folder` belongs to.
-    ///
-    /// In a workspace this is the member that `folder` lies in, else the one that
-    /// `[workspace.metadata.packer] default` names, else the only default member with a binary.
-    ///
-    /// # Errors
-    /// [`PackageError`] when there is none, or several and `choice` names none.
-    pub fn in_folder(folder: &Path, choice: &Choice) -> Result<Self, PackageError> {
-        let workspace = cargo::metadata(folder)?;
-        let (package, binary) = select::program(&workspace, folder, choice)?;
-        Self::of_cargo(&workspace, package, Some(binary))
-    }
-
-    /// Finds a package in order to show it: by its name in the workspace that `folder` belongs to,
-    /// or as [`Package::in_folder`] does. It need not have a binary.
-    ///
-    /// # Errors
-    /// [`PackageError`] when there is none.
-    pub fn to_show(folder: &Path, name: Option<&str>) -> Result<Self, PackageError> {
-        let workspace = cargo::metadata(folder)?;
-        let package = match name {
-            Some(name) => select::named(&workspace, name)?,
-            None => select::package(&workspace, folder, &Choice::default())?,
-        };
-        Self::of_cargo(&workspace, package, None)
-    }
-
     /// The package around a program that is there already, called `name` or else as the file is.
     ///
     /// # Errors
     /// [`PackageError`] when that cannot be made the name of an image.
     pub fn of_file(file: &Path, name: Option<&str>) -> Result<Self, PackageError> {
         let file_name = file.file_name().unwrap_or_default().to_string_lossy();
-        let definition = Definition::default();
-        Ok(Self {
-            name: match name {
-                Some(name) => checked(name)?,
-                None => image_name(&file_name)
-                    .ok_or_else(|| PackageError::NoImageName(file_name.to_string()))?,
-            },
-            version: None,
-            synopsis: None,
-            description: None,
-            home_page: None,
-            source: None,
-            license: None,
-            systems: Vec::new(),
-            dependencies: Vec::new(),
-            location: file.display().to_string(),
-            ports: definition.ports,
-            user: definition.user,
-            environment: definition.env,
-            labels: definition.labels,
-            arguments: definition.args,
-            origin: Origin::File(file.to_owned()),
-        })
+        let name = match name {
+            Some(name) => checked(name)?,
+            None => legal_name(&file_name)?,
+        };
+        let location = file.display().to_string();
+        Ok(Self::of_definition(
+            Definition::default(),
+            name,
+            location,
+            Origin::File(file.to_owned()),
+        ))
     }
 
-    fn of_cargo(
-        workspace: &cargo::Workspace,
-        package: &cargo::Package,
-        binary: Option<&str>,
-    ) -> Result<Self, PackageError> {
-        let definition = package.definition()?;
-        let binary = match binary {
-            Some(binary) => binary,
-            None => select::binary(package, &definition, None).unwrap_or(&package.name),
-        };
-        let name = match package.binaries().count() {
-            0 | 1 => &package.name,
-            _ => binary,
-        };
-        let text = package.description.as_deref().map(str::trim);
-        let text = text.filter(|text| !text.is_empty()).map(ToOwned::to_owned);
-        let synopsis = text.as_deref().map(first_sentence);
-        Ok(Self {
-            name: image_name(name).ok_or_else(|| PackageError::NoImageName(name.to_owned()))?,
-            version: Some(package.version.clone()),
-            synopsis: definition.synopsis.or(synopsis),
-            description: definition.description.or(text),
-            home_page: package.homepage.clone().or(package.repository.clone()),
-            source: package.repository.clone(),
-            license: package.license.clone(),
-            systems: definition.systems,
-            dependencies: lock::dependencies(workspace, package),
-            location: package.location(workspace),
+    /// What a definition says; what it leaves open is unknown.
+    fn of_definition(
+        definition: Definition,
+        name: String,
+        location: String,
+        origin: Origin,
+    ) -> Self {
+        let text = definition.description.as_deref();
+        let first = text.filter(|text| !text.is_empty()).map(first_sentence);
+        Self {
+            name: definition.name.unwrap_or(name),
+            version: definition.version,
+            synopsis: definition.synopsis.or(first),
+            description: definition.description,
+            home_page: definition.home_page.or_else(|| definition.source.clone()),
+            source: definition.source,
+            license: definition.license,
+            systems: definition.systems.unwrap_or_default(),
+            dependencies: Vec::new(),
+            location,
             ports: definition.ports,
             user: definition.user,
             environment: definition.env,
             labels: definition.labels,
+            annotations: definition.annotations,
+            entrypoint: definition.entrypoint,
             arguments: definition.args,
-            origin: Origin::Cargo {
-                manifest: package.manifest_path.clone(),
-                workspace: workspace.workspace_root.clone(),
-                package: package.name.clone(),
-                binary: binary.to_owned(),
-            },
-        })
+            working_dir: definition.working_dir,
+            volumes: definition.volumes,
+            stop_signal: definition.stop_signal,
+            health_check: definition.health_check,
+            files: definition.files,
+            certificates: definition.certificates,
+            time_zones: definition.time_zones,
+            base: definition.base,
+            compression: definition.compress,
+            origin,
+        }
     }
 
     /// The same package under another name, if there is one.
@@ -218,7 +220,16 @@ impl Package {
     pub fn program_name(&self) -> &str {
         match &self.origin {
             Origin::Cargo { binary, .. } => binary,
-            Origin::File(_) => &self.name,
+            Origin::File(_) | Origin::Files => &self.name,
+        }
+    }
+
+    /// The program and its fixed arguments, as an image's config has them; never empty.
+    #[must_use]
+    pub fn command(&self) -> Vec<String> {
+        match self.entrypoint.as_slice() {
+            [] => vec![format!("/bin/{}", self.program_name())],
+            words => words.to_vec(),
         }
     }
 
@@ -226,6 +237,12 @@ impl Package {
     #[must_use]
     pub fn record(&self) -> String {
         recutils::record(self)
+    }
+
+    /// What `show --json` prints: everything that is known, by the keys of a definition.
+    #[must_use]
+    pub fn json(&self) -> String {
+        json::json(self)
     }
 }
 
@@ -250,6 +267,10 @@ fn image_name(name: &str) -> Option<String> {
     }
     let legal = legal.trim_matches(['.', '_', '-']);
     (!legal.is_empty() && legal.len() <= 128).then(|| legal.to_owned())
+}
+
+fn legal_name(name: &str) -> Result<String, PackageError> {
+    image_name(name).ok_or_else(|| PackageError::NoImageName(name.to_owned()))
 }
 
 /// A name that somebody chose, which is taken as it is or not at all.

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::epoch::Epoch;
-use crate::image::{self, Descriptor, media_type};
+use crate::image::{self, Descriptor, Platform, media_type};
 use crate::layer::{self, Compression};
 use crate::name::{ImageName, InvalidName};
-use crate::package::{Choice, Package, PackageError};
+use crate::package::{Choice, Package, PackageError, User};
 use crate::place::{Image, Sink};
 use crate::program::{Program, ProgramError};
 use crate::progress::Progress;
-use crate::rootfs::Tree;
+use crate::rootfs::{Clash, Content, HostError, SourceError, Tree};
 
 /// What is to be packed, in a caller's words.
 #[derive(Debug, Clone)]
@@ -28,8 +28,8 @@ pub struct Request {
     pub name: Option<String>,
     /// The names that the image gets; none is `localhost/NAME:latest`.
     pub tags: Vec<ImageName>,
-    /// How the layer is compressed.
-    pub compression: Compression,
+    /// How the layer is compressed; else as the package says, else gzip'd.
+    pub compression: Option<Compression>,
     /// The time that the image carries; see [`Epoch::from_environment`].
     pub epoch: Option<Epoch>,
 }
@@ -41,6 +41,13 @@ pub enum Subject {
     Folder {
         /// The folder.
         path: PathBuf,
+        /// Which package and which binary, where there are several.
+        choice: Choice,
+    },
+    /// What a word means: the name of a package, or a path. See [`Package::named`].
+    Word {
+        /// The word.
+        word: String,
         /// Which package and which binary, where there are several.
         choice: Choice,
     },
@@ -69,7 +76,7 @@ impl Request {
             subject,
             name: None,
             tags: Vec::new(),
-            compression: Compression::default(),
+            compression: None,
             epoch: None,
         }
     }
@@ -84,6 +91,35 @@ pub enum Error {
     /// The program could not be obtained.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// A file of the definition could not be packed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Two things want one place.
+    #[error(transparent)]
+    Clash(#[from] Clash),
+    /// Something that was asked for is not on this host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The definition names a base image, and nobody here puts a layer on one.
+    #[error(
+        "{name} is defined on the base image {base}, and can only be packed without one: remove base"
+    )]
+    Base {
+        /// The package.
+        name: String,
+        /// The base image.
+        base: String,
+    },
+    /// The entry point is no program of the image.
+    #[error(
+        "{name} would not start: its entrypoint is /{path}, and nothing in the image has this path"
+    )]
+    NoEntrypoint {
+        /// The package.
+        name: String,
+        /// The first word of the entry point.
+        path: String,
+    },
     /// The name that was asked for is none.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -101,7 +137,7 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Plan {
     package: Package,
-    program: Program,
+    platform: Platform,
     tree: Tree,
     names: Vec<ImageName>,
     compression: Compression,
@@ -116,21 +152,78 @@ pub fn prepare(request: &Request, progress: &dyn Progress) -> Result<Plan, Error
     let name = request.name.as_deref();
     let package = match &request.subject {
         Subject::Folder { path, choice } => Package::in_folder(path, choice)?.renamed(name)?,
+        Subject::Word { word, choice } => Package::named(word, choice)?.renamed(name)?,
         Subject::File(path) => Package::of_file(path, name)?,
     };
     let names = match request.tags.as_slice() {
         [] => vec![package.name.parse()?],
         tags => tags.to_vec(),
     };
+    if let Some(base) = &package.base {
+        return Err(Error::Base {
+            name: package.name.clone(),
+            base: base.clone(),
+        });
+    }
     let program = Program::of(&package, progress)?;
-    let tree = Tree::around(&program, package.program_name(), package.user);
+    let tree = tree(&package, program.as_ref(), progress)?;
+    let platform = program.map_or_else(Platform::host, |program| program.platform);
+    let compression = request.compression.or(package.compression);
     Ok(Plan {
         package,
-        program,
+        platform,
         tree,
         names,
-        compression: request.compression,
+        compression: compression.unwrap_or_default(),
         epoch: request.epoch,
+    })
+}
+
+/// The tree of an image: the program, what lies beside it, and what it needs.
+fn tree(
+    package: &Package,
+    program: Option<&Program>,
+    progress: &dyn Progress,
+) -> Result<Tree, Error> {
+    let mut tree = match program {
+        Some(program) => Tree::around(program, package.program_name(), package.user),
+        None => Tree::of_users(package.user),
+    };
+    for files in &package.files {
+        tree.add(files)?;
+    }
+    let needs = program.map(|program| program.needs).unwrap_or_default();
+    tree.add_from_host(package, needs, progress)?;
+    let in_tree = |path: &str| PathBuf::from(path.trim_start_matches('/'));
+    if let Some(path) = &package.working_dir {
+        tree.ensure_directory(&in_tree(path), 0, 0)?;
+    }
+    let User { uid, gid } = package.user;
+    for path in &package.volumes {
+        // The user's own, because a new volume takes its owner from the image.
+        tree.ensure_directory(&in_tree(path), uid, gid)?;
+    }
+    check_entrypoint(package, &tree)?;
+    Ok(tree)
+}
+
+/// An entry point that nobody can start is better known before the image runs.
+fn check_entrypoint(package: &Package, tree: &Tree) -> Result<(), Error> {
+    let path = package.command().swap_remove(0);
+    let Some(path) = path.strip_prefix('/') else {
+        return Ok(());
+    };
+    // Behind a link it could be anywhere.
+    let links = |path: &Path| {
+        let entry = tree.get(path);
+        entry.is_some_and(|entry| matches!(entry.content, Content::Symlink(_)))
+    };
+    if tree.get(path).is_some() || Path::new(path).ancestors().any(links) {
+        return Ok(());
+    }
+    Err(Error::NoEntrypoint {
+        name: package.name.clone(),
+        path: path.to_owned(),
     })
 }
 
@@ -219,7 +312,7 @@ impl Plan {
     }
 
     fn config(&self, diff_id: Digest) -> (Vec<u8>, image::ImageConfig) {
-        let config = image::config(&self.package, &self.program.platform, diff_id, self.epoch);
+        let config = image::config(&self.package, &self.platform, diff_id, self.epoch);
         (image::to_json(&config), config)
     }
 }
@@ -269,13 +362,14 @@ mod tests {
             platform: image::Platform::host(),
             digest,
             size,
+            needs: crate::program::Needs::default(),
         };
         Plan {
             tree: Tree::around(&program, "hello", package.user),
             names: vec!["hello".parse().unwrap()],
             package,
-            program,
-            compression: Compression::Gzip,
+            platform: program.platform,
+            compression: Compression::GZIP,
             epoch: None,
         }
     }
@@ -306,9 +400,6 @@ mod tests {
             other.fingerprint() != plan.fingerprint()
         };
         assert!(!changed(&|_| {}));
-        assert!(!changed(
-            &|plan| plan.program.path = PathBuf::from("/elsewhere")
-        ));
         assert!(changed(&|plan| plan.compression = Compression::None));
         assert!(changed(&|plan| plan.epoch = Some("0".parse().unwrap())));
         assert!(changed(
@@ -316,11 +407,12 @@ mod tests {
         ));
         assert!(changed(&|plan| plan.package.version = Some("2".to_owned())));
         assert!(changed(
-            &|plan| plan.program.platform.architecture = "s390x".to_owned()
+            &|plan| plan.platform.architecture = "s390x".to_owned()
         ));
         assert!(changed(&|plan| {
-            plan.program.digest = Digest::of(b"other");
-            plan.tree = Tree::around(&plan.program, "hello", plan.package.user);
+            let other = Content::Bytes(b"other".to_vec());
+            plan.tree
+                .insert("bin/hello", crate::rootfs::Entry::new(0o755, other));
         }));
     }
 }

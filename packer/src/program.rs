@@ -14,13 +14,16 @@ use crate::digest::Digest;
 use crate::image::Platform;
 use crate::package::{Origin, Package, PackageError};
 use crate::progress::Progress;
+use crate::rootfs::{Content, Entry};
 
 mod compile;
 mod elf;
 mod flags;
+mod needs;
 mod target;
 
 pub use elf::NotStatic;
+pub use needs::Needs;
 
 /// A static executable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,18 +36,36 @@ pub struct Program {
     pub digest: Digest,
     /// The file's size in bytes.
     pub size: u64,
+    /// What it wants to find beside it.
+    pub needs: Needs,
 }
 
 impl Program {
-    /// Obtains the program of `package`: compiles it, or takes the file.
+    /// Obtains the program of `package`: compiles it, or takes the file. A package that consists of
+    /// files has none.
     ///
     /// # Errors
     /// [`ProgramError`].
-    pub fn of(package: &Package, progress: &dyn Progress) -> Result<Self, ProgramError> {
+    pub fn of(package: &Package, progress: &dyn Progress) -> Result<Option<Self>, ProgramError> {
         match &package.origin {
-            Origin::File(path) => Self::from_file(path),
-            Origin::Cargo { .. } => Self::from_file(&compile::compile(package, progress)?),
+            Origin::File(path) => Self::from_file(path).map(Some),
+            Origin::Cargo { .. } => {
+                let path = compile::compile(package, progress)?;
+                Self::from_file(&path).map(Some)
+            }
+            Origin::Files => Ok(None),
         }
+    }
+
+    /// The program in a tree.
+    #[must_use]
+    pub fn entry(&self) -> Entry {
+        let content = Content::File {
+            path: self.path.clone(),
+            size: self.size,
+            digest: self.digest,
+        };
+        Entry::new(0o755, content)
     }
 
     /// Takes a file that has to be a static executable for Linux.
@@ -62,12 +83,14 @@ impl Program {
             cause,
         })?;
         io::Seek::rewind(&mut file).map_err(unreadable)?;
-        let (digest, size) = Digest::of_reader(&mut file).map_err(unreadable)?;
+        let mut needs = needs::Finder::default();
+        let (digest, size) = Digest::of_reader(&mut needs.watch(&mut file)).map_err(unreadable)?;
         Ok(Self {
             path: path.to_owned(),
             platform,
             digest,
             size,
+            needs: needs.found(),
         })
     }
 }

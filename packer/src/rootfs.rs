@@ -6,17 +6,27 @@
 //! from no file: a umask or a checkout's owner has no part in the image.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
-use crate::package::User;
+use crate::package::{Capabilities, User};
 use crate::program::Program;
 
-/// A planned tree: entries by their path, which is relative and has no `.` or `..` in it.
+mod clash;
+mod host;
+mod sources;
+
+pub use clash::Clash;
+pub use host::HostError;
+pub use sources::SourceError;
+
+/// A planned tree: entries by their path, which is relative and has no `.` or `..` in it. Paths are
+/// ordered by their bytes, so they need not be text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<OsString, Entry>,
 }
 
 /// One directory, file or symbolic link.
@@ -28,6 +38,8 @@ pub struct Entry {
     pub uid: u32,
     /// The owning group.
     pub gid: u32,
+    /// What a program may do though it does not run as root.
+    pub capabilities: Option<Capabilities>,
     /// What it is.
     pub content: Content,
 }
@@ -49,7 +61,7 @@ pub enum Content {
         digest: Digest,
     },
     /// A symbolic link to this target.
-    Symlink(String),
+    Symlink(PathBuf),
 }
 
 impl Entry {
@@ -60,6 +72,7 @@ impl Entry {
             mode,
             uid: 0,
             gid: 0,
+            capabilities: None,
             content,
         }
     }
@@ -80,13 +93,15 @@ impl Tree {
     /// users `root` and `user`, and a `/tmp` that everybody can write to.
     #[must_use]
     pub fn around(program: &Program, name: &str, user: User) -> Self {
+        let mut tree = Self::of_users(user);
+        tree.insert(format!("bin/{name}"), program.entry());
+        tree
+    }
+
+    /// What every image has: the users `root` and `user`, and a `/tmp` that everybody can write to.
+    #[must_use]
+    pub fn of_users(user: User) -> Self {
         let mut tree = Self::default();
-        let executable = Content::File {
-            path: program.path.clone(),
-            size: program.size,
-            digest: program.digest,
-        };
-        tree.insert(&format!("bin/{name}"), Entry::new(0o755, executable));
         tree.insert("etc/passwd", text(passwd(user)));
         tree.insert("etc/group", text(group(user)));
         tree.insert("tmp", Entry::new(0o1777, Content::Directory));
@@ -94,21 +109,33 @@ impl Tree {
     }
 
     /// Adds an entry, and every directory above it that is not there yet: 0755, owned by root, so
-    /// that any user can reach what is below.
-    pub fn insert(&mut self, path: &str, entry: Entry) {
-        for (end, _) in path.match_indices('/') {
-            self.entries
-                .entry(path[..end].to_owned())
-                .or_insert_with(|| Entry::new(0o755, Content::Directory));
+    /// that any user can reach what is below. What had the path is replaced.
+    pub fn insert(&mut self, path: impl AsRef<Path>, entry: Entry) {
+        let path = path.as_ref();
+        let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+        // The last of them is the root, which is no entry.
+        above.pop();
+        for folder in above.into_iter().rev() {
+            if !self.entries.contains_key(folder.as_os_str()) {
+                let directory = Entry::new(0o755, Content::Directory);
+                self.entries
+                    .insert(folder.as_os_str().to_owned(), directory);
+            }
         }
-        self.entries.insert(path.to_owned(), entry);
+        self.entries.insert(path.as_os_str().to_owned(), entry);
+    }
+
+    /// The entry at a path, if there is one.
+    #[must_use]
+    pub fn get(&self, path: impl AsRef<Path>) -> Option<&Entry> {
+        self.entries.get(path.as_ref().as_os_str())
     }
 
     /// The entries with their paths, parents first.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&Path, &Entry)> {
         self.entries
             .iter()
-            .map(|(path, entry)| (path.as_str(), entry))
+            .map(|(path, entry)| (Path::new(path), entry))
     }
 
     /// The bytes of all files together.
@@ -128,12 +155,21 @@ impl fmt::Display for Tree {
                 Content::Directory => ('d', String::new()),
                 Content::Bytes(bytes) => ('-', format!(" {}", Digest::of(bytes))),
                 Content::File { digest, .. } => ('-', format!(" {digest}")),
-                Content::Symlink(target) => ('l', format!(" -> {target}")),
+                Content::Symlink(target) => ('l', format!(" -> {}", escaped(target))),
             };
-            writeln!(formatter, "{kind}{mode:04o} {uid}:{gid} /{path}{rest}")?;
+            let set = entry
+                .capabilities
+                .map_or(String::new(), |set| format!(" {set}"));
+            let path = escaped(path);
+            writeln!(formatter, "{kind}{mode:04o} {uid}:{gid} /{path}{rest}{set}")?;
         }
         Ok(())
     }
+}
+
+/// A path in one line, whatever its bytes are; two paths have two texts.
+fn escaped(path: &Path) -> std::slice::EscapeAscii<'_> {
+    path.as_os_str().as_encoded_bytes().escape_ascii()
 }
 
 fn text(content: String) -> Entry {
@@ -169,6 +205,7 @@ mod tests {
             platform: Platform::host(),
             digest: Digest::of(b"program"),
             size: 7,
+            needs: crate::program::Needs::default(),
         }
     }
 

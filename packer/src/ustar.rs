@@ -12,6 +12,9 @@ pub(crate) const EMPTY: [u8; 512] = [0; 512];
 /// writer need an extension header.
 pub(crate) const LARGEST_SIZE: u64 = 0o77_777_777_777;
 
+/// The largest number of a user or group that the eight characters of a header can say.
+pub(crate) const LARGEST_ID: u64 = 0o7_777_777;
+
 /// The zeros behind content of `size` bytes.
 pub(crate) fn padding(size: u64) -> &'static [u8] {
     let missing = size.wrapping_neg() % BLOCK;

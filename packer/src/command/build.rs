@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::ValueEnum;
 use packer::archive::{NewFile, Writer};
 use packer::epoch::Epoch;
 use packer::layer::Compression;
@@ -20,9 +19,10 @@ use super::report::Report;
 /// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The folder of the package [default: the current one]
-    #[arg(value_name = "DIR", conflicts_with = "file")]
-    folder: Option<PathBuf>,
+    /// What is packed: the name of a package, a folder, or a definition [default: the package of
+    /// the current folder]
+    #[arg(value_name = "NAME|DIR|FILE", conflicts_with = "file")]
+    subject: Option<PathBuf>,
 
     /// Pack this static executable instead of a package
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["package", "bin"])]
@@ -49,18 +49,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// How the layer is compressed
-    #[arg(long, value_enum, default_value_t)]
-    compress: Compress,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-enum Compress {
-    /// Small; every client reads it
-    #[default]
-    Gzip,
-    /// Quick to pack and to load
-    None,
+    /// How the layer is compressed: gzip or gzip:1 to gzip:9 (every client reads it), or none (quick
+    /// to pack and to load) [default: as the package says, else gzip]
+    #[arg(long, value_name = "KIND[:LEVEL]")]
+    compress: Option<Compression>,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -90,26 +82,36 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 fn request(arguments: Arguments) -> anyhow::Result<Request> {
-    let subject = match arguments.file {
-        Some(file) => Subject::File(file),
-        None => Subject::Folder {
-            path: arguments.folder.unwrap_or_else(|| PathBuf::from(".")),
-            choice: Choice {
-                package: arguments.package,
-                binary: arguments.bin,
-            },
+    let choice = Choice {
+        package: arguments.package,
+        binary: arguments.bin,
+    };
+    let subject = match (arguments.file, arguments.subject) {
+        (Some(file), _) => Subject::File(file),
+        (None, Some(word)) => subject(word, choice),
+        (None, None) => Subject::Folder {
+            path: PathBuf::from("."),
+            choice,
         },
     };
     Ok(Request {
         subject,
         name: arguments.name,
         tags: arguments.tags,
-        compression: match arguments.compress {
-            Compress::Gzip => Compression::Gzip,
-            Compress::None => Compression::None,
-        },
+        compression: arguments.compress,
         epoch: Epoch::from_environment()?,
     })
+}
+
+/// A word that is no text can only be a path.
+fn subject(word: PathBuf, choice: Choice) -> Subject {
+    match word.into_os_string().into_string() {
+        Ok(word) => Subject::Word { word, choice },
+        Err(word) => Subject::Folder {
+            path: word.into(),
+            choice,
+        },
+    }
 }
 
 /// Where the archive goes. It is opened before anything is compiled, so that a place that cannot be

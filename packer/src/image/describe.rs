@@ -5,14 +5,15 @@
 //! unless somebody asked for one; a date of 1970 would be a lie.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{
-    Descriptor, Empty, History, ImageConfig, Manifest, PUBLISH_LABEL, Platform, RootFs, RunConfig,
-    media_type,
+    Descriptor, Empty, Healthcheck, History, ImageConfig, Manifest, PUBLISH_LABEL, Platform,
+    RootFs, RunConfig, media_type,
 };
 use crate::digest::Digest;
 use crate::epoch::Epoch;
-use crate::package::{Package, Port, Protocol};
+use crate::package::{HealthCheck, HealthCommand, Package, Port, Protocol};
 
 /// Where a program looks for others; what every engine sets when an image says nothing.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -27,6 +28,8 @@ pub fn config(
 ) -> ImageConfig {
     let created = epoch.map(|epoch| epoch.to_string());
     let ports = package.ports.iter();
+    let volumes = package.volumes.iter();
+    let stop_signal = package.stop_signal.as_ref();
     let variables = package.environment.iter();
     ImageConfig {
         created: created.clone(),
@@ -41,10 +44,13 @@ pub fn config(
                 .into_iter()
                 .chain(variables.map(|(name, value)| format!("{name}={value}")))
                 .collect(),
-            entrypoint: vec![format!("/bin/{}", package.program_name())],
+            entrypoint: package.command(),
             cmd: package.arguments.clone(),
+            volumes: volumes.map(|path| (path.clone(), Empty {})).collect(),
+            working_dir: package.working_dir.clone().unwrap_or_default(),
             labels: labels(package),
-            ..RunConfig::default()
+            stop_signal: stop_signal.map(ToString::to_string).unwrap_or_default(),
+            healthcheck: package.health_check.as_ref().map(healthcheck),
         },
         rootfs: RootFs {
             kind: "layers".to_owned(),
@@ -52,6 +58,24 @@ pub fn config(
         },
         // A step without a date is shown as one of 292 years ago.
         history: created.map(step).into_iter().collect(),
+    }
+}
+
+fn healthcheck(check: &HealthCheck) -> Healthcheck {
+    let nanoseconds = |time: Option<Duration>| {
+        let nanoseconds = time.unwrap_or_default().as_nanos();
+        u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+    };
+    let test = match &check.command {
+        HealthCommand::Words(words) => [&["CMD".to_owned()], words.as_slice()].concat(),
+        HealthCommand::Line(line) => vec!["CMD-SHELL".to_owned(), line.clone()],
+    };
+    Healthcheck {
+        test,
+        interval: nanoseconds(check.interval),
+        timeout: nanoseconds(check.timeout),
+        start_period: nanoseconds(check.start_period),
+        retries: check.retries.unwrap_or_default().into(),
     }
 }
 
@@ -72,6 +96,7 @@ pub fn manifest(
     epoch: Option<Epoch>,
 ) -> Manifest {
     let mut annotations = annotations(package);
+    annotations.extend(package.annotations.clone());
     if let Some(epoch) = epoch {
         annotations.insert(annotation("created"), epoch.to_string());
     }

@@ -49,6 +49,12 @@ const RUN_KEYS: &[&str] = &[
     "WorkingDir",
     "Labels",
     "StopSignal",
+    "Healthcheck",
+    "Test",
+    "Interval",
+    "Timeout",
+    "StartPeriod",
+    "Retries",
 ];
 
 /// Reads `bytes` as a `T`, whatever the case of its keys.

@@ -19,15 +19,13 @@ pub const BLOCK: usize = 1 << 20;
 /// As many blocks as this are compressed at once at most, so memory stays bounded on big machines.
 const MOST_THREADS: usize = 16;
 
-/// gzip's own default.
-const LEVEL: u32 = 6;
-
 /// Deflate, no flags, no time, no hint about the level, unknown operating system (RFC 1952, 2.3).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// Compresses what is written to it into `W`.
 pub struct Writer<W> {
     out: W,
+    level: u8,
     threads: usize,
     block: usize,
     pending: Vec<u8>,
@@ -37,14 +35,16 @@ pub struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     /// A writer that uses every core.
-    pub fn new(out: W) -> Self {
+    /// `level` is from 1 to 9.
+    pub fn new(out: W, level: u8) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self::with(out, threads.min(MOST_THREADS), BLOCK)
+        Self::with(out, level, threads.min(MOST_THREADS), BLOCK)
     }
 
-    fn with(out: W, threads: usize, block: usize) -> Self {
+    fn with(out: W, level: u8, threads: usize, block: usize) -> Self {
         Self {
             out,
+            level,
             threads,
             block,
             pending: Vec::new(),
@@ -78,12 +78,13 @@ impl<W: Write> Writer<W> {
             self.crc.update(block);
         }
         let (final_block, others) = blocks.split_last().expect("there is at least one block");
+        let level = self.level;
         let compressed = thread::scope(|scope| {
             let threads: Vec<_> = others
                 .iter()
-                .map(|block| scope.spawn(|| deflate(block, FlushCompress::Sync)))
+                .map(|block| scope.spawn(move || deflate(block, level, FlushCompress::Sync)))
                 .collect();
-            let final_block = deflate(final_block, last);
+            let final_block = deflate(final_block, level, last);
             let mut compressed: Vec<_> = threads
                 .into_iter()
                 .map(|thread| thread.join().expect("deflate does not panic"))
@@ -126,8 +127,8 @@ impl<W> fmt::Debug for Writer<W> {
     }
 }
 
-fn deflate(block: &[u8], flush: FlushCompress) -> io::Result<Vec<u8>> {
-    let mut compress = Compress::new(flate2::Compression::new(LEVEL), false);
+fn deflate(block: &[u8], level: u8, flush: FlushCompress) -> io::Result<Vec<u8>> {
+    let mut compress = Compress::new(flate2::Compression::new(level.into()), false);
     // Room for what cannot be compressed: 5 bytes for every 16 kB, and the empty block of a flush.
     let mut out = Vec::with_capacity(block.len() + block.len() / 1024 + 64);
     loop {
@@ -175,7 +176,7 @@ mod tests {
     const SMALL: usize = 10_000;
 
     fn compressed(input: &[u8], threads: usize, write_size: usize) -> Vec<u8> {
-        let mut writer = Writer::with(Vec::new(), threads, SMALL);
+        let mut writer = Writer::with(Vec::new(), 6, threads, SMALL);
         for part in input.chunks(write_size) {
             writer.write_all(part).unwrap();
             writer.flush().unwrap();

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::PackageError;
-use super::definition::Definition;
 
 /// What `cargo metadata --no-deps` says about a workspace, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -38,7 +37,7 @@ pub(super) struct Package {
     pub(super) dependencies: Vec<Dependency>,
     targets: Vec<Target>,
     #[serde(default)]
-    metadata: Value,
+    pub(super) metadata: Value,
 }
 
 /// What a package says that it needs.
@@ -64,14 +63,6 @@ impl Package {
             .map(|target| target.name.as_str())
     }
 
-    /// `[package.metadata.packer]`.
-    pub(super) fn definition(&self) -> Result<Definition, PackageError> {
-        Definition::read(&self.metadata["packer"]).map_err(|cause| PackageError::Definition {
-            manifest: self.manifest_path.display().to_string(),
-            cause,
-        })
-    }
-
     /// The folder that the package lies in.
     pub(super) fn folder(&self) -> &Path {
         self.manifest_path.parent().unwrap_or(Path::new("/"))
@@ -93,22 +84,12 @@ impl Package {
 
 /// Asks cargo about the workspace that `folder` belongs to.
 pub(super) fn metadata(folder: &Path) -> Result<Workspace, PackageError> {
-    let shown = || folder.display().to_string();
     let absolute = folder
         .canonicalize()
         .map_err(|cause| PackageError::Folder {
             folder: folder.to_owned(),
             cause,
         })?;
-    if !absolute.is_dir() {
-        return Err(PackageError::NotAFolder(shown()));
-    }
-    if !absolute
-        .ancestors()
-        .any(|above| above.join("Cargo.toml").exists())
-    {
-        return Err(PackageError::NoManifest(absolute.display().to_string()));
-    }
     let output = command(&absolute)
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .stdin(Stdio::null())
@@ -117,7 +98,7 @@ pub(super) fn metadata(folder: &Path) -> Result<Workspace, PackageError> {
     if !output.status.success() {
         // Its own words say more than we could; when it succeeds, `cargo build` repeats them.
         let _ = io::stderr().write_all(&output.stderr);
-        return Err(PackageError::Cargo(shown()));
+        return Err(PackageError::Cargo(folder.display().to_string()));
     }
     serde_json::from_slice(&output.stdout).map_err(PackageError::Answer)
 }

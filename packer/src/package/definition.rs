@@ -1,266 +1,241 @@
-//! `[package.metadata.packer]`: read strictly, because a misspelt key that is ignored shows only
-//! when the image runs.
+//! A definition: what a `packer.toml`, or `[package.metadata.packer]` in a `Cargo.toml`, says. Read
+//! strictly, because a misspelt key that is ignored shows only when the image runs.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use super::document::{Table, Value};
+use super::files::AbsolutePath;
+use super::invalid::InvalidDefinition;
+use super::{Files, HealthCheck, Port, StopSignal, System, User};
+use crate::layer::Compression;
 
-use super::{InvalidPort, InvalidUser, Port, User};
-
-/// What can be packed for by default: rust's own linker makes static programs for both.
-const SYSTEMS: [&str; 2] = ["x86_64-linux", "aarch64-linux"];
-
-/// The keys of the table.
-const KEYS: [&str; 9] = [
+/// The keys of both forms.
+const KEYS: [&str; 26] = [
+    "annotations",
     "args",
-    "bin",
+    "base",
+    "certificates",
+    "compress",
     "description",
+    "entrypoint",
     "env",
+    "files",
+    "health-check",
+    "home-page",
     "labels",
+    "license",
+    "name",
     "ports",
+    "source",
+    "stop-signal",
     "synopsis",
     "systems",
+    "time-zones",
     "user",
+    "version",
+    "volumes",
+    "working-dir",
+    // Only one form has each of these; see `Form`.
+    "bin",
+    "program",
 ];
 
-/// The table, its values understood.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Definition {
-    pub(super) args: Vec<String>,
-    pub(super) bin: Option<String>,
-    pub(super) description: Option<String>,
-    pub(super) env: BTreeMap<String, String>,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) ports: Vec<Port>,
-    pub(super) synopsis: Option<String>,
-    pub(super) systems: Vec<String>,
-    pub(super) user: User,
+/// Where a definition stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// In a `Cargo.toml`: cargo compiles the program, and `bin` says which.
+    Cargo,
+    /// In a file of its own: `program` is a file.
+    File,
 }
 
-/// What is wrong in a definition.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidDefinition {
-    /// No such key.
-    #[error("metadata.packer has no key \"{}\"; did you mean \"{nearest}\"?", .key.escape_debug())]
-    UnknownKey {
-        /// The key.
-        key: String,
-        /// The known key that looks most like it.
-        nearest: &'static str,
-    },
-    /// A value of another kind.
-    #[error("metadata.packer.{key} must be {expected}")]
-    WrongValue {
-        /// The key.
-        key: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-    /// Not a port.
-    #[error("metadata.packer.ports: {0}")]
-    Port(#[from] InvalidPort),
-    /// Not a user.
-    #[error("metadata.packer.user: {0}")]
-    User(#[from] InvalidUser),
-    /// Not a variable.
-    #[error("metadata.packer.env: \"{}\" cannot be the name of a variable", .0.escape_debug())]
-    Variable(String),
+/// A definition, its values understood; everything is optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Definition {
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) args: Vec<String>,
+    pub(super) base: Option<String>,
+    pub(super) bin: Option<String>,
+    pub(super) certificates: Option<bool>,
+    pub(super) compress: Option<Compression>,
+    pub(super) description: Option<String>,
+    pub(super) entrypoint: Vec<String>,
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) files: Vec<Files>,
+    pub(super) health_check: Option<HealthCheck>,
+    pub(super) home_page: Option<String>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) license: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) ports: Vec<Port>,
+    pub(super) program: Option<PathBuf>,
+    pub(super) source: Option<String>,
+    pub(super) stop_signal: Option<StopSignal>,
+    pub(super) synopsis: Option<String>,
+    pub(super) systems: Option<Vec<System>>,
+    pub(super) time_zones: Option<bool>,
+    pub(super) user: User,
+    pub(super) version: Option<String>,
+    pub(super) volumes: Vec<String>,
+    pub(super) working_dir: Option<String>,
 }
 
 impl Definition {
-    /// Reads the table; no table is one without keys.
-    pub(super) fn read(table: &Value) -> Result<Self, InvalidDefinition> {
-        let empty = Map::new();
-        let table = match table {
-            Value::Null => &empty,
-            Value::Object(table) => table,
-            _ => return Err(wrong("", "a table")),
+    /// Reads a definition of this form; relative paths in it lie below `folder`.
+    pub(super) fn read(
+        table: &Table<'_>,
+        form: Form,
+        folder: &Path,
+    ) -> Result<Self, InvalidDefinition> {
+        let foreign = match form {
+            Form::Cargo => "program",
+            Form::File => "bin",
         };
-        if let Some(key) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(InvalidDefinition::UnknownKey {
-                key: key.clone(),
-                nearest: nearest(key),
-            });
-        }
-        let get = |key| table.get(key).unwrap_or(&Value::Null);
+        let keys: Vec<_> = KEYS.into_iter().filter(|key| *key != foreign).collect();
+        table.allow(&keys)?;
+        let line = |key| Ok(table.text(key)?.map(|text| text.trim().to_owned()));
+        let program = table.text("program")?;
+        let files = table.list("files")?;
+        let files = files
+            .iter()
+            .map(|value| Files::read(&value.table()?, folder));
+        let health_check = table.table("health-check")?;
         Ok(Self {
-            args: strings("args", get("args"))?.unwrap_or_default(),
-            bin: string("bin", get("bin"))?,
-            description: string("description", get("description"))?,
-            env: variables(get("env"))?,
-            labels: string_map("labels", get("labels"))?,
-            ports: ports(get("ports"))?,
-            synopsis: string("synopsis", get("synopsis"))?,
-            systems: strings("systems", get("systems"))?
-                .unwrap_or_else(|| SYSTEMS.map(str::to_owned).to_vec()),
-            user: user(get("user"))?,
+            annotations: table.map("annotations")?,
+            args: table.texts("args")?.unwrap_or_default(),
+            base: line("base")?,
+            bin: line("bin")?,
+            certificates: table.switch("certificates")?,
+            compress: table.parsed("compress")?,
+            description: line("description")?,
+            entrypoint: table.texts("entrypoint")?.unwrap_or_default(),
+            env: variables(table)?,
+            files: files.collect::<Result<_, _>>()?,
+            health_check: health_check.as_ref().map(HealthCheck::read).transpose()?,
+            home_page: line("home-page")?,
+            labels: table.map("labels")?,
+            license: line("license")?,
+            name: table.get("name").map(|value| name(&value)).transpose()?,
+            ports: ports(table)?,
+            program: program.map(|program| folder.join(program)),
+            source: line("source")?,
+            stop_signal: table.parsed("stop-signal")?,
+            synopsis: line("synopsis")?,
+            systems: systems(table)?,
+            time_zones: table.switch("time-zones")?,
+            user: table.parsed("user")?.unwrap_or_default(),
+            version: line("version")?,
+            volumes: volumes(table)?,
+            working_dir: table
+                .get("working-dir")
+                .map(|value| path(&value))
+                .transpose()?,
         })
     }
 }
 
-fn wrong(key: &'static str, expected: &'static str) -> InvalidDefinition {
-    InvalidDefinition::WrongValue { key, expected }
+fn name(value: &Value<'_>) -> Result<String, InvalidDefinition> {
+    super::checked(&value.text()?).map_err(|error| value.bad(error))
 }
 
-fn string(key: &'static str, value: &Value) -> Result<Option<String>, InvalidDefinition> {
-    match value {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text.trim().to_owned())),
-        _ => Err(wrong(key, "a string")),
-    }
+fn path(value: &Value<'_>) -> Result<String, InvalidDefinition> {
+    let AbsolutePath(path) = value.text()?.parse().map_err(|error| value.bad(error))?;
+    Ok(path.to_string_lossy().into_owned())
 }
 
-fn strings(key: &'static str, value: &Value) -> Result<Option<Vec<String>>, InvalidDefinition> {
-    let refuse = || wrong(key, "a list of strings");
-    match value {
-        Value::Null => Ok(None),
-        Value::Array(items) => {
-            let text = |item: &Value| item.as_str().map(ToOwned::to_owned).ok_or_else(refuse);
-            items.iter().map(text).collect::<Result<_, _>>().map(Some)
-        }
-        _ => Err(refuse()),
-    }
-}
-
-fn string_map(
-    key: &'static str,
-    value: &Value,
-) -> Result<BTreeMap<String, String>, InvalidDefinition> {
-    let refuse = || wrong(key, "a table of strings");
-    match value {
-        Value::Null => Ok(BTreeMap::new()),
-        Value::Object(table) => {
-            let pair = |(name, value): (&String, &Value)| {
-                let value = value.as_str().ok_or_else(refuse)?;
-                Ok((name.clone(), value.to_owned()))
-            };
-            table.iter().map(pair).collect()
-        }
-        _ => Err(refuse()),
-    }
-}
-
-fn variables(value: &Value) -> Result<BTreeMap<String, String>, InvalidDefinition> {
-    let variables = string_map("env", value)?;
-    for (name, value) in &variables {
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(InvalidDefinition::Variable(name.clone()));
+fn variables(table: &Table<'_>) -> Result<BTreeMap<String, String>, InvalidDefinition> {
+    let variables = table.map("env")?;
+    match variables
+        .keys()
+        .find(|name| name.is_empty() || name.contains('='))
+    {
+        None => Ok(variables),
+        Some(name) => {
+            let value = table.get("env").expect("it was read");
+            let name = name.escape_debug();
+            Err(value.bad(format!("\"{name}\" cannot be the name of a variable")))
         }
     }
-    Ok(variables)
 }
 
-fn ports(value: &Value) -> Result<Vec<Port>, InvalidDefinition> {
-    let refuse = || wrong("ports", "a list of ports: [8080, \"53/udp\"]");
-    let items = match value {
-        Value::Null => return Ok(Vec::new()),
-        Value::Array(items) => items,
-        _ => return Err(refuse()),
-    };
-    let mut ports: Vec<Port> = items
-        .iter()
-        .map(|item| match item {
-            Value::Number(number) => Ok(number.to_string().parse()?),
-            Value::String(text) => Ok(text.parse()?),
-            _ => Err(refuse()),
-        })
-        .collect::<Result<_, InvalidDefinition>>()?;
+/// Each port once, in order.
+fn ports(table: &Table<'_>) -> Result<Vec<Port>, InvalidDefinition> {
+    let ports = table.list("ports")?;
+    let mut ports: Vec<Port> = ports.iter().map(Value::parsed).collect::<Result<_, _>>()?;
     ports.sort_unstable();
     ports.dedup();
     Ok(ports)
 }
 
-fn user(value: &Value) -> Result<User, InvalidDefinition> {
-    match value {
-        Value::Null => Ok(User::default()),
-        Value::Number(number) => Ok(number.to_string().parse()?),
-        Value::String(text) => Ok(text.parse()?),
-        _ => Err(wrong("user", "UID or \"UID:GID\"")),
-    }
+fn systems(table: &Table<'_>) -> Result<Option<Vec<System>>, InvalidDefinition> {
+    let systems = |value: Value<'_>| value.list()?.iter().map(Value::parsed).collect();
+    table.get("systems").map(systems).transpose()
 }
 
-/// The known key that `key` was probably meant to be.
-fn nearest(key: &str) -> &'static str {
-    KEYS.into_iter()
-        .min_by_key(|known| distance(key, known))
-        .expect("there are known keys")
-}
-
-/// How many letters have to be put in, taken out or changed to turn `from` into `to` (Levenshtein).
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for column in 0..to.len() {
-            let change = diagonal + usize::from(letter != to[column]);
-            diagonal = row[column + 1];
-            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
+fn volumes(table: &Table<'_>) -> Result<Vec<String>, InvalidDefinition> {
+    table.list("volumes")?.iter().map(path).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
+    use super::super::document::Document;
     use super::*;
+
+    fn read(text: &str, form: Form) -> Result<Definition, String> {
+        let document = Document::parse(Path::new("p.toml"), text).map_err(|e| e.to_string())?;
+        Definition::read(&document.root(), form, Path::new("/here")).map_err(|e| e.to_string())
+    }
 
     #[test]
     fn every_key_is_read() {
-        let definition = Definition::read(&json!({
-            "args": ["-v"], "bin": "b", "description": "Long. Text.", "env": {"A": "1"},
-            "labels": {"l": "x"}, "ports": [8080, "53/udp", 8080], "synopsis": "Short",
-            "systems": ["x86_64-linux"], "user": "5:6",
-        }));
-        let expected = Definition {
-            args: vec!["-v".into()],
-            bin: Some("b".into()),
-            description: Some("Long. Text.".into()),
-            env: [("A".into(), "1".into())].into(),
-            labels: [("l".into(), "x".into())].into(),
-            ports: vec!["53/udp".parse().unwrap(), "8080".parse().unwrap()],
-            synopsis: Some("Short".into()),
-            systems: vec!["x86_64-linux".into()],
-            user: User { uid: 5, gid: 6 },
-        };
-        assert_eq!(definition, Ok(expected));
-    }
-
-    #[test]
-    fn no_table_is_a_table_without_keys() {
-        assert_eq!(Definition::read(&Value::Null), Definition::read(&json!({})));
-    }
-
-    #[test]
-    fn an_unknown_key_is_an_error_that_names_the_nearest_one() {
-        for (typed, meant) in [("port", "ports"), ("Env", "env"), ("label", "labels")] {
-            let error = Definition::read(&json!({typed: []}))
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.contains(&format!("did you mean \"{meant}\"")),
-                "{error}"
-            );
+        let text = super::super::init::with_every_key();
+        let read = read(&text, Form::File).unwrap();
+        let empty = Definition::default();
+        macro_rules! assert_read {
+            ($($field:ident)*) => { $(assert_ne!(read.$field, empty.$field);)* };
         }
+        assert_read!(annotations args base certificates compress description entrypoint env files
+            health_check home_page labels license name ports program source stop_signal synopsis
+            systems time_zones user version volumes working_dir);
     }
 
     #[test]
-    fn a_value_of_the_wrong_kind_is_an_error() {
-        for table in [
-            json!({"ports": 8080}),
-            json!({"ports": [0]}),
-            json!({"ports": [80.5]}),
-            json!({"user": "root"}),
-            json!({"env": ["A=b"]}),
-            json!({"env": {"A=B": "c"}}),
-            json!({"labels": {"a": 1}}),
-            json!({"args": "-v"}),
-            json!("ports"),
+    fn a_program_is_a_key_of_a_file_and_a_binary_one_of_cargo() {
+        assert!(read("bin = \"b\"", Form::File).is_err());
+        assert!(read("bin = \"b\"", Form::Cargo).is_ok());
+        assert!(read("program = \"b\"", Form::Cargo).is_err());
+        let definition = read("program = \"b\"", Form::File).unwrap();
+        assert_eq!(definition.program, Some(PathBuf::from("/here/b")));
+    }
+
+    #[test]
+    fn a_wrong_value_is_an_error_with_its_place() {
+        for text in [
+            "ports = 8080",
+            "ports = [0]",
+            "ports = [80.5]",
+            "user = \"root\"",
+            "env = [\"A=b\"]",
+            "env = { \"A=B\" = \"c\" }",
+            "labels = { a = 1 }",
+            "args = \"-v\"",
+            "volumes = [\"data\"]",
+            "working-dir = \"..\"",
+            "systems = [\"x86\"]",
+            "stop-signal = \"SIGNAL\"",
+            "health-check = {}",
+            "health-check = { command = [] }",
+            "health-check = { command = \"x\", interval = \"soon\" }",
+            "files = [{ source = \"a\" }]",
+            "name = \"A b\"",
+            "compress = \"zip\"",
+            "compress = \"zstd:99\"",
+            "certificates = \"yes\"",
+            "prts = []",
         ] {
-            assert!(Definition::read(&table).is_err(), "{table}");
+            let error = read(text, Form::File).unwrap_err();
+            assert!(error.starts_with("p.toml:1:"), "{text}: {error}");
         }
     }
 }

@@ -17,13 +17,13 @@ pub enum PackageError {
     },
     /// A file where a folder is expected.
     #[error(
-        "{0} is a file: `packer build --file {0}` packs a program; or name the folder of a package"
+        "{0} is no definition (they end with .toml): `packer build --file {0}` packs a program; or name the folder of a package"
     )]
     NotAFolder(String),
     /// No `Cargo.toml` there and above.
     #[error(
-        "{0} is no package: neither it nor a folder above it has a Cargo.toml; go to the folder of \
-         a package (`packer build --file` packs any static program)"
+        "{0} is no package: neither it nor a folder above it has a Cargo.toml or a packer.toml; go \
+         to the folder of a package (`packer init` writes a packer.toml for any program)"
     )]
     NoManifest(String),
     /// Cargo could not be started.
@@ -79,13 +79,41 @@ pub enum PackageError {
          with default in [workspace.metadata.packer] of its Cargo.toml: {0}"
     )]
     SeveralPackages(String),
-    /// `[package.metadata.packer]` or `[workspace.metadata.packer]` is wrong.
-    #[error("{manifest}: {cause}")]
-    Definition {
-        /// The `Cargo.toml`.
-        manifest: String,
-        /// What is wrong.
-        cause: InvalidDefinition,
+    /// A `packer.toml`, `[package.metadata.packer]` or `[workspace.metadata.packer]` is wrong.
+    #[error(transparent)]
+    Definition(#[from] InvalidDefinition),
+    /// A definition cannot be read.
+    #[error("{} cannot be read: {cause}", .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// No package of this name.
+    #[error(
+        "there is no package \"{}\": none here has this name, there is no such folder, and {searched}",
+        .name.escape_debug()
+    )]
+    NotFound {
+        /// The name that was asked for.
+        name: String,
+        /// Where else it was looked for.
+        searched: String,
+    },
+    /// `init` where a definition is.
+    #[error("{} defines a package already", .0.display())]
+    Defined(PathBuf),
+    /// `init` in a workspace without a package.
+    #[error("{} has no [package]: run packer init in the folder of a member", .0.display())]
+    Virtual(PathBuf),
+    /// A definition cannot be written.
+    #[error("{} cannot be written: {cause}", .file.display())]
+    Unwritable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        cause: std::io::Error,
     },
     /// Nothing of the name may be in an image's name.
     #[error("\"{}\" cannot be made the name of an image: choose one with --name", .0.escape_debug())]

@@ -11,7 +11,7 @@ pub(super) fn record(package: &Package) -> String {
         ("name", package.name.clone()),
         ("version", text(&package.version)),
         ("outputs", "\nout: everything".to_owned()),
-        ("systems", package.systems.join(" ")),
+        ("systems", systems(package)),
         ("dependencies", wrapped(&package.dependencies.join(" "))),
         ("location", package.location.clone()),
         ("homepage", text(&package.home_page)),
@@ -23,6 +23,11 @@ pub(super) fn record(package: &Package) -> String {
         .iter()
         .map(|(name, value)| field(name, value))
         .collect()
+}
+
+fn systems(package: &Package) -> String {
+    let systems = package.systems.iter().map(ToString::to_string);
+    systems.collect::<Vec<_>>().join(" ")
 }
 
 fn field(name: &str, value: &str) -> String {
@@ -68,7 +73,7 @@ mod tests {
     fn the_fields_are_those_of_guix_in_its_order() {
         let mut package = Package::of_file(Path::new("hello"), None).unwrap();
         package.version = Some("1.0".to_owned());
-        package.systems = vec!["x86_64-linux".to_owned(), "aarch64-linux".to_owned()];
+        package.systems = crate::package::System::usual();
         package.synopsis = Some("Says hello".to_owned());
         package.description = Some("One\u{1b}[1m line.\n\nAnother.".to_owned());
         assert_eq!(

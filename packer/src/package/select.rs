@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::cargo::{Package, Workspace};
-use super::definition::{Definition, InvalidDefinition};
+use super::definition::Definition;
+use super::document::Document;
 use super::{Choice, PackageError};
 
 /// The package and the binary that are packed.
@@ -68,32 +69,35 @@ fn member<'a>(workspace: &'a Workspace, folder: &Path) -> Option<&'a Package> {
     workspace.packages.iter().filter(around).max_by_key(depth)
 }
 
-/// `[workspace.metadata.packer] default`.
+/// `[workspace.metadata.packer] default`, read from the file where there is anything to read,
+/// because only the file has lines and columns.
 fn default(workspace: &Workspace) -> Result<Option<&str>, PackageError> {
-    let invalid = |cause| PackageError::Definition {
-        manifest: workspace
-            .workspace_root
-            .join("Cargo.toml")
-            .display()
-            .to_string(),
-        cause,
-    };
     let table = &workspace.metadata["packer"];
-    let mut keys = table.as_object().into_iter().flat_map(|table| table.keys());
-    if let Some(key) = keys.find(|key| *key != "default") {
-        return Err(invalid(InvalidDefinition::UnknownKey {
-            key: key.clone(),
-            nearest: "default",
-        }));
+    let only_default = |table: &serde_json::Map<String, Value>| {
+        let mut keys = table.keys();
+        keys.all(|key| key == "default") && table.values().all(Value::is_string)
+    };
+    if table.is_null() || table.as_object().is_some_and(only_default) {
+        return Ok(table["default"].as_str());
     }
-    match &table["default"] {
-        Value::Null => Ok(None),
-        Value::String(name) => Ok(Some(name)),
-        _ => Err(invalid(InvalidDefinition::WrongValue {
-            key: "default",
-            expected: "the name of a package of this workspace",
-        })),
+    check_default(&workspace.workspace_root.join("Cargo.toml"))?;
+    Ok(None)
+}
+
+/// Says what is wrong in `[workspace.metadata.packer]`.
+fn check_default(manifest: &Path) -> Result<(), PackageError> {
+    let text = super::load::read(manifest)?;
+    let document = Document::parse(manifest, &text)?;
+    let mut table = document.root();
+    for key in ["workspace", "metadata", "packer"] {
+        match table.table(key)? {
+            Some(inner) => table = inner,
+            None => return Ok(()),
+        }
     }
+    table.allow(&["default"])?;
+    table.text("default")?;
+    Ok(())
 }
 
 fn only_program<'a>(

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::target::Target;
 use super::{ProgramError, flags};
-use crate::package::{Origin, Package, PackageError, cargo};
+use crate::package::{Origin, Package, PackageError, System, cargo};
 use crate::progress::Progress;
 
 /// One line of `cargo build --message-format=json`, as far as it matters here.
@@ -122,15 +122,16 @@ fn executable(messages: impl BufRead, binary: &str) -> Result<Option<PathBuf>, P
 }
 
 fn check_system(package: &Package) -> Result<(), ProgramError> {
-    let system = format!("{}-linux", std::env::consts::ARCH);
     // A definition that names no system at all leaves none out.
-    if package.systems.is_empty() || package.systems.contains(&system) {
+    let host = System::host().filter(|_| !package.systems.is_empty());
+    let Some(system) = host.filter(|system| !package.systems.contains(system)) else {
         return Ok(());
-    }
+    };
+    let systems: Vec<String> = package.systems.iter().map(System::to_string).collect();
     Err(ProgramError::System {
         package: package.name.clone(),
-        system,
-        systems: package.systems.join(", "),
+        system: system.to_string(),
+        systems: systems.join(", "),
     })
 }
 

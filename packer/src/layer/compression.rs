@@ -1,0 +1,89 @@
+//! How a layer is compressed, and how that is written: `gzip`, `gzip:9`, `none`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::image::media_type;
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// gzip, which every client reads, with a level from 1 to 9.
+    Gzip(u8),
+    /// Not at all: quickest to pack and to load.
+    None,
+}
+
+/// A text that is no compression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{}\" is no compression: gzip, gzip:1 to gzip:9 and none are", .0.escape_debug())]
+pub struct InvalidCompression(String);
+
+impl Compression {
+    /// gzip with its own default level.
+    pub const GZIP: Self = Self::Gzip(6);
+
+    /// The media type of a layer that is compressed so.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Gzip(_) => media_type::LAYER_GZIP,
+            Self::None => media_type::LAYER,
+        }
+    }
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::GZIP
+    }
+}
+
+impl FromStr for Compression {
+    type Err = InvalidCompression;
+
+    fn from_str(text: &str) -> Result<Self, InvalidCompression> {
+        let (kind, level) = match text.split_once(':') {
+            Some((kind, level)) => (kind, Some(level.parse::<u8>().ok())),
+            None => (text, None),
+        };
+        match (kind, level) {
+            ("none", None) => Ok(Self::None),
+            ("gzip", None) => Ok(Self::GZIP),
+            ("gzip", Some(Some(level @ 1..=9))) => Ok(Self::Gzip(level)),
+            _ => Err(InvalidCompression(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gzip(level) => write!(formatter, "gzip:{level}"),
+            Self::None => formatter.write_str("none"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compression_is_a_name_with_or_without_a_level() {
+        for (text, written) in [("gzip", "gzip:6"), ("gzip:9", "gzip:9"), ("none", "none")] {
+            assert_eq!(text.parse::<Compression>().unwrap().to_string(), written);
+        }
+        for text in [
+            "",
+            "zip",
+            "gzip:0",
+            "gzip:10",
+            "gzip:",
+            "none:1",
+            "gzip:fast",
+        ] {
+            assert!(text.parse::<Compression>().is_err(), "{text}");
+        }
+    }
+}
