@@ -8,8 +8,12 @@ use clap::{Parser, Subcommand};
 mod build;
 mod cache;
 mod init;
+mod pull;
+mod push;
 mod report;
 mod show;
+mod transfer;
+mod write;
 
 /// Any other error, as podman and docker have it.
 const ERROR: u8 = 125;
@@ -28,6 +32,10 @@ enum Verb {
     Build(build::Arguments),
     /// Write a definition that explains every key
     Init(init::Arguments),
+    /// Copy an image from a registry into an archive or a folder and print its path
+    Pull(pull::Arguments),
+    /// Copy an image from an archive or a folder to a registry and print its digest
+    Push(push::Arguments),
     /// Print what is known about a package, as a record of recutils
     Show(show::Arguments),
 }
@@ -37,6 +45,8 @@ pub(crate) fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Build(arguments) => build::run(arguments),
         Verb::Init(arguments) => init::run(&arguments),
+        Verb::Pull(arguments) => pull::run(arguments),
+        Verb::Push(arguments) => push::run(arguments),
         Verb::Show(arguments) => show::run(&arguments),
     };
     match done {

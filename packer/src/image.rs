@@ -15,9 +15,11 @@ use crate::digest::Digest;
 
 mod describe;
 mod json;
+mod kind;
 
 pub use describe::{config, manifest};
 pub use json::{InvalidJson, from_json, to_json};
+pub use kind::{Kind, kind_of};
 
 /// Media types of the OCI image specification and docker's own names for the same things.
 pub mod media_type {

@@ -10,6 +10,7 @@
 //! to pack.
 
 pub mod archive;
+pub mod credentials;
 pub mod digest;
 pub mod epoch;
 pub mod image;
@@ -21,10 +22,15 @@ pub mod place;
 pub mod plan;
 pub mod program;
 pub mod progress;
+pub mod reference;
+pub mod registries;
+pub mod registry;
 pub mod rootfs;
+pub mod transport;
 mod ustar;
 
 pub use digest::Digest;
 pub use name::ImageName;
 pub use plan::{Error, Plan, Request, prepare};
 pub use progress::Progress;
+pub use reference::Reference;

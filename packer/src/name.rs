@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::digest::Digest;
+use crate::reference::is_registry;
 
 /// The full name of an image: a registry, a repository and a tag.
 ///
@@ -124,12 +125,12 @@ fn split_tag(text: &str) -> (&str, &str) {
 
 fn split_registry(path: &str) -> (&str, &str) {
     match path.split_once('/') {
-        Some((first, rest)) if first == "localhost" || first.contains(['.', ':']) => (first, rest),
+        Some((first, rest)) if is_registry(first) => (first, rest),
         _ => ("localhost", path),
     }
 }
 
-fn check_tag(tag: &str) -> Result<(), &'static str> {
+pub(crate) fn check_tag(tag: &str) -> Result<(), &'static str> {
     let first = tag.bytes().next().ok_or("the tag is empty")?;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     if tag.len() > 128 {
@@ -141,21 +142,35 @@ fn check_tag(tag: &str) -> Result<(), &'static str> {
     }
 }
 
-fn check_registry(registry: &str) -> Result<(), &'static str> {
+pub(crate) fn check_registry(registry: &str) -> Result<(), &'static str> {
+    if let Some((address, port)) = registry
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
+        let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return match address.parse::<std::net::Ipv6Addr>() {
+            Ok(_) if is_port => Ok(()),
+            _ => Err("between [ and ] an IPv6 address is expected, behind them a port"),
+        };
+    }
     let (host, port) = registry.split_once(':').unwrap_or((registry, "1"));
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
     let malformed =
         |label: &str| label.is_empty() || label.starts_with('-') || label.ends_with('-');
     if !host.bytes().all(legal) || host.split('.').any(malformed) {
         Err("a registry is a host name, with a port if it needs one")
-    } else if port.parse::<u16>().is_err() {
+    } else if !is_port(port) {
         Err("the registry's port is no number from 1 to 65535")
     } else {
         Ok(())
     }
 }
 
-fn check_repository(repository: &str) -> Result<(), &'static str> {
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+pub(crate) fn check_repository(repository: &str) -> Result<(), &'static str> {
     if repository.is_empty() {
         return Err("it is empty");
     }

@@ -85,6 +85,12 @@ pub trait Source {
     /// # Errors
     /// What opening gives; `NotFound` for a digest that no image names.
     fn open_blob(&self, digest: &Digest) -> io::Result<Box<dyn Read + '_>>;
+
+    /// Is told which layers will be opened next, each once, in this order. A place that is far away
+    /// begins to fetch them, on threads of its own; every other place need not care.
+    fn expect(&self, digests: &[Digest]) {
+        let _ = digests;
+    }
 }
 
 /// What [`copy`] is doing, for those who watch.
@@ -115,6 +121,13 @@ pub fn copy(
     sink: &mut dyn Sink,
     watch: &mut dyn FnMut(Step<'_>),
 ) -> io::Result<()> {
+    let mut missing: Vec<Digest> = Vec::new();
+    for layer in &image.manifest.layers {
+        if !sink.has_blob(&layer.digest) && !missing.contains(&layer.digest) {
+            missing.push(layer.digest);
+        }
+    }
+    source.expect(&missing);
     for layer in &image.manifest.layers {
         let present = sink.has_blob(&layer.digest);
         watch(Step::Layer { layer, present });

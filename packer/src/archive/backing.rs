@@ -1,10 +1,10 @@
 //! What an archive is stored in: a tar, or a folder.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -21,7 +21,7 @@ const MOST_JSON_TOGETHER: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Backing {
     storage: Storage,
-    json_left: Cell<u64>,
+    json_left: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Backing {
     fn new(storage: Storage) -> Self {
         Self {
             storage,
-            json_left: Cell::new(MOST_JSON_TOGETHER),
+            json_left: AtomicU64::new(MOST_JSON_TOGETHER),
         }
     }
 
@@ -89,10 +89,11 @@ impl Backing {
         if content.size > MOST_JSON {
             return Err(too_big(what, MOST_JSON));
         }
-        let left = self.json_left.get().checked_sub(content.size);
+        let less = |left: u64| left.checked_sub(content.size);
         let all = "the list of its images";
         self.json_left
-            .set(left.ok_or_else(|| too_big(all, MOST_JSON_TOGETHER))?);
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .map_err(|_| too_big(all, MOST_JSON_TOGETHER))?;
         let mut bytes = Vec::new();
         content.reader.take(MOST_JSON).read_to_end(&mut bytes)?;
         Ok(Some(bytes))

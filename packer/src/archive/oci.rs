@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::Problem;
 use super::backing::{Backing, blob_path};
 use super::docker::{self, check_layer_count};
 use super::read::Found;
 use crate::digest::Digest;
-use crate::image::{Descriptor, ImageConfig, Index, Manifest, Platform, from_json, media_type};
+use crate::image::{
+    Descriptor, ImageConfig, Index, Kind, Manifest, Platform, from_json, kind_of, media_type,
+};
 use crate::name::ImageName;
 use crate::place::Image;
 
@@ -236,20 +236,10 @@ fn check_size(what: &str, entry: &Descriptor, found: u64) -> Result<(), Problem>
 /// A document that is index and manifest at once is a trap: what one reader checks, another one
 /// runs (CVE-2021-41190).
 fn check_kind(bytes: &[u8], index_is_meant: bool) -> Result<(), Problem> {
-    let invalid = |reason: String| Err(Problem::Invalid(reason));
-    let value: Value = match serde_json::from_slice(bytes) {
-        Ok(value) => value,
-        Err(error) => return invalid(format!("a manifest is no JSON: {error}")),
-    };
-    let has = |name: &str| {
-        let fields = value.as_object();
-        fields.is_some_and(|fields| fields.keys().any(|key| key.eq_ignore_ascii_case(name)))
-    };
-    let (index, manifest) = (has("manifests"), has("layers") || has("config"));
-    match (index, manifest) {
-        (true, true) => invalid("a manifest is index and image at once".to_owned()),
-        (true, false) if !index_is_meant => invalid("an index is called a manifest".to_owned()),
-        (false, true) if index_is_meant => invalid("a manifest is called an index".to_owned()),
+    let invalid = |reason: &str| Err(Problem::Invalid(reason.to_owned()));
+    match (kind_of(bytes).map_err(Problem::Invalid)?, index_is_meant) {
+        (Kind::Index, false) => invalid("an index is called a manifest"),
+        (Kind::Manifest, true) => invalid("a manifest is called an index"),
         _ => Ok(()),
     }
 }

@@ -1,0 +1,87 @@
+//! `packer pull`.
+
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use packer::image::Platform;
+use packer::registry::Pull;
+
+use super::transfer::{Creds, RegistryArguments, Watcher, platform};
+use super::write::{Destination, Format, folder_of};
+
+/// What was typed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The image: [REGISTRY/]REPOSITORY[:TAG][@DIGEST]
+    #[arg(value_name = "REFERENCE")]
+    reference: String,
+
+    /// Write it to this file or folder, or to standard output (-) [default: NAME-TAG.tar here]
+    #[arg(short, long, value_name = "PATH")]
+    output: Option<PathBuf>,
+
+    /// What is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+
+    /// Pull the image for this platform and not for the one of this machine
+    #[arg(long, value_name = "OS/ARCHITECTURE", value_parser = platform)]
+    platform: Option<Platform>,
+
+    /// Log in with these for this one pull
+    #[arg(long, value_name = "USER:PASSWORD")]
+    creds: Option<Creds>,
+
+    /// Print nothing but the path
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let access = arguments
+        .registry
+        .access(arguments.creds.map(|creds| creds.0))?;
+    let typed = arguments
+        .reference
+        .strip_prefix("docker://")
+        .unwrap_or(&arguments.reference);
+    let wanted = arguments.platform.unwrap_or_else(Platform::host);
+    let folder = match &arguments.output {
+        Some(path) if path.as_os_str() != "-" => folder_of(path),
+        _ => std::env::temp_dir(),
+    };
+    let pull = Pull::find(&access, typed, &wanted, &folder)?;
+    let path = arguments
+        .output
+        .unwrap_or_else(|| default_path(&pull, arguments.format));
+    let watcher = Watcher::new(arguments.quiet);
+    let destination = Destination::open(&path, arguments.format)?;
+    destination.write(pull.image(), &pull, &mut |step| watcher.copying(step))?;
+    drop(watcher);
+    if path.as_os_str() != "-" {
+        let mut line = path.as_os_str().as_bytes().to_vec();
+        line.push(b'\n');
+        io::stdout().write_all(&line)?;
+    }
+    Ok(())
+}
+
+/// A name for the archive: the last part of the image's, and its tag.
+fn default_path(pull: &Pull, format: Format) -> PathBuf {
+    let image = pull.image();
+    let name = match image.names.first() {
+        Some(name) => {
+            let last = name.repository().rsplit('/').next().unwrap_or_default();
+            format!("{last}-{}", name.tag())
+        }
+        None => image.digest().hex(),
+    };
+    match format {
+        Format::Archive => PathBuf::from(format!("{name}.tar")),
+        Format::OciLayout | Format::Dir => PathBuf::from(name),
+    }
+}

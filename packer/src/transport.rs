@@ -1,0 +1,296 @@
+//! Where an image is, as skopeo and podman write it: `docker://alpine`, `oci-archive:image.tar`.
+//!
+//! What begins with no transport is a path when it looks like one or is one, and else a reference.
+//!
+//! Source: containers-transports(5).
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::archive::{Archive, ArchiveError, Layout};
+use crate::image::Platform;
+use crate::place::{Image, Source};
+use crate::registry::{self, Access, Pull};
+
+/// A place that was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// A reference in a registry, as it was typed; it may be a short name.
+    Registry(String),
+    /// An archive; a name chooses one of its images.
+    Archive {
+        /// The file; `-` is standard input or output.
+        path: PathBuf,
+        /// The name or tag of one image.
+        name: Option<String>,
+    },
+    /// A folder.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What it looks like; a folder that is read shows that itself.
+        layout: Layout,
+        /// The name or tag of one image.
+        name: Option<String>,
+    },
+}
+
+/// Why there is no image at a place.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was typed names nothing.
+    #[error("\"{}\" is no place of an image: {reason}", .text.escape_debug())]
+    Invalid {
+        /// What was typed.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An archive or a folder.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A registry.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// An archive has several images, or not the one that was named.
+    #[error("{place} holds {held}: choose one, as in {place}:NAME")]
+    Choose {
+        /// The archive.
+        place: String,
+        /// The names of its images.
+        held: String,
+    },
+}
+
+/// An image that was found, with the place that gives its layers.
+#[derive(Debug)]
+pub struct Found {
+    place: Place,
+    chosen: usize,
+}
+
+#[derive(Debug)]
+enum Place {
+    Archive(Box<Archive>),
+    Registry(Box<Pull>),
+}
+
+impl Transport {
+    /// Reads what was typed. Nothing but the existence of a path is looked at.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let refuse = |reason| Error::Invalid {
+            text: text.to_owned(),
+            reason,
+        };
+        let whole = |rest: &str| (PathBuf::from(rest), None);
+        let divided = |rest: &str| match rest.split_once(':') {
+            Some((path, name)) => (PathBuf::from(path), Some(name.to_owned())),
+            None => whole(rest),
+        };
+        let folder = |layout, (path, name)| Self::Folder { path, layout, name };
+        let archive = |(path, name)| Self::Archive { path, name };
+        let place = if let Some(rest) = text.strip_prefix("docker://") {
+            Self::Registry(rest.to_owned())
+        } else if let Some(rest) = text.strip_prefix("docker-archive:") {
+            archive(divided(rest))
+        } else if let Some(rest) = text.strip_prefix("oci-archive:") {
+            archive(divided(rest))
+        } else if let Some(rest) = text.strip_prefix("oci:") {
+            folder(Layout::Oci, divided(rest))
+        } else if let Some(rest) = text.strip_prefix("dir:") {
+            folder(Layout::Directory, whole(rest))
+        } else if text.contains("://") {
+            return Err(refuse(
+                "the transports are docker://, docker-archive:, oci-archive:, oci: and dir:",
+            ));
+        } else if is_path(text) {
+            match Path::new(text).is_dir() {
+                true => folder(Layout::Oci, whole(text)),
+                false => archive(whole(text)),
+            }
+        } else {
+            Self::Registry(text.to_owned())
+        };
+        match &place {
+            Self::Registry(typed) if typed.is_empty() => Err(refuse("there is no reference in it")),
+            Self::Archive { path, .. } | Self::Folder { path, .. }
+                if path.as_os_str().is_empty() =>
+            {
+                Err(refuse("there is no path in it"))
+            }
+            _ => Ok(place),
+        }
+    }
+
+    /// Finds the image: in a registry the one for `platform`, in an archive the one that was named,
+    /// or the only one. What has to be kept meanwhile lies in `temporary`, in files without names.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn find(
+        &self,
+        access: &Access,
+        platform: &Platform,
+        temporary: &Path,
+    ) -> Result<Found, Error> {
+        let (path, name) = match self {
+            Self::Registry(typed) => {
+                let pull = Pull::find(access, typed, platform, temporary)?;
+                let place = Place::Registry(Box::new(pull));
+                return Ok(Found { place, chosen: 0 });
+            }
+            Self::Archive { path, name } | Self::Folder { path, name, .. } => {
+                (path, name.as_deref())
+            }
+        };
+        let archive = match path.as_os_str() == "-" {
+            true => {
+                Archive::from_reader("standard input", &mut std::io::stdin().lock(), temporary)?
+            }
+            false => Archive::open_with(path, temporary)?,
+        };
+        let chosen = choose(archive.images(), name).ok_or_else(|| Error::Choose {
+            place: path.display().to_string(),
+            held: held(archive.images()),
+        })?;
+        let place = Place::Archive(Box::new(archive));
+        Ok(Found { place, chosen })
+    }
+}
+
+impl Found {
+    /// The image.
+    #[must_use]
+    pub fn image(&self) -> &Image {
+        &self.source().images()[self.chosen]
+    }
+
+    /// The place that gives its layers.
+    #[must_use]
+    pub fn source(&self) -> &(dyn Source + Sync) {
+        match &self.place {
+            Place::Archive(archive) => &**archive,
+            Place::Registry(pull) => &**pull,
+        }
+    }
+
+    /// The registry that it comes from, if it comes from one.
+    #[must_use]
+    pub fn pull(&self) -> Option<&Pull> {
+        match &self.place {
+            Place::Registry(pull) => Some(pull),
+            Place::Archive(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(typed) => formatter.write_str(typed),
+            Self::Archive { path, .. } | Self::Folder { path, .. } => path.display().fmt(formatter),
+        }
+    }
+}
+
+/// Whether a text without a transport is a path.
+fn is_path(text: &str) -> bool {
+    let looks_so = ["/", "./", "../"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    looks_so || ["-", ".", ".."].contains(&text) || Path::new(text).exists()
+}
+
+fn choose(images: &[Image], wanted: Option<&str>) -> Option<usize> {
+    match (wanted, images) {
+        (None, [_]) => Some(0),
+        (None, _) => None,
+        (Some(wanted), images) => {
+            let whole = wanted.parse().ok();
+            let has = |image: &Image| {
+                let mut names = image.names.iter();
+                names.any(|name| Some(name) == whole.as_ref() || name.tag() == wanted)
+            };
+            images.iter().position(has)
+        }
+    }
+}
+
+fn held(images: &[Image]) -> String {
+    let names = images
+        .iter()
+        .flat_map(|image| &image.names)
+        .map(ToString::to_string);
+    match names.take(20).collect::<Vec<_>>() {
+        names if names.is_empty() => format!("{} images without names", images.len()),
+        names => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(path: &str, name: Option<&str>) -> Transport {
+        Transport::Archive {
+            path: path.into(),
+            name: name.map(ToOwned::to_owned),
+        }
+    }
+
+    fn folder(path: &str, layout: Layout, name: Option<&str>) -> Transport {
+        Transport::Folder {
+            path: path.into(),
+            layout,
+            name: name.map(ToOwned::to_owned),
+        }
+    }
+
+    #[test]
+    fn transports_are_those_of_skopeo() {
+        for (text, place) in [
+            (
+                "docker://alpine:3",
+                Transport::Registry("alpine:3".to_owned()),
+            ),
+            ("docker-archive:a.tar", archive("a.tar", None)),
+            (
+                "docker-archive:a.tar:x/y:1",
+                archive("a.tar", Some("x/y:1")),
+            ),
+            ("oci-archive:/b/a.tar:1", archive("/b/a.tar", Some("1"))),
+            ("oci:layout:1", folder("layout", Layout::Oci, Some("1"))),
+            ("dir:/x", folder("/x", Layout::Directory, None)),
+        ] {
+            assert_eq!(Transport::parse(text).unwrap(), place, "{text}");
+        }
+    }
+
+    #[test]
+    fn without_a_transport_it_is_a_path_or_a_reference() {
+        let reference = |text: &str| Transport::Registry(text.to_owned());
+        assert_eq!(
+            Transport::parse("./a.tar").unwrap(),
+            archive("./a.tar", None)
+        );
+        assert_eq!(Transport::parse("-").unwrap(), archive("-", None));
+        assert_eq!(
+            Transport::parse("/").unwrap(),
+            folder("/", Layout::Oci, None)
+        );
+        assert_eq!(
+            Transport::parse("x.example/a:1").unwrap(),
+            reference("x.example/a:1")
+        );
+        assert_eq!(
+            Transport::parse("localhost:5000/a").unwrap(),
+            reference("localhost:5000/a")
+        );
+        for text in ["", "docker://", "dir:", "ftp://x.example/a", "oci:"] {
+            assert!(Transport::parse(text).is_err(), "{text}");
+        }
+    }
+}
