@@ -420,38 +420,6 @@ fn health_is_0_for_a_server_and_1_for_none() {
     );
 }
 
-#[test]
-fn curl_and_wget_get_the_page() {
-    let server = Server::start(&[]);
-    let url = format!("http://{}/", server.address);
-    for client in [
-        &["curl", "-fsS"][..],
-        &["busybox", "wget", "-q", "-O", "-"],
-        &["curl", "-fsS", "-d", "body"],
-        &[
-            "curl",
-            "-fsS",
-            "-H",
-            "Transfer-Encoding: chunked",
-            "-d",
-            "body",
-        ],
-    ] {
-        if has(client[0], &["--help"]) {
-            let output = Command::new(client[0])
-                .args(&client[1..])
-                .arg(&url)
-                .output()
-                .unwrap();
-            assert_eq!(
-                text(&output.stdout),
-                "Hello World!",
-                "{client:?}: {output:?}"
-            );
-        }
-    }
-}
-
 /// What Chromium sends, byte for byte, with the connections that it opens ahead.
 #[test]
 fn a_browser_gets_the_page() {
