@@ -31,6 +31,8 @@ pub(crate) enum Stop {
     Quiet(Bytes),
     /// The last answer was given.
     Answered,
+    /// The last answer is there: that a head is too large.
+    TooLarge,
     /// It turned out to be HTTP/2, and began with these bytes.
     Http2(Bytes),
     /// A request came too slowly.
@@ -60,7 +62,7 @@ pub async fn serve(stream: Stream, client: Client, worker: Rc<Worker>) {
     match stop {
         Stop::Quiet(_) | Stop::Gone | Stop::Http2(_) => return,
         Stop::Late => link.queue(refusal(StatusCode::REQUEST_TIMEOUT).as_bytes()),
-        Stop::Answered => {}
+        Stop::Answered | Stop::TooLarge => {}
     }
     say_goodbye(&link).await;
 }
@@ -99,6 +101,9 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
             Some(Verdict::Park | Verdict::Close) | None => {}
         }
         let done = http.poll_without_shutdown(cx);
+        if matches!(&done, Poll::Ready(Err(error)) if error.is_parse_too_large()) {
+            return Poll::Ready(Stop::TooLarge);
+        }
         if let Poll::Ready(Err(_)) = link.poll_send(cx) {
             return Poll::Ready(Stop::Gone);
         }
@@ -106,7 +111,7 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
             Poll::Ready(Err(error)) if error.is_parse_version_h2() => {
                 return Poll::Ready(Stop::Http2(Bytes::new()));
             }
-            // Any other error of hyper's is the client's, and it was told: 400 or 431.
+            // Any other error of hyper's is the client's, and it was told: 400.
             Poll::Ready(_) => return Poll::Ready(Stop::Answered),
             Poll::Pending => {}
         }
@@ -128,6 +133,15 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
             }
             // A copy, because the rest would keep the whole buffer.
             Stop::Quiet(Bytes::copy_from_slice(&rest))
+        }
+        Stop::TooLarge => {
+            // RFC 9112, section 3: if the target alone is too long, the answer has to say so.
+            let head = http.into_parts().read_buf;
+            let mut within = head.iter().take(worker.limits.head);
+            if !within.any(|byte| *byte == b'\n') {
+                link.replace_last(refusal(StatusCode::URI_TOO_LONG).as_bytes());
+            }
+            Stop::Answered
         }
         Stop::Http2(_) => Stop::Http2(http.into_parts().read_buf),
         stop => stop,
@@ -160,8 +174,8 @@ async fn say_goodbye(link: &Link) {
     .await;
 }
 
-/// An answer of which hyper knows nothing: to a request that did not arrive in time, or that it
-/// does not understand.
+/// An answer that hyper does not give: to a request that did not arrive in time, that it does not
+/// understand, or whose target is too long.
 fn refusal(status: StatusCode) -> String {
     let date = httpdate::HttpDate::from(SystemTime::now());
     format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\ndate: {date}\r\n\r\n")

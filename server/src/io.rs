@@ -78,6 +78,8 @@ impl Stream {
 pub struct Link {
     stream: RefCell<Stream>,
     unsent: RefCell<Vec<u8>>,
+    /// Where in `unsent` the last answer of hyper's begins.
+    last: Cell<usize>,
     /// Whether there is an answer that hyper has not written yet.
     owes: Cell<bool>,
     entry: Entry,
@@ -89,6 +91,7 @@ impl Link {
         Link {
             stream: RefCell::new(stream),
             unsent: RefCell::default(),
+            last: Cell::new(0),
             owes: Cell::new(false),
             entry,
         }
@@ -117,6 +120,12 @@ impl Link {
     /// Queues bytes to be sent.
     pub fn queue(&self, bytes: &[u8]) {
         self.unsent.borrow_mut().extend_from_slice(bytes);
+    }
+
+    /// Puts another answer in the place of the last one, which must not have been sent.
+    pub(crate) fn replace_last(&self, bytes: &[u8]) {
+        self.unsent.borrow_mut().truncate(self.last.get());
+        self.queue(bytes);
     }
 
     /// Sends what was queued.
@@ -266,6 +275,7 @@ impl Write for Io {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_collected(cx))?;
         self.memory.note(bytes);
+        self.link.last.set(self.link.unsent.borrow().len());
         self.link.queue(bytes);
         self.link.owes.set(false);
         Poll::Ready(Ok(bytes.len()))

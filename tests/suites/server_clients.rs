@@ -1,17 +1,25 @@
 //! The server and clients that others wrote: curl, wget, wrk, and a browser with its whole engine.
 
-#[path = "server_support.rs"]
-mod support;
+use std::path::PathBuf;
 
-use std::path::Path;
-
-use support::Server;
 use tests::client::find;
-use tests::{Run, World, require};
+use tests::{Run, Running, World, binaries, require};
 
-fn expect_page(program: &Path, words: &[&str]) {
-    let server = Server::start(&[]);
-    let url = format!("http://{}/", server.address);
+/// A server that logs its requests on standard output, and where it is.
+fn start() -> (Running, String) {
+    let words = ["--listen", "127.0.0.1:0", "--access-log"];
+    let mut server = Run::new(binaries::path("server")).args(words).spawn();
+    server.wait_for("http://");
+    let said = server.stderr();
+    let url = said
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"));
+    let url = url.expect("an address").to_owned();
+    (server, url)
+}
+
+fn expect_page(program: &PathBuf, words: &[&str]) {
+    let (_server, url) = start();
     let output = Run::new(program).args(words).args([&url]).succeed();
     assert_eq!(output.stdout, "Hello World!", "{words:?}");
 }
@@ -19,15 +27,11 @@ fn expect_page(program: &Path, words: &[&str]) {
 #[test]
 fn curl_gets_the_page() {
     let curl = require!(find("curl"));
+    expect_page(&curl, &["-fsS"]);
+    expect_page(&curl, &["-fsS", "--http1.0"]);
+    expect_page(&curl, &["-fsS", "-d", "body"]);
     let chunked = ["-fsS", "-H", "Transfer-Encoding: chunked", "-d", "body"];
-    for words in [
-        &["-fsS"][..],
-        &["-fsS", "--http1.0"],
-        &["-fsS", "-d", "body"],
-        &chunked,
-    ] {
-        expect_page(&curl, words);
-    }
+    expect_page(&curl, &chunked);
 }
 
 #[test]
@@ -39,12 +43,9 @@ fn wget_gets_the_page() {
 #[test]
 fn wrk_finds_no_error() {
     let wrk = require!(find("wrk"));
-    let server = Server::start(&[]);
-    let url = format!("http://{}/", server.address);
-    let report = Run::new(wrk)
-        .args(["-t1", "-c32", "-d1", &url])
-        .succeed()
-        .stdout;
+    let (_server, url) = start();
+    let words = ["-t1", "-c32", "-d1", &url];
+    let report = Run::new(wrk).args(words).succeed().stdout;
     assert!(report.contains("requests in"), "{report}");
     // It names them only if there are any.
     for wrong in ["Non-2xx", "Socket errors"] {
@@ -57,24 +58,16 @@ fn wrk_finds_no_error() {
 fn a_browser_engine_shows_the_page() {
     let chromium = require!(find("chromium-headless-shell"));
     let world = require!(World::of_a_user());
-    let log = world.path("requests");
-    let log_file = std::fs::File::create(&log).expect("a new file");
-    let mut command = std::process::Command::new(support::binary());
-    command
-        .args(["--listen", "127.0.0.1:0", "--access-log"])
-        .stdout(log_file);
-    let server = Server::spawn(command);
+    let (mut server, url) = start();
     let profile = world.make_dir("browser", 0o700);
     let page = world
         .run(chromium)
         .args(["--no-sandbox", "--disable-gpu", "--dump-dom"])
         .args([format!("--user-data-dir={}", profile.display())])
-        .args([format!("http://{}/page", server.address)])
+        .args([format!("{url}/page")])
         .succeed()
         .stdout;
     // An engine makes a document of plain text.
     assert!(page.contains(">Hello World!</pre></body>"), "{page}");
-    drop(server);
-    let log = std::fs::read_to_string(log).expect("the log");
-    assert!(log.contains("\"GET /page HTTP/1.1\" 200 12"), "{log}");
+    server.wait_for("\"GET /page HTTP/1.1\" 200 12");
 }

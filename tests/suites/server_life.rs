@@ -19,6 +19,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::{Client, SOON, Server, binary, signal_process};
+use tests::Missing;
+use tests::missing::did_not_run;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -41,10 +43,8 @@ fn has(program: &str, arguments: &[&str]) -> bool {
         .output()
         .is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!(
-            "did not run, because `{program} {}` does not work here",
-            arguments.join(" ")
-        );
+        let line = format!("`{program} {}` does not work here", arguments.join(" "));
+        did_not_run("server_life", &Missing::because(line));
     }
     found
 }

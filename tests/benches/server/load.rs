@@ -68,12 +68,14 @@ impl Load {
     }
 }
 
-/// Sends exactly `requests` on one connection, `pipeline` at a time.
-pub(crate) fn exactly(port: u16, requests: usize, pipeline: usize) {
+/// Sends exactly `requests` on one connection, `pipeline` at a time: the same again and again, or
+/// alternately one of two, so that none is like the one before.
+pub(crate) fn exactly(port: u16, requests: usize, pipeline: usize, alike: bool) {
     let mut client = connect(port);
-    let batch = REQUEST.repeat(pipeline);
+    let batches = [REQUEST, &REQUEST.replace("GET / ", "GET /x ")].map(|one| one.repeat(pipeline));
     let mut answers = vec![0; answer_length(port) * pipeline];
-    for _ in 0..requests / pipeline {
+    for number in 0..requests / pipeline {
+        let batch = &batches[if alike { 0 } else { number % 2 }];
         client.write_all(batch.as_bytes()).expect("to send");
         client.read_exact(&mut answers).expect("the answers");
     }

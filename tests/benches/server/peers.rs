@@ -57,12 +57,16 @@ pub(crate) fn all() -> Vec<Peer> {
                 "-e",
                 "/dev/null",
                 "-g",
-                "daemon off; pid /dev/null;",
+                "daemon off; master_process off; pid /dev/null;",
             ],
-            false,
+            true,
         ),
-        Peer::new("guile", &["guile", "-c", guile], false),
     ];
+    match go_example() {
+        Ok(example) => peers.push(Peer::new("go", &[&example, "PORT"], false)),
+        Err(reason) => println!("go: did not run, because {reason}"),
+    }
+    peers.push(Peer::new("guile", &["guile", "-c", guile], false));
     peers.retain(|peer| {
         let program = &peer.command[0];
         let is_here = program.contains('/') || Command::new(program).arg("-v").output().is_ok();
@@ -97,6 +101,42 @@ fn build() -> String {
         }
     }
     panic!("the server does not compile");
+}
+
+/// Compiles the server that Go's documentation begins with.
+fn go_example() -> Result<String, String> {
+    const SOURCE: &str = r#"package main
+
+import ("io"; "net/http"; "os")
+
+func main() {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "Hello World!") })
+	http.ListenAndServe("127.0.0.1:" + os.Args[1], nil)
+}
+"#;
+    let folder = std::env::temp_dir().join(format!("server-bench-go-{}", std::process::id()));
+    fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+    fs::write(folder.join("main.go"), SOURCE).map_err(|error| error.to_string())?;
+    let output = Command::new("go")
+        .args(["build", "-o", "example", "main.go"])
+        .env("GOCACHE", folder.join("cache"))
+        .env("GO111MODULE", "off")
+        .current_dir(&folder)
+        .output()
+        .map_err(|error| format!("go is not installed ({error})"))?;
+    let compiled = folder.join("example");
+    if output.status.success() {
+        Ok(compiled.display().to_string())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// Removes what the peers needed.
+pub(crate) fn clean_up() {
+    let of_this = |name: &str| std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(of_this("server-bench-go"));
+    let _ = fs::remove_file(of_this("server-bench").with_extension("conf"));
 }
 
 /// nginx can only be told its port in a file, so it has a fixed one below those of clients.

@@ -6,7 +6,11 @@ use std::fmt::Write;
 const HEIGHT: f64 = 140.0;
 /// The distance between two bars.
 const STEP: f64 = 22.0;
-const COLORS: [&str; 5] = ["#9aa0a6", "#d9480f", "#f2b01e", "#2b8a3e", "#364fc7"];
+/// A bar that would be longer ends here; its number says the rest.
+const MOST: f64 = 4.0;
+const COLORS: [&str; 6] = [
+    "#9aa0a6", "#d9480f", "#f2b01e", "#2b8a3e", "#00add8", "#364fc7",
+];
 
 /// Draws, for each load, the ratios of all peers in requests a second and in CPU a request.
 pub(crate) fn draw(names: &[&str], loads: &[(String, Vec<f64>, Vec<f64>)]) -> String {
@@ -30,7 +34,7 @@ pub(crate) fn draw(names: &[&str], loads: &[(String, Vec<f64>, Vec<f64>)]) -> St
         &mut svg,
         20.0 + half,
         group,
-        "CPU a request, raw loop = 1",
+        "CPU a request, raw loop = 1 (bars end at 4)",
         &costs,
     );
     for (number, name) in names.iter().enumerate() {
@@ -46,12 +50,16 @@ fn bars(svg: &mut String, left: f64, group: f64, title: &str, loads: &[(&str, &[
     let highest = loads
         .iter()
         .flat_map(|(_, values)| values.iter().copied())
-        .fold(1.0, f64::max);
+        .fold(1.0, f64::max)
+        .min(MOST);
     text(svg, left, 14.0, title);
     for (place, (load, values)) in loads.iter().enumerate() {
         let left = left + group * place as f64;
         for (number, value) in values.iter().enumerate() {
-            let (x, height) = (left + STEP * number as f64, HEIGHT * value / highest);
+            let (x, height) = (
+                left + STEP * number as f64,
+                HEIGHT * value.min(highest) / highest,
+            );
             let y = HEIGHT + 30.0 - height;
             rectangle(svg, (x, y), (STEP - 4.0, height), number);
             text(svg, x - 2.0, y - 3.0, &format!("{value:.2}"));

@@ -281,10 +281,17 @@ fn targets() {
             Open,
         ),
         case(
-            Should,
+            Must,
             "9112 3: a target beyond it",
             line("GET", &format!("/{}", "x".repeat(40_000))),
-            &[431],
+            &[414],
+            Closed,
+        ),
+        case(
+            Must,
+            "9112 3: a target that never ends",
+            format!("GET /{}", "x".repeat(40_000)),
+            &[414],
             Closed,
         ),
     ];
