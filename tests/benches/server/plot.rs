@@ -5,7 +5,7 @@ use std::fmt::Write;
 /// The height of the longest bar, in pixels.
 const HEIGHT: f64 = 140.0;
 /// The distance between two bars.
-const STEP: f64 = 22.0;
+const STEP: f64 = 28.0;
 /// A bar that would be longer ends here; its number says the rest.
 const MOST: f64 = 4.0;
 const COLORS: [&str; 6] = [
@@ -62,7 +62,8 @@ fn bars(svg: &mut String, left: f64, group: f64, title: &str, loads: &[(&str, &[
             );
             let y = HEIGHT + 30.0 - height;
             rectangle(svg, (x, y), (STEP - 4.0, height), number);
-            text(svg, x - 2.0, y - 3.0, &format!("{value:.2}"));
+            let digits = if *value < 10.0 { 2 } else { 0 };
+            text(svg, x, y - 3.0, &format!("{value:.digits$}"));
         }
         text(svg, left, HEIGHT + 44.0, load);
     }
