@@ -78,8 +78,9 @@ impl Stream {
 pub struct Link {
     stream: RefCell<Stream>,
     unsent: RefCell<Vec<u8>>,
-    /// Where in `unsent` the last answer of hyper's begins.
-    last: Cell<usize>,
+    /// Where in `unsent` the last answer of hyper's begins. Not `usize`, which would make an idle
+    /// connection larger.
+    last: Cell<u32>,
     /// Whether there is an answer that hyper has not written yet.
     owes: Cell<bool>,
     entry: Entry,
@@ -124,7 +125,7 @@ impl Link {
 
     /// Puts another answer in the place of the last one, which must not have been sent.
     pub(crate) fn replace_last(&self, bytes: &[u8]) {
-        self.unsent.borrow_mut().truncate(self.last.get());
+        self.unsent.borrow_mut().truncate(self.last.get() as usize);
         self.queue(bytes);
     }
 
@@ -275,7 +276,8 @@ impl Write for Io {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_collected(cx))?;
         self.memory.note(bytes);
-        self.link.last.set(self.link.unsent.borrow().len());
+        let last = self.link.unsent.borrow().len();
+        self.link.last.set(u32::try_from(last).unwrap_or(u32::MAX));
         self.link.queue(bytes);
         self.link.owes.set(false);
         Poll::Ready(Ok(bytes.len()))
