@@ -27,7 +27,7 @@ mod write;
 pub use folder::{FolderWriter, Layout};
 pub use newfile::NewFile;
 pub use read::Archive;
-pub use write::Writer;
+pub use write::{Kind, Writer};
 
 /// The media type of an index, a manifest or a config says little about its size; more than this
 /// has none that anybody meant.

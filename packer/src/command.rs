@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod build;
 mod cache;
 mod init;
+mod output;
 mod pull;
 mod push;
 mod report;
@@ -29,7 +30,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Pack a program into an image archive and print the archive's path
-    Build(build::Arguments),
+    Build(Box<build::Arguments>),
     /// Write a definition that explains every key
     Init(init::Arguments),
     /// Copy an image from a registry into an archive or a folder and print its path
@@ -43,7 +44,7 @@ enum Verb {
 /// Runs the command that was typed.
 pub(crate) fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
-        Verb::Build(arguments) => build::run(arguments),
+        Verb::Build(arguments) => build::run(&arguments),
         Verb::Init(arguments) => init::run(&arguments),
         Verb::Pull(arguments) => pull::run(arguments),
         Verb::Push(arguments) => push::run(arguments),

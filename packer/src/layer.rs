@@ -3,7 +3,7 @@
 //!
 //! The headers are POSIX ustar without names of users and with one time for every entry; a PAX
 //! header stands only where ustar has no room. So the same tree always gives the same tar, and the
-//! same tar the same layer: see [`gzip`] for why threads do not change it.
+//! same tar the same layer: see `blocks` for why threads do not change it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,12 +19,15 @@ use crate::progress::Progress;
 use crate::rootfs::{Content, Entry, Tree};
 use crate::ustar::{EMPTY, LARGEST_ID, LARGEST_SIZE, padding};
 
+mod blocks;
 mod compression;
 pub mod gzip;
 mod stored;
+mod zstd;
 
 pub use compression::{Compression, InvalidCompression};
 pub use stored::{Encoding, decompress};
+use zstd::Zstd;
 
 /// How much of a file is copied between two reports of progress.
 const CHUNK: usize = 1 << 20;
@@ -49,8 +52,14 @@ pub fn write(
             Ok(diff_id)
         }
         Compression::Gzip(level) => {
-            let (gzip, diff_id) = write_tar(tree, epoch, gzip::Writer::new(out, level), progress)?;
+            let (gzip, diff_id) = write_tar(tree, epoch, gzip::writer(out, level), progress)?;
             gzip.finish()?;
+            Ok(diff_id)
+        }
+        Compression::Zstd(level) => {
+            let frames = blocks::Writer::new(out, Zstd { level });
+            let (frames, diff_id) = write_tar(tree, epoch, frames, progress)?;
+            frames.finish()?;
             Ok(diff_id)
         }
     }
@@ -256,14 +265,16 @@ mod tests {
     #[test]
     fn compression_changes_the_layer_and_not_the_diff_id() {
         let (plain, plain_id) = layer(&tree(), Compression::None);
-        let (zipped, zipped_id) = layer(&tree(), Compression::GZIP);
-        assert_eq!(plain_id, zipped_id);
-        let mut unzipped = Vec::new();
-        decompress(Box::new(zipped.as_slice()))
-            .unwrap()
-            .read_to_end(&mut unzipped)
-            .unwrap();
-        assert_eq!(unzipped, plain);
+        for compression in [Compression::Gzip(1), Compression::GZIP, Compression::ZSTD] {
+            let (stored, stored_id) = layer(&tree(), compression);
+            assert_eq!(plain_id, stored_id);
+            let mut read = Vec::new();
+            decompress(Box::new(stored.as_slice()))
+                .unwrap()
+                .read_to_end(&mut read)
+                .unwrap();
+            assert_eq!(read, plain);
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@
 //! archive; `runner run` of a directory writes into the store with the same code and no archive
 //! between; `runner load` copies from an archive to the store.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use crate::digest::Digest;
-use crate::image::{Descriptor, ImageConfig, Manifest};
+use crate::image::{Descriptor, ImageConfig, Index, Manifest, Platform, media_type, to_json};
 use crate::name::ImageName;
 
 /// One complete image but for its blobs: names, manifest and config, with the exact bytes that
@@ -39,6 +40,24 @@ impl Image {
         Digest::of(&self.manifest_bytes)
     }
 
+    /// Points at the image, with its platform where that is known.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        let config = &self.config;
+        let media_type = match self.manifest.media_type.as_str() {
+            "" => media_type::MANIFEST,
+            stated => stated,
+        };
+        let size = self.manifest_bytes.len() as u64;
+        let mut descriptor = Descriptor::new(media_type, self.digest(), size);
+        descriptor.platform = (!config.architecture.is_empty()).then(|| Platform {
+            architecture: config.architecture.clone(),
+            os: config.os.clone(),
+            variant: config.variant.clone(),
+        });
+        descriptor
+    }
+
     /// Refuses an image whose layers were not all put into `sink` before.
     pub(crate) fn check_layers(&self, sink: &dyn Sink) -> io::Result<()> {
         let missing = |layer: &&Descriptor| !sink.has_blob(&layer.digest);
@@ -49,6 +68,42 @@ impl Image {
                 Err(io::Error::new(io::ErrorKind::InvalidInput, message))
             }
         }
+    }
+}
+
+/// Images with the same names for several platforms: what a client of each gets is its own.
+#[derive(Debug, Clone)]
+pub struct ImageIndex {
+    /// The names that point at this index; may be empty.
+    pub names: Vec<ImageName>,
+    /// The images, themselves without names, each for another platform.
+    pub images: Vec<Image>,
+    /// The bytes of the index.
+    pub bytes: Vec<u8>,
+}
+
+impl ImageIndex {
+    /// The index of `images`, of which each is for another platform.
+    #[must_use]
+    pub fn new(names: Vec<ImageName>, images: Vec<Image>) -> Self {
+        let manifests = images.iter().map(Image::descriptor).collect();
+        let index = Index {
+            schema_version: 2,
+            media_type: media_type::INDEX.to_owned(),
+            manifests,
+            annotations: BTreeMap::new(),
+        };
+        Self {
+            names,
+            images,
+            bytes: to_json(&index),
+        }
+    }
+
+    /// The digest of the index, its name in a registry.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
     }
 }
 
@@ -71,6 +126,19 @@ pub trait Sink {
     /// # Errors
     /// What writing gives; the names point where they did before then.
     fn put_image(&mut self, image: &Image) -> io::Result<()>;
+
+    /// Takes images for several platforms, whose layers were put before, and moves the names of the
+    /// index to them.
+    ///
+    /// # Errors
+    /// As [`Sink::put_image`]; `Unsupported` for a place that has one image a name.
+    fn put_index(&mut self, index: &ImageIndex) -> io::Result<()> {
+        let message = format!(
+            "it takes an image for one platform, and not for {}",
+            index.images.len()
+        );
+        Err(io::Error::new(io::ErrorKind::Unsupported, message))
+    }
 }
 
 /// A place that gives images.

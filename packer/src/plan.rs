@@ -8,22 +8,31 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod bundle;
+mod tree;
+
+pub use bundle::{Bundle, Packed, PackedImage};
+
 use crate::digest::Digest;
 use crate::epoch::Epoch;
 use crate::image::{self, Descriptor, Platform, media_type};
 use crate::layer::{self, Compression};
 use crate::name::{ImageName, InvalidName};
-use crate::package::{Choice, Package, PackageError, User};
+use crate::package::{Choice, Package, PackageError, System};
 use crate::place::{Image, Sink};
 use crate::program::{Program, ProgramError};
 use crate::progress::Progress;
-use crate::rootfs::{Clash, Content, HostError, SourceError, Tree};
+use crate::rootfs::{Clash, HostError, SourceError, Tree};
 
 /// What is to be packed, in a caller's words.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Where the program comes from.
     pub subject: Subject,
+    /// Packages whose programs and files are put into the same image.
+    pub also: Vec<Subject>,
+    /// What it is packed for; see [`Bundle`].
+    pub targets: Targets,
     /// Another name than the package's or the file's for the image and, with a file, the program.
     pub name: Option<String>,
     /// The names that the image gets; none is `localhost/NAME:latest`.
@@ -55,6 +64,18 @@ pub enum Subject {
     File(PathBuf),
 }
 
+/// What an image is packed for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Targets {
+    /// This host, or whatever a program that is there runs on.
+    #[default]
+    Host,
+    /// Everything that the package's definition names.
+    All,
+    /// These, in this order.
+    Listed(Vec<System>),
+}
+
 impl Request {
     /// The package that `folder` belongs to, gzip'd, without a date.
     #[must_use]
@@ -71,9 +92,13 @@ impl Request {
         Self::new(Subject::File(file.to_owned()))
     }
 
-    fn new(subject: Subject) -> Self {
+    /// This subject, for this host, without a date.
+    #[must_use]
+    pub fn new(subject: Subject) -> Self {
         Self {
             subject,
+            also: Vec::new(),
+            targets: Targets::Host,
             name: None,
             tags: Vec::new(),
             compression: None,
@@ -110,6 +135,9 @@ pub enum Error {
         /// The base image.
         base: String,
     },
+    /// Two programs with one name in one image.
+    #[error("two programs of one image are called {0}: give one of them another name")]
+    SameName(String),
     /// The entry point is no program of the image.
     #[error(
         "{name} would not start: its entrypoint is /{path}, and nothing in the image has this path"
@@ -144,87 +172,75 @@ pub struct Plan {
     epoch: Option<Epoch>,
 }
 
-/// Finds what `request` means, compiles it if it has to be compiled, and plans its image.
+/// Finds what `request` means, compiles it for this host if it has to be compiled, and plans its
+/// image.
 ///
 /// # Errors
 /// [`Error`]; nothing was written then, but for cargo's own target folder.
 pub fn prepare(request: &Request, progress: &dyn Progress) -> Result<Plan, Error> {
-    let name = request.name.as_deref();
-    let package = match &request.subject {
-        Subject::Folder { path, choice } => Package::in_folder(path, choice)?.renamed(name)?,
-        Subject::Word { word, choice } => Package::named(word, choice)?.renamed(name)?,
-        Subject::File(path) => Package::of_file(path, name)?,
-    };
-    let names = match request.tags.as_slice() {
-        [] => vec![package.name.parse()?],
-        tags => tags.to_vec(),
-    };
-    if let Some(base) = &package.base {
-        return Err(Error::Base {
-            name: package.name.clone(),
-            base: base.clone(),
-        });
-    }
-    let program = Program::of(&package, progress)?;
-    let tree = tree(&package, program.as_ref(), progress)?;
-    let platform = program.map_or_else(Platform::host, |program| program.platform);
-    let compression = request.compression.or(package.compression);
-    Ok(Plan {
-        package,
-        platform,
-        tree,
-        names,
-        compression: compression.unwrap_or_default(),
-        epoch: request.epoch,
-    })
+    let packages = Packages::find(request)?;
+    packages.plan(request, None, progress)
 }
 
-/// The tree of an image: the program, what lies beside it, and what it needs.
-fn tree(
-    package: &Package,
-    program: Option<&Program>,
-    progress: &dyn Progress,
-) -> Result<Tree, Error> {
-    let mut tree = match program {
-        Some(program) => Tree::around(program, package.program_name(), package.user),
-        None => Tree::of_users(package.user),
-    };
-    for files in &package.files {
-        tree.add(files)?;
-    }
-    let needs = program.map(|program| program.needs).unwrap_or_default();
-    tree.add_from_host(package, needs, progress)?;
-    let in_tree = |path: &str| PathBuf::from(path.trim_start_matches('/'));
-    if let Some(path) = &package.working_dir {
-        tree.ensure_directory(&in_tree(path), 0, 0)?;
-    }
-    let User { uid, gid } = package.user;
-    for path in &package.volumes {
-        // The user's own, because a new volume takes its owner from the image.
-        tree.ensure_directory(&in_tree(path), uid, gid)?;
-    }
-    check_entrypoint(package, &tree)?;
-    Ok(tree)
+/// The packages of one image, found and not yet compiled.
+#[derive(Debug)]
+struct Packages {
+    /// The one that the image is called after, and that runs.
+    main: Package,
+    also: Vec<Package>,
 }
 
-/// An entry point that nobody can start is better known before the image runs.
-fn check_entrypoint(package: &Package, tree: &Tree) -> Result<(), Error> {
-    let path = package.command().swap_remove(0);
-    let Some(path) = path.strip_prefix('/') else {
-        return Ok(());
-    };
-    // Behind a link it could be anywhere.
-    let links = |path: &Path| {
-        let entry = tree.get(path);
-        entry.is_some_and(|entry| matches!(entry.content, Content::Symlink(_)))
-    };
-    if tree.get(path).is_some() || Path::new(path).ancestors().any(links) {
-        return Ok(());
+impl Packages {
+    fn find(request: &Request) -> Result<Self, Error> {
+        let main = find(&request.subject, request.name.as_deref())?;
+        if let Some(base) = &main.base {
+            return Err(Error::Base {
+                name: main.name.clone(),
+                base: base.clone(),
+            });
+        }
+        let also = request.also.iter().map(|subject| find(subject, None));
+        Ok(Self {
+            main,
+            also: also.collect::<Result<_, _>>()?,
+        })
     }
-    Err(Error::NoEntrypoint {
-        name: package.name.clone(),
-        path: path.to_owned(),
-    })
+
+    fn plan(
+        &self,
+        request: &Request,
+        system: Option<System>,
+        progress: &dyn Progress,
+    ) -> Result<Plan, Error> {
+        let package = &self.main;
+        let program = Program::of(package, system, progress)?;
+        let mut tree = tree::tree(package, program.as_ref(), progress)?;
+        for package in &self.also {
+            let program = Program::of(package, system, progress)?;
+            tree::add(&mut tree, package, program.as_ref(), progress)?;
+        }
+        let here = || system.map_or_else(Platform::host, System::platform);
+        let compression = request.compression.or(package.compression);
+        Ok(Plan {
+            package: package.clone(),
+            platform: program.map_or_else(here, |program| program.platform),
+            tree,
+            names: match request.tags.as_slice() {
+                [] => vec![package.name.parse()?],
+                tags => tags.to_vec(),
+            },
+            compression: compression.unwrap_or_default(),
+            epoch: request.epoch,
+        })
+    }
+}
+
+fn find(subject: &Subject, name: Option<&str>) -> Result<Package, PackageError> {
+    match subject {
+        Subject::Folder { path, choice } => Package::in_folder(path, choice)?.renamed(name),
+        Subject::Word { word, choice } => Package::named(word, choice)?.renamed(name),
+        Subject::File(path) => Package::of_file(path, name),
+    }
 }
 
 impl Plan {
@@ -285,6 +301,14 @@ impl Plan {
     }
 
     fn write_into(&self, place: &mut dyn Sink, progress: &dyn Progress) -> io::Result<Image> {
+        let mut image = self.write_layer(place, progress)?;
+        image.names.clone_from(&self.names);
+        place.put_image(&image)?;
+        Ok(image)
+    }
+
+    /// Puts the layer into `place`, and gives the image that it belongs to, without names.
+    fn write_layer(&self, place: &mut dyn Sink, progress: &dyn Progress) -> io::Result<Image> {
         let mut diff_id = None;
         let (digest, size) = place.put_blob(&mut |out| {
             let id = layer::write(&self.tree, self.compression, self.epoch, out, progress)?;
@@ -300,15 +324,13 @@ impl Plan {
             config_bytes.len() as u64,
         );
         let manifest = image::manifest(&self.package, described, layer, self.epoch);
-        let image = Image {
-            names: self.names.clone(),
+        Ok(Image {
+            names: Vec::new(),
             manifest_bytes: image::to_json(&manifest),
             manifest,
             config,
             config_bytes,
-        };
-        place.put_image(&image)?;
-        Ok(image)
+        })
     }
 
     fn config(&self, diff_id: Digest) -> (Vec<u8>, image::ImageConfig) {
@@ -318,101 +340,4 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-    use crate::place::WriteBlob;
-    use crate::progress::Silent;
-
-    /// A place in memory.
-    #[derive(Default)]
-    struct Memory {
-        blobs: BTreeMap<Digest, Vec<u8>>,
-        images: Vec<Image>,
-    }
-
-    impl Sink for Memory {
-        fn has_blob(&self, digest: &Digest) -> bool {
-            self.blobs.contains_key(digest)
-        }
-
-        fn put_blob(&mut self, write: WriteBlob<'_>) -> io::Result<(Digest, u64)> {
-            let mut bytes = Vec::new();
-            write(&mut bytes)?;
-            let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
-            self.blobs.insert(digest, bytes);
-            Ok((digest, size))
-        }
-
-        fn put_image(&mut self, image: &Image) -> io::Result<()> {
-            self.images.push(image.clone());
-            Ok(())
-        }
-    }
-
-    /// No program, but a file: that is all that matters here.
-    fn plan() -> Plan {
-        let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        let mut file = std::fs::File::open(&path).unwrap();
-        let (digest, size) = Digest::of_reader(&mut file).unwrap();
-        let package = Package::of_file(Path::new("hello"), None).unwrap();
-        let program = Program {
-            path,
-            platform: image::Platform::host(),
-            digest,
-            size,
-            needs: crate::program::Needs::default(),
-        };
-        Plan {
-            tree: Tree::around(&program, "hello", package.user),
-            names: vec!["hello".parse().unwrap()],
-            package,
-            platform: program.platform,
-            compression: Compression::GZIP,
-            epoch: None,
-        }
-    }
-
-    #[test]
-    fn a_written_image_names_the_blobs_that_were_put() {
-        let mut place = Memory::default();
-        let image = plan().write(&mut place, &Silent).unwrap();
-        let layer = &image.manifest.layers[0];
-        assert_eq!(place.blobs[&layer.digest].len() as u64, layer.size);
-        let diff_id = image.config.rootfs.diff_ids[0];
-        let stored: Box<dyn io::Read> = Box::new(place.blobs[&layer.digest].as_slice());
-        let mut tar = layer::decompress(stored).unwrap();
-        assert_eq!(Digest::of_reader(&mut tar).unwrap().0, diff_id);
-        assert_eq!(image.id(), Digest::of(&image.config_bytes));
-        assert_eq!(
-            place.images[0].names[0].to_string(),
-            "localhost/hello:latest"
-        );
-    }
-
-    #[test]
-    fn the_fingerprint_changes_with_whatever_changes_the_image() {
-        let plan = plan();
-        let changed = |change: &dyn Fn(&mut Plan)| {
-            let mut other = plan.clone();
-            change(&mut other);
-            other.fingerprint() != plan.fingerprint()
-        };
-        assert!(!changed(&|_| {}));
-        assert!(changed(&|plan| plan.compression = Compression::None));
-        assert!(changed(&|plan| plan.epoch = Some("0".parse().unwrap())));
-        assert!(changed(
-            &|plan| plan.package.ports = vec!["1".parse().unwrap()]
-        ));
-        assert!(changed(&|plan| plan.package.version = Some("2".to_owned())));
-        assert!(changed(
-            &|plan| plan.platform.architecture = "s390x".to_owned()
-        ));
-        assert!(changed(&|plan| {
-            let other = Content::Bytes(b"other".to_vec());
-            plan.tree
-                .insert("bin/hello", crate::rootfs::Entry::new(0o755, other));
-        }));
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 
 use crate::digest::Digest;
 use crate::image::Platform;
-use crate::package::{Origin, Package, PackageError};
+use crate::package::{Origin, Package, PackageError, System};
 use crate::progress::Progress;
 use crate::rootfs::{Content, Entry};
 
@@ -41,19 +41,28 @@ pub struct Program {
 }
 
 impl Program {
-    /// Obtains the program of `package`: compiles it, or takes the file. A package that consists of
-    /// files has none.
+    /// Obtains the program of `package` for `system`, or for this host: compiles it, or takes the
+    /// file. A package that consists of files has none.
     ///
     /// # Errors
     /// [`ProgramError`].
-    pub fn of(package: &Package, progress: &dyn Progress) -> Result<Option<Self>, ProgramError> {
-        match &package.origin {
-            Origin::File(path) => Self::from_file(path).map(Some),
-            Origin::Cargo { .. } => {
-                let path = compile::compile(package, progress)?;
-                Self::from_file(&path).map(Some)
-            }
-            Origin::Files => Ok(None),
+    pub fn of(
+        package: &Package,
+        system: Option<System>,
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>, ProgramError> {
+        let program = match &package.origin {
+            Origin::File(path) => Self::from_file(path)?,
+            Origin::Cargo { .. } => Self::from_file(&compile::compile(package, system, progress)?)?,
+            Origin::Files => return Ok(None),
+        };
+        match system.filter(|system| program.platform != system.platform()) {
+            None => Ok(Some(program)),
+            Some(system) => Err(ProgramError::OtherSystem {
+                path: program.path,
+                there: program.platform.architecture,
+                wanted: system.architecture(),
+            }),
         }
     }
 
@@ -171,13 +180,45 @@ pub enum ProgramError {
         /// The binary.
         binary: String,
     },
-    /// The definition leaves this host's system out.
+    /// It runs on something else than what was asked for.
+    #[error("{} is a program for {there} and not for {wanted}", .path.display())]
+    OtherSystem {
+        /// The program.
+        path: PathBuf,
+        /// What it runs on.
+        there: String,
+        /// What it should run on.
+        wanted: &'static str,
+    },
+    /// The toolchain cannot make static programs for another processor.
+    #[error(
+        "{package} cannot be compiled for {system}: install its target with `rustup target add {triple}`"
+    )]
+    NoTarget {
+        /// The package.
+        package: String,
+        /// What it should run on.
+        system: System,
+        /// The target triple.
+        triple: &'static str,
+    },
+    /// The toolchain has no linker that links for every processor.
+    #[error(
+        "{package} cannot be compiled for {system}: the toolchain has no rust-lld; use one of rustup"
+    )]
+    NoLinker {
+        /// The package.
+        package: String,
+        /// What it should run on.
+        system: System,
+    },
+    /// The definition leaves the system out.
     #[error("{package} is not meant for {system}: its systems are {systems}")]
     System {
         /// The package.
         package: String,
-        /// The host's system, in Guix's names.
-        system: String,
+        /// The system.
+        system: System,
         /// The systems that the definition names.
         systems: String,
     },

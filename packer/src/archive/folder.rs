@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::index;
+use super::index::{self, Held};
 use crate::digest::{Digest, DigestWriter};
 use crate::image::to_json;
-use crate::place::{Image, Sink, WriteBlob};
+use crate::place::{Image, ImageIndex, Sink, WriteBlob};
 
 /// What a folder looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct FolderWriter {
     new: TempDir,
     place: PathBuf,
     blobs: BTreeMap<Digest, u64>,
-    images: Vec<Image>,
+    held: Vec<Held>,
 }
 
 impl FolderWriter {
@@ -65,7 +65,7 @@ impl FolderWriter {
             new,
             place: absolute,
             blobs: BTreeMap::new(),
-            images: Vec::new(),
+            held: Vec::new(),
         })
     }
 
@@ -77,10 +77,7 @@ impl FolderWriter {
         let folder = self.new.path();
         match self.layout {
             Layout::Oci => {
-                write_synced(
-                    &folder.join("index.json"),
-                    &to_json(&index::of(&self.images)),
-                )?;
+                write_synced(&folder.join("index.json"), &to_json(&index::of(&self.held)))?;
                 write_synced(&folder.join("oci-layout"), index::OCI_LAYOUT)?;
                 sync(&folder.join("blobs/sha256"))?;
                 sync(&folder.join("blobs"))?;
@@ -88,7 +85,7 @@ impl FolderWriter {
             Layout::Directory => {
                 let version = b"Directory Transport Version: 1.1\n";
                 write_synced(&folder.join("version"), version)?;
-                if let Some(image) = self.images.last() {
+                if let Some(image) = self.held.last().and_then(Held::first_image) {
                     write_synced(&folder.join("manifest.json"), &image.manifest_bytes)?;
                 }
             }
@@ -142,7 +139,22 @@ impl Sink for FolderWriter {
         if self.layout == Layout::Oci {
             self.put_known_blob(image.digest(), &image.manifest_bytes)?;
         }
-        self.images.push(image.clone());
+        self.held.push(Held::Image(Box::new(image.clone())));
+        Ok(())
+    }
+
+    fn put_index(&mut self, index: &ImageIndex) -> io::Result<()> {
+        if self.layout == Layout::Directory {
+            let message = "a dir: folder holds an image for one platform";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+        }
+        for image in &index.images {
+            image.check_layers(self)?;
+            self.put_known_blob(image.id(), &image.config_bytes)?;
+            self.put_known_blob(image.digest(), &image.manifest_bytes)?;
+        }
+        self.put_known_blob(index.digest(), &index.bytes)?;
+        self.held.push(Held::Index(index.clone()));
         Ok(())
     }
 }

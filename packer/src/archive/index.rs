@@ -3,37 +3,60 @@
 use std::collections::BTreeMap;
 
 use crate::ImageName;
-use crate::image::{Descriptor, Index, Platform, media_type};
-use crate::place::Image;
+use crate::image::{Descriptor, Index, media_type};
+use crate::place::{Image, ImageIndex};
 
 /// The content of the file `oci-layout`.
 pub(super) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// The index of a layout that holds `images`.
-pub(super) fn of(images: &[Image]) -> Index {
+/// What a layout holds under some names.
+#[derive(Debug)]
+pub(super) enum Held {
+    Image(Box<Image>),
+    Index(ImageIndex),
+}
+
+impl Held {
+    pub(super) fn names(&self) -> &[ImageName] {
+        match self {
+            Self::Image(image) => &image.names,
+            Self::Index(index) => &index.names,
+        }
+    }
+
+    /// The image for those who know only one a name: of several the first.
+    pub(super) fn first_image(&self) -> Option<&Image> {
+        match self {
+            Self::Image(image) => Some(image),
+            Self::Index(index) => index.images.first(),
+        }
+    }
+
+    fn descriptor(&self) -> Descriptor {
+        match self {
+            Self::Image(image) => image.descriptor(),
+            Self::Index(index) => {
+                let size = index.bytes.len() as u64;
+                Descriptor::new(media_type::INDEX, index.digest(), size)
+            }
+        }
+    }
+}
+
+/// The index of a layout that holds this.
+pub(super) fn of(held: &[Held]) -> Index {
     Index {
         schema_version: 2,
         media_type: media_type::INDEX.to_owned(),
-        manifests: images.iter().flat_map(entries).collect(),
+        manifests: held.iter().flat_map(entries).collect(),
         annotations: BTreeMap::new(),
     }
 }
 
 /// One entry of the index for each name, because a name is an annotation of the entry; one entry
-/// for an image without names.
-fn entries(image: &Image) -> Vec<Descriptor> {
-    let config = &image.config;
-    let media_type = match image.manifest.media_type.as_str() {
-        "" => media_type::MANIFEST,
-        stated => stated,
-    };
-    let size = image.manifest_bytes.len() as u64;
-    let mut nameless = Descriptor::new(media_type, image.digest(), size);
-    nameless.platform = (!config.architecture.is_empty()).then(|| Platform {
-        architecture: config.architecture.clone(),
-        os: config.os.clone(),
-        variant: config.variant.clone(),
-    });
+/// for what has no name.
+fn entries(held: &Held) -> Vec<Descriptor> {
+    let nameless = held.descriptor();
     let named = |name: &ImageName| {
         let mut entry = nameless.clone();
         // containerd and docker read the first, which is the whole name; skopeo and umoci the
@@ -46,7 +69,7 @@ fn entries(image: &Image) -> Vec<Descriptor> {
         entry.annotations = annotations.into();
         entry
     };
-    match image.names.as_slice() {
+    match held.names() {
         [] => vec![nameless],
         names => names.iter().map(named).collect(),
     }

@@ -16,15 +16,27 @@ use std::path::Path;
 use serde::Serialize;
 use tar::{EntryType, Header};
 
-use super::index;
+use super::index::{self, Held};
 use super::newfile::NewFile;
 use crate::digest::{Digest, DigestWriter};
 use crate::image::to_json;
-use crate::place::{Image, Sink, WriteBlob};
+use crate::place::{Image, ImageIndex, Sink, WriteBlob};
 use crate::ustar::{BLOCK, EMPTY, padding};
 
 /// What is collected before it is written to the file.
 const BUFFER: usize = 256 << 10;
+
+/// What an archive is to its readers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// A docker-archive and an oci-archive at once.
+    #[default]
+    Both,
+    /// A docker-archive and nothing else.
+    Docker,
+    /// An oci-archive and nothing else.
+    Oci,
+}
 
 /// An archive that is being written.
 #[derive(Debug)]
@@ -33,7 +45,8 @@ pub struct Writer {
     /// The length of what is complete; always a multiple of [`BLOCK`].
     position: u64,
     blobs: BTreeMap<Digest, u64>,
-    images: Vec<Image>,
+    held: Vec<Held>,
+    kind: Kind,
 }
 
 /// One entry of docker's `manifest.json`.
@@ -46,16 +59,25 @@ struct DockerEntry {
 }
 
 impl Writer {
-    /// Begins an archive in `folder`, where it has no name yet.
+    /// Begins an archive of both kinds in `folder`, where it has no name yet.
     ///
     /// # Errors
     /// What making the file gives.
     pub fn in_folder(folder: &Path) -> io::Result<Self> {
+        Self::of_kind(Kind::Both, folder)
+    }
+
+    /// Begins an archive of this kind in `folder`, where it has no name yet.
+    ///
+    /// # Errors
+    /// What making the file gives.
+    pub fn of_kind(kind: Kind, folder: &Path) -> io::Result<Self> {
         let mut writer = Self {
             new: NewFile::in_folder(folder)?,
             position: 0,
             blobs: BTreeMap::new(),
-            images: Vec::new(),
+            held: Vec::new(),
+            kind,
         };
         writer.put_directory("blobs/")?;
         writer.put_directory("blobs/sha256/")?;
@@ -67,10 +89,18 @@ impl Writer {
     /// # Errors
     /// What writing gives.
     pub fn finish(mut self) -> io::Result<NewFile> {
-        let docker: Vec<DockerEntry> = self.images.iter().map(docker_entry).collect();
-        self.put_file("index.json", &to_json(&index::of(&self.images)))?;
-        self.put_file("manifest.json", &to_json(&docker))?;
-        self.put_file("oci-layout", index::OCI_LAYOUT)?;
+        let is = |kind| self.kind == Kind::Both || self.kind == kind;
+        let (is_docker, is_oci) = (is(Kind::Docker), is(Kind::Oci));
+        if is_oci {
+            self.put_file("index.json", &to_json(&index::of(&self.held)))?;
+        }
+        if is_docker {
+            let entries: Vec<DockerEntry> = self.held.iter().filter_map(docker_entry).collect();
+            self.put_file("manifest.json", &to_json(&entries))?;
+        }
+        if is_oci {
+            self.put_file("oci-layout", index::OCI_LAYOUT)?;
+        }
         self.at_end()?.write_all(&EMPTY)?;
         self.new.file().write_all(&EMPTY)?;
         Ok(self.new)
@@ -101,6 +131,16 @@ impl Writer {
             self.blobs.insert(digest, content.len() as u64);
         }
         Ok(())
+    }
+
+    /// Config and manifest; a docker-archive has no manifests.
+    fn put_documents(&mut self, image: &Image) -> io::Result<()> {
+        image.check_layers(self)?;
+        self.put_known_blob(image.id(), &image.config_bytes)?;
+        match self.kind {
+            Kind::Docker => Ok(()),
+            Kind::Both | Kind::Oci => self.put_known_blob(image.digest(), &image.manifest_bytes),
+        }
     }
 
     /// The file behind its complete part; what an error left there is cut off.
@@ -143,21 +183,32 @@ impl Sink for Writer {
     }
 
     fn put_image(&mut self, image: &Image) -> io::Result<()> {
-        image.check_layers(self)?;
-        self.put_known_blob(image.id(), &image.config_bytes)?;
-        self.put_known_blob(image.digest(), &image.manifest_bytes)?;
-        self.images.push(image.clone());
+        self.put_documents(image)?;
+        self.held.push(Held::Image(Box::new(image.clone())));
+        Ok(())
+    }
+
+    fn put_index(&mut self, index: &ImageIndex) -> io::Result<()> {
+        for image in &index.images {
+            self.put_documents(image)?;
+        }
+        if self.kind != Kind::Docker {
+            self.put_known_blob(index.digest(), &index.bytes)?;
+        }
+        self.held.push(Held::Index(index.clone()));
         Ok(())
     }
 }
 
-fn docker_entry(image: &Image) -> DockerEntry {
+/// A docker-archive has one image a name; of several platforms it is the first.
+fn docker_entry(held: &Held) -> Option<DockerEntry> {
+    let image = held.first_image()?;
     let layers = image.manifest.layers.iter();
-    DockerEntry {
+    Some(DockerEntry {
         config: blob_path(&image.id()),
-        repo_tags: image.names.iter().map(ToString::to_string).collect(),
+        repo_tags: held.names().iter().map(ToString::to_string).collect(),
         layers: layers.map(|layer| blob_path(&layer.digest)).collect(),
-    }
+    })
 }
 
 fn blob_path(digest: &Digest) -> String {

@@ -4,16 +4,17 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::Context;
-use packer::archive::{NewFile, Writer};
 use packer::epoch::Epoch;
 use packer::layer::Compression;
-use packer::package::Choice;
-use packer::plan::Subject;
-use packer::{ImageName, Plan, Request, prepare};
+use packer::package::{Choice, InvalidSystem, Listed, System};
+use packer::plan::{Bundle, Packed, Subject, Targets};
+use packer::{ImageName, Progress, Request};
+use serde::Serialize;
 
-use super::cache::Cache;
+use super::output::{Format, Output};
 use super::report::Report;
 
 /// What was typed.
@@ -21,12 +22,16 @@ use super::report::Report;
 pub(super) struct Arguments {
     /// What is packed: the name of a package, a folder, or a definition [default: the package of
     /// the current folder]
-    #[arg(value_name = "NAME|DIR|FILE", conflicts_with = "file")]
+    #[arg(value_name = "NAME|DIR|FILE", conflicts_with_all = ["file", "manifest"])]
     subject: Option<PathBuf>,
 
     /// Pack this static executable instead of a package
-    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["package", "bin"])]
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["package", "bin", "manifest"])]
     file: Option<PathBuf>,
+
+    /// Pack the packages that this list names: several into one image, or several images
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["package", "bin", "name", "tags"])]
+    manifest: Option<PathBuf>,
 
     /// Pack this package of the workspace
     #[arg(short, long, value_name = "NAME")]
@@ -45,144 +50,213 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// What is written [default: an archive that is a docker-archive and an oci-archive at once]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+
     /// Call the package so, and not as its definition or the file does
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// How the layer is compressed: gzip or gzip:1 to gzip:9 (every client reads it), or none (quick
-    /// to pack and to load) [default: as the package says, else gzip]
+    /// How the layer is compressed: gzip or gzip:1 to gzip:9 (every client reads it), zstd or zstd:1
+    /// to zstd:19 (quick and small), or none (quickest) [default: as the package says, else gzip]
     #[arg(long, value_name = "KIND[:LEVEL]")]
     compress: Option<Compression>,
+
+    /// What it is packed for, as amd64,arm64; or all that the package names [default: this host]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    target: Vec<Target>,
+
+    /// Write the digest of the image into this file
+    #[arg(long, value_name = "FILE")]
+    digest_file: Option<PathBuf>,
+
+    /// Write the names with their digests into this file, one a line
+    #[arg(long, value_name = "FILE")]
+    image_refs: Option<PathBuf>,
+
+    /// Print what was packed as JSON, and not only the path
+    #[arg(long)]
+    json: bool,
 }
 
-pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let typed = arguments.output.clone();
-    let output = Output::open(typed.as_deref())?;
+/// One word of `--target`.
+#[derive(Debug, Clone)]
+enum Target {
+    All,
+    One(System),
+}
+
+impl FromStr for Target {
+    type Err = InvalidSystem;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSystem> {
+        match text {
+            "all" => Ok(Self::All),
+            one => one.parse().map(Self::One),
+        }
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    path: Option<String>,
+    images: &'a [Packed],
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !(arguments.json && arguments.output.as_deref() == Some(Path::new("-"))),
+        "--json and the archive cannot both be written to standard output: name a file with -o"
+    );
+    let output = Output::open(arguments.output.as_deref(), arguments.format)?;
     let report = Report::default();
-    let plan = prepare(&request(arguments)?, &report)?;
-    let path = match output {
-        Output::Cache(cache) => in_cache(&plan, &cache, &report)?,
-        Output::File { archive, target } => {
-            let placed = pack(&plan, archive, &report)?.place(&target);
-            placed.with_context(|| cannot_be_written(&target))?;
-            typed.unwrap_or(target)
-        }
-        Output::Stream(archive, path) => {
-            let archive = pack(&plan, archive, &report)?;
-            drop(report);
-            return copy_to(&path, archive);
-        }
-    };
+    let bundles = requests(arguments)?
+        .iter()
+        .map(|request| Bundle::prepare(request, &report))
+        .collect::<Result<Vec<_>, _>>()?;
+    check_names(&bundles)?;
+    if bundles
+        .iter()
+        .any(|bundle| matches!(bundle.compression(), Compression::Zstd(_)))
+    {
+        report.note("not every client reads zstd: docker before 23 and umoci before 0.5 do not");
+    }
+    let (path, packed) = output.fill(&bundles, &report)?;
     // Before the path, or the bar would be drawn over it.
     drop(report);
-    let mut line = path.as_os_str().as_bytes().to_vec();
-    line.push(b'\n');
-    io::stdout().write_all(&line)?;
+    write_notes(arguments, &packed)?;
+    if arguments.json {
+        let path = path.map(|path| path.to_string_lossy().into_owned());
+        let result = Printed {
+            path,
+            images: &packed,
+        };
+        let text = serde_json::to_string_pretty(&result).context("the result as JSON")?;
+        writeln!(io::stdout(), "{text}")?;
+    } else if let Some(path) = path {
+        let mut line = path.as_os_str().as_bytes().to_vec();
+        line.push(b'\n');
+        io::stdout().write_all(&line)?;
+    }
     Ok(())
 }
 
-fn request(arguments: Arguments) -> anyhow::Result<Request> {
-    let choice = Choice {
-        package: arguments.package,
-        binary: arguments.bin,
+/// Two images of one archive cannot have one name.
+fn check_names(bundles: &[Bundle]) -> anyhow::Result<()> {
+    let mut seen: Vec<&ImageName> = Vec::new();
+    for name in bundles.iter().flat_map(Bundle::names) {
+        anyhow::ensure!(
+            !seen.contains(&name),
+            "two images would be called {name}: name one of them"
+        );
+        seen.push(name);
+    }
+    Ok(())
+}
+
+/// The files that were asked for beside the archive.
+fn write_notes(arguments: &Arguments, packed: &[Packed]) -> anyhow::Result<()> {
+    let write = |path: &Path, text: String| {
+        let context = || format!("{} cannot be written", path.display());
+        fs::write(path, text).with_context(context)
     };
-    let subject = match (arguments.file, arguments.subject) {
-        (Some(file), _) => Subject::File(file),
-        (None, Some(word)) => subject(word, choice),
+    if let Some(path) = &arguments.digest_file {
+        let digests: Vec<String> = packed
+            .iter()
+            .map(|image| image.digest.to_string())
+            .collect();
+        // Without a line break behind the last one, as podman writes it.
+        write(path, digests.join("\n"))?;
+    }
+    if let Some(path) = &arguments.image_refs {
+        let names = packed.iter().flat_map(|image| {
+            let line = |name| format!("{name}@{}\n", image.digest);
+            image.names.iter().map(line)
+        });
+        write(path, names.collect())?;
+    }
+    Ok(())
+}
+
+/// One request for each image.
+fn requests(arguments: &Arguments) -> anyhow::Result<Vec<Request>> {
+    let Some(list) = &arguments.manifest else {
+        let request = with_options(arguments, Request::new(subject(arguments)))?;
+        return Ok(vec![Request {
+            name: arguments.name.clone(),
+            tags: arguments.tags.clone(),
+            ..request
+        }]);
+    };
+    let images = Listed::in_file(list)?;
+    images
+        .into_iter()
+        .map(|image| listed(arguments, image))
+        .collect()
+}
+
+fn listed(arguments: &Arguments, image: Listed) -> anyhow::Result<Request> {
+    let mut subjects = image.packages.into_iter().map(|word| Subject::Word {
+        word,
+        choice: Choice::default(),
+    });
+    let main = subjects.next().context("the list names no package")?;
+    let request = with_options(arguments, Request::new(main))?;
+    // The name is the image's and not the first program's.
+    let name = image.name.map(|name| name.parse()).transpose()?;
+    let tags = match image.tags.is_empty() {
+        true => name.into_iter().collect(),
+        false => image.tags,
+    };
+    Ok(Request {
+        also: subjects.collect(),
+        tags,
+        ..request
+    })
+}
+
+fn with_options(arguments: &Arguments, request: Request) -> anyhow::Result<Request> {
+    let one = |target: &Target| match target {
+        Target::All => None,
+        Target::One(system) => Some(*system),
+    };
+    // `all` has the others in it.
+    let listed: Option<Vec<System>> = arguments.target.iter().map(one).collect();
+    Ok(Request {
+        targets: match listed {
+            None => Targets::All,
+            Some(none) if none.is_empty() => Targets::Host,
+            Some(listed) => Targets::Listed(listed),
+        },
+        compression: arguments.compress,
+        epoch: Epoch::from_environment()?,
+        ..request
+    })
+}
+
+fn subject(arguments: &Arguments) -> Subject {
+    let choice = Choice {
+        package: arguments.package.clone(),
+        binary: arguments.bin.clone(),
+    };
+    match (&arguments.file, &arguments.subject) {
+        (Some(file), _) => Subject::File(file.clone()),
         (None, None) => Subject::Folder {
             path: PathBuf::from("."),
             choice,
         },
-    };
-    Ok(Request {
-        subject,
-        name: arguments.name,
-        tags: arguments.tags,
-        compression: arguments.compress,
-        epoch: Epoch::from_environment()?,
-    })
-}
-
-/// A word that is no text can only be a path.
-fn subject(word: PathBuf, choice: Choice) -> Subject {
-    match word.into_os_string().into_string() {
-        Ok(word) => Subject::Word { word, choice },
-        Err(word) => Subject::Folder {
-            path: word.into(),
-            choice,
+        (None, Some(word)) => match word.to_str() {
+            Some(word) => Subject::Word {
+                word: word.to_owned(),
+                choice,
+            },
+            // A word that is no text can only be a path.
+            None => Subject::Folder {
+                path: word.clone(),
+                choice,
+            },
         },
     }
-}
-
-/// Where the archive goes. It is opened before anything is compiled, so that a place that cannot be
-/// written costs no time.
-enum Output {
-    Cache(Cache),
-    File {
-        archive: Writer,
-        target: PathBuf,
-    },
-    /// A stream cannot be gone back in to write a header, so the archive is made elsewhere first.
-    Stream(Writer, PathBuf),
-}
-
-impl Output {
-    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = path else {
-            return Cache::open().map(Self::Cache);
-        };
-        let begin =
-            |folder: &Path| Writer::in_folder(folder).with_context(|| cannot_be_written(path));
-        if is_stream(path) {
-            return Ok(Self::Stream(begin(&std::env::temp_dir())?, path.to_owned()));
-        }
-        anyhow::ensure!(
-            !path.is_dir(),
-            "{} is a folder: name a file in it",
-            path.display()
-        );
-        // A link stays one: what it leads to is replaced.
-        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let archive = begin(target.parent().unwrap_or(Path::new(".")))?;
-        Ok(Self::File { archive, target })
-    }
-}
-
-fn in_cache(plan: &Plan, cache: &Cache, report: &Report) -> anyhow::Result<PathBuf> {
-    if let Some(path) = cache.find(plan) {
-        return Ok(path);
-    }
-    let context = || cannot_be_written(cache.folder());
-    let archive = Writer::in_folder(cache.folder()).with_context(context)?;
-    let archive = pack(plan, archive, report)?;
-    cache.place(plan, archive).with_context(context)
-}
-
-fn pack(plan: &Plan, mut archive: Writer, report: &Report) -> anyhow::Result<NewFile> {
-    plan.write(&mut archive, report)?;
-    let name = &plan.package().name;
-    archive
-        .finish()
-        .with_context(|| format!("{name} was not packed"))
-}
-
-fn copy_to(path: &Path, archive: NewFile) -> anyhow::Result<()> {
-    if path == "-" {
-        return Ok(archive.copy_to(&mut io::stdout())?);
-    }
-    let context = || cannot_be_written(path);
-    let stream = fs::OpenOptions::new().write(true).open(path);
-    archive
-        .copy_to(&mut stream.with_context(context)?)
-        .with_context(context)
-}
-
-fn cannot_be_written(path: &Path) -> String {
-    format!("{} cannot be written", path.display())
-}
-
-/// Whether `path` takes bytes without being a file: `-`, a pipe, `/dev/stdout`.
-fn is_stream(path: &Path) -> bool {
-    let is_special = |kind: fs::FileType| !kind.is_file() && !kind.is_dir();
-    path == "-" || fs::metadata(path).is_ok_and(|metadata| is_special(metadata.file_type()))
 }

@@ -2,22 +2,35 @@
 //!
 //! An archive is named after the digest of its own bytes, so the same image has the same path, and
 //! `sha256sum` can tell whether a file is what its name says. Beside the archives, `made-of/` holds
-//! one link for each set of inputs that was packed: its name is the digest of the inputs, and it
-//! leads to the archive that they made. With it nothing is packed twice.
+//! one note for each set of inputs that was packed: its name is the digest of the inputs, and it
+//! says which archive they made, and what is in it. With it nothing is packed twice.
 
 use std::env;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::symlink;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use packer::archive::NewFile;
-use packer::{Digest, Plan};
+use packer::Digest;
+use packer::archive::{Kind, NewFile};
+use packer::plan::{Bundle, Packed};
+use serde::{Deserialize, Serialize};
 
 /// As many characters of a digest as a name has; Guix prints as many.
 const HASH: usize = 32;
+
+/// No note is longer, in bytes.
+const MOST_NOTE: u64 = 1 << 20;
+
+/// What some inputs made.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    /// The name of the archive.
+    archive: String,
+    images: Vec<Packed>,
+}
 
 /// The folder.
 #[derive(Debug)]
@@ -47,43 +60,65 @@ impl Cache {
         &self.folder
     }
 
-    /// The archive that `plan` made before, if it is there and whole.
-    pub(super) fn find(&self, plan: &Plan) -> Option<PathBuf> {
-        let target = fs::read_link(self.link(plan)).ok()?;
-        let name = target.file_name()?;
+    /// The archive that `bundles` made before, if it is there and whole, and what is in it.
+    pub(super) fn find(&self, kind: Kind, bundles: &[Bundle]) -> Option<(PathBuf, Vec<Packed>)> {
+        let mut text = Vec::new();
+        let note = File::open(self.note(kind, bundles)).ok()?;
+        note.take(MOST_NOTE).read_to_end(&mut text).ok()?;
+        let Note { archive, images } = serde_json::from_slice(&text).ok()?;
+        let name = Path::new(&archive).file_name()?;
         let path = self.folder.join(name);
-        self.is_whole(&path, name).then_some(path)
+        self.is_whole(&path, name).then_some((path, images))
     }
 
     /// Gives an archive its name, unless the same one is there already.
-    pub(super) fn place(&self, plan: &Plan, archive: NewFile) -> io::Result<PathBuf> {
+    pub(super) fn place(
+        &self,
+        kind: Kind,
+        bundles: &[Bundle],
+        archive: NewFile,
+        packed: &[Packed],
+    ) -> io::Result<PathBuf> {
         let hash = archive.digest()?.hex();
-        let name = format!("{}-{}-docker-pack.tar", &hash[..HASH], plan.package().name);
+        let package = &bundles[0].package().name;
+        let suffix = match kind {
+            Kind::Both | Kind::Docker => "docker-pack.tar",
+            Kind::Oci => "oci-pack.tar",
+        };
+        let name = format!("{}-{package}-{suffix}", &hash[..HASH]);
         let path = self.folder.join(&name);
         if !self.is_whole(&path, OsStr::new(&name)) {
             archive.place(&path)?;
         }
-        self.remember(plan, &name)?;
+        let note = Note {
+            archive: name,
+            images: packed.to_vec(),
+        };
+        self.remember(&self.note(kind, bundles), &note)?;
         Ok(path)
     }
 
-    fn remember(&self, plan: &Plan, name: &str) -> io::Result<()> {
-        let link = self.link(plan);
-        let target = Path::new("..").join(name);
-        let temporary = tempfile::Builder::new()
-            .make_in(self.folder.join("made-of"), |path| symlink(&target, path))?
-            .into_temp_path();
-        fs::rename(&temporary, link)
+    fn remember(&self, path: &Path, note: &Note) -> io::Result<()> {
+        let mut temporary = tempfile::NamedTempFile::new_in(self.folder.join("made-of"))?;
+        serde_json::to_writer(&mut temporary, note)?;
+        temporary.persist(path)?;
+        Ok(())
     }
 
-    /// Names are part of an archive, but not of the image's own fingerprint.
-    fn link(&self, plan: &Plan) -> PathBuf {
-        let names: String = plan
-            .names()
-            .iter()
-            .map(|name| format!("\n{name}"))
-            .collect();
-        let inputs = format!("{}\n{}{names}", plan.fingerprint(), plan.package().name);
+    /// Names are part of an archive, but not of an image's own fingerprint.
+    fn note(&self, kind: Kind, bundles: &[Bundle]) -> PathBuf {
+        let mut inputs = format!("{kind:?}");
+        for bundle in bundles {
+            let _ = write!(
+                inputs,
+                "\n{}\n{}",
+                bundle.fingerprint(),
+                bundle.package().name
+            );
+            for name in bundle.names() {
+                let _ = write!(inputs, "\n{name}");
+            }
+        }
         let hash = Digest::of(inputs.as_bytes()).hex();
         self.folder.join("made-of").join(&hash[..HASH])
     }

@@ -1,4 +1,4 @@
-//! How a layer is compressed, and how that is written: `gzip`, `gzip:9`, `none`.
+//! How a layer is compressed, and how that is written: `gzip`, `gzip:9`, `zstd`, `none`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,24 +10,29 @@ use crate::image::media_type;
 pub enum Compression {
     /// gzip, which every client reads, with a level from 1 to 9.
     Gzip(u8),
+    /// Zstandard, with a level from 1 to 19: quick and small, but not every client reads it.
+    Zstd(u8),
     /// Not at all: quickest to pack and to load.
     None,
 }
 
 /// A text that is no compression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{}\" is no compression: gzip, gzip:1 to gzip:9 and none are", .0.escape_debug())]
+#[error("\"{}\" is no compression: gzip, gzip:1 to gzip:9, zstd, zstd:1 to zstd:19 and none are", .0.escape_debug())]
 pub struct InvalidCompression(String);
 
 impl Compression {
     /// gzip with its own default level.
     pub const GZIP: Self = Self::Gzip(6);
+    /// Zstandard with its own default level.
+    pub const ZSTD: Self = Self::Zstd(3);
 
     /// The media type of a layer that is compressed so.
     #[must_use]
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Gzip(_) => media_type::LAYER_GZIP,
+            Self::Zstd(_) => media_type::LAYER_ZSTD,
             Self::None => media_type::LAYER,
         }
     }
@@ -51,6 +56,8 @@ impl FromStr for Compression {
             ("none", None) => Ok(Self::None),
             ("gzip", None) => Ok(Self::GZIP),
             ("gzip", Some(Some(level @ 1..=9))) => Ok(Self::Gzip(level)),
+            ("zstd", None) => Ok(Self::ZSTD),
+            ("zstd", Some(Some(level @ 1..=19))) => Ok(Self::Zstd(level)),
             _ => Err(InvalidCompression(text.to_owned())),
         }
     }
@@ -60,6 +67,7 @@ impl fmt::Display for Compression {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gzip(level) => write!(formatter, "gzip:{level}"),
+            Self::Zstd(level) => write!(formatter, "zstd:{level}"),
             Self::None => formatter.write_str("none"),
         }
     }
@@ -71,7 +79,13 @@ mod tests {
 
     #[test]
     fn a_compression_is_a_name_with_or_without_a_level() {
-        for (text, written) in [("gzip", "gzip:6"), ("gzip:9", "gzip:9"), ("none", "none")] {
+        for (text, written) in [
+            ("gzip", "gzip:6"),
+            ("gzip:9", "gzip:9"),
+            ("zstd", "zstd:3"),
+            ("zstd:19", "zstd:19"),
+            ("none", "none"),
+        ] {
             assert_eq!(text.parse::<Compression>().unwrap().to_string(), written);
         }
         for text in [

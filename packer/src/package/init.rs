@@ -59,7 +59,7 @@ const KEYS: &str = r#"# One line about it; else the first sentence of the descri
 #annotations = { "org.example.team" = "web" }
 # The image that it is put on; else it stands alone.
 #base = "registry.example.org/base:1"
-# gzip, gzip:1 to gzip:9, none.
+# gzip, gzip:1 to gzip:9, zstd, zstd:1 to zstd:19, none.
 #compress = "gzip:9"
 "#;
 

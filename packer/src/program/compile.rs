@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use serde::Deserialize;
 
-use super::target::Target;
+use super::target::{Target, Toolchain};
 use super::{ProgramError, flags};
 use crate::package::{Origin, Package, PackageError, System, cargo};
 use crate::progress::Progress;
@@ -32,7 +32,11 @@ struct MessageTarget {
 ///
 /// # Panics
 /// When the package's origin is not cargo.
-pub(super) fn compile(package: &Package, progress: &dyn Progress) -> Result<PathBuf, ProgramError> {
+pub(super) fn compile(
+    package: &Package,
+    system: Option<System>,
+    progress: &dyn Progress,
+) -> Result<PathBuf, ProgramError> {
     let Origin::Cargo {
         manifest,
         workspace,
@@ -42,9 +46,13 @@ pub(super) fn compile(package: &Package, progress: &dyn Progress) -> Result<Path
     else {
         panic!("only a package of cargo is compiled");
     };
-    check_system(package)?;
+    check_system(package, system)?;
     let folder = manifest.parent().unwrap_or(Path::new("/"));
-    let target = Target::of_host(folder)?;
+    let toolchain = Toolchain::of(folder)?;
+    let target = match system.filter(|system| Some(*system) != System::host()) {
+        None => toolchain.for_host(),
+        Some(system) => toolchain.for_other(system, &package.name)?,
+    };
     progress.note(&announcement(name, &target));
 
     let mut command = cargo::command(folder);
@@ -121,16 +129,17 @@ fn executable(messages: impl BufRead, binary: &str) -> Result<Option<PathBuf>, P
     Ok(found)
 }
 
-fn check_system(package: &Package) -> Result<(), ProgramError> {
+fn check_system(package: &Package, system: Option<System>) -> Result<(), ProgramError> {
     // A definition that names no system at all leaves none out.
-    let host = System::host().filter(|_| !package.systems.is_empty());
-    let Some(system) = host.filter(|system| !package.systems.contains(system)) else {
+    let wanted = system.or_else(System::host);
+    let wanted = wanted.filter(|_| !package.systems.is_empty());
+    let Some(system) = wanted.filter(|system| !package.systems.contains(system)) else {
         return Ok(());
     };
     let systems: Vec<String> = package.systems.iter().map(System::to_string).collect();
     Err(ProgramError::System {
         package: package.name.clone(),
-        system: system.to_string(),
+        system,
         systems: systems.join(", "),
     })
 }

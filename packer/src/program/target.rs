@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::ProgramError;
+use crate::package::System;
 
 /// A target that static programs can be compiled for, and what is known about the toolchain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +22,17 @@ pub(super) struct Target {
     pub(super) commit: Option<String>,
 }
 
-impl Target {
+/// What is known about the toolchain of a folder.
+#[derive(Debug)]
+pub(super) struct Toolchain {
+    host: String,
+    sysroot: PathBuf,
+    commit: Option<String>,
+}
+
+impl Toolchain {
     /// Asks the rustc that cargo will use in `folder`.
-    pub(super) fn of_host(folder: &Path) -> Result<Self, ProgramError> {
+    pub(super) fn of(folder: &Path) -> Result<Self, ProgramError> {
         // Both at once: rustup makes each of them cost some 20 ms.
         let version = start(folder, "-vV")?;
         let sysroot = start(folder, "--print=sysroot")?;
@@ -35,25 +44,59 @@ impl Target {
         let host = field("host:").ok_or_else(|| {
             ProgramError::Rustc("`rustc -vV` does not say which host it runs on".to_owned())
         })?;
-        let commit = field("commit-hash:").filter(|commit| commit != "unknown");
-        Ok(Self::in_sysroot(
-            Path::new(sysroot.trim_end()),
-            &host,
-            commit,
-        ))
+        Ok(Self {
+            host,
+            sysroot: PathBuf::from(sysroot.trim_end()),
+            commit: field("commit-hash:").filter(|commit| commit != "unknown"),
+        })
     }
 
-    fn in_sysroot(sysroot: &Path, host: &str, commit: Option<String>) -> Self {
-        let libraries = sysroot.join("lib/rustlib");
-        let musl = host.replace("-linux-gnu", "-linux-musl");
-        let is_musl = holds_std(&libraries.join(&musl).join("lib"));
-        Self {
-            triple: if is_musl { musl } else { host.to_owned() },
+    /// The target for this host: musl where its standard library is installed.
+    pub(super) fn for_host(self) -> Target {
+        let musl = self.host.replace("-linux-gnu", "-linux-musl");
+        let is_musl = self.has_std(&musl);
+        Target {
+            triple: if is_musl { musl } else { self.host.clone() },
             is_musl,
-            has_rust_lld: libraries.join(host).join("bin/rust-lld").exists(),
-            sysroot: sysroot.to_owned(),
-            commit,
+            has_rust_lld: self.has_rust_lld(),
+            sysroot: self.sysroot,
+            commit: self.commit,
         }
+    }
+
+    /// The target for another processor, for which only rust's own linker can be counted on.
+    pub(super) fn for_other(self, system: System, package: &str) -> Result<Target, ProgramError> {
+        let (package, triple) = (package.to_owned(), system.musl_target());
+        if !self.has_std(triple) {
+            return Err(ProgramError::NoTarget {
+                package,
+                system,
+                triple,
+            });
+        }
+        if !self.has_rust_lld() {
+            return Err(ProgramError::NoLinker { package, system });
+        }
+        Ok(Target {
+            triple: triple.to_owned(),
+            is_musl: true,
+            has_rust_lld: true,
+            sysroot: self.sysroot,
+            commit: self.commit,
+        })
+    }
+
+    fn libraries(&self) -> PathBuf {
+        self.sysroot.join("lib/rustlib")
+    }
+
+    fn has_std(&self, triple: &str) -> bool {
+        holds_std(&self.libraries().join(triple).join("lib"))
+    }
+
+    fn has_rust_lld(&self) -> bool {
+        let tools = self.libraries().join(&self.host).join("bin");
+        tools.join("rust-lld").exists()
     }
 }
 
@@ -95,17 +138,30 @@ mod tests {
 
     const GNU: &str = "x86_64-unknown-linux-gnu";
 
+    fn toolchain(sysroot: &Path) -> Toolchain {
+        Toolchain {
+            host: GNU.to_owned(),
+            sysroot: sysroot.to_owned(),
+            commit: None,
+        }
+    }
+
+    fn install(sysroot: &Path, file: &str) {
+        let path = sysroot.join("lib/rustlib").join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+
     #[test]
     fn musl_is_taken_where_its_standard_library_is_installed() {
         let sysroot = tempfile::tempdir().unwrap();
-        let musl = sysroot
-            .path()
-            .join("lib/rustlib/x86_64-unknown-linux-musl/lib");
-        fs::create_dir_all(&musl).unwrap();
-        let target = Target::in_sysroot(sysroot.path(), GNU, None);
+        let target = toolchain(sysroot.path()).for_host();
         assert_eq!((target.triple.as_str(), target.is_musl), (GNU, false));
-        fs::write(musl.join("libstd-0123.rlib"), "").unwrap();
-        let target = Target::in_sysroot(sysroot.path(), GNU, None);
+        install(
+            sysroot.path(),
+            "x86_64-unknown-linux-musl/lib/libstd-0123.rlib",
+        );
+        let target = toolchain(sysroot.path()).for_host();
         assert_eq!(target.triple, "x86_64-unknown-linux-musl");
         assert!(target.is_musl && !target.has_rust_lld);
     }
@@ -113,9 +169,26 @@ mod tests {
     #[test]
     fn the_linker_of_the_toolchain_is_found() {
         let sysroot = tempfile::tempdir().unwrap();
-        let tools = sysroot.path().join("lib/rustlib").join(GNU).join("bin");
-        fs::create_dir_all(&tools).unwrap();
-        fs::write(tools.join("rust-lld"), "").unwrap();
-        assert!(Target::in_sysroot(sysroot.path(), GNU, None).has_rust_lld);
+        install(sysroot.path(), &format!("{GNU}/bin/rust-lld"));
+        assert!(toolchain(sysroot.path()).for_host().has_rust_lld);
+    }
+
+    #[test]
+    fn another_processor_needs_its_target_and_the_toolchains_linker() {
+        let sysroot = tempfile::tempdir().unwrap();
+        let arm64: System = "arm64".parse().unwrap();
+        let made = || toolchain(sysroot.path()).for_other(arm64, "hello");
+        let words = made().unwrap_err().to_string();
+        assert!(
+            words.contains("rustup target add aarch64-unknown-linux-musl"),
+            "{words}"
+        );
+        install(
+            sysroot.path(),
+            "aarch64-unknown-linux-musl/lib/libstd-0123.rlib",
+        );
+        assert!(made().unwrap_err().to_string().contains("rust-lld"));
+        install(sysroot.path(), &format!("{GNU}/bin/rust-lld"));
+        assert_eq!(made().unwrap().triple, "aarch64-unknown-linux-musl");
     }
 }

@@ -120,7 +120,7 @@ fn what_our_writer_wrote_comes_back() {
 #[test]
 fn compressed_archives_and_folders_are_read() {
     let bytes = written(&image(&["hello"]));
-    let mut gzip = crate::layer::gzip::Writer::new(Vec::new(), 6);
+    let mut gzip = crate::layer::gzip::writer(Vec::new(), 6);
     gzip.write_all(&bytes).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("archive.tar.gz");
@@ -192,7 +192,7 @@ fn an_unpacked_docker_archive_is_read_and_nothing_outside_of_it() {
 
 #[test]
 fn a_docker_archive_gets_a_manifest_of_its_layers_as_they_are_stored() {
-    let mut gzip = crate::layer::gzip::Writer::new(Vec::new(), 6);
+    let mut gzip = crate::layer::gzip::writer(Vec::new(), 6);
     gzip.write_all(LAYER).unwrap();
     let zipped = gzip.finish().unwrap();
     for (stored, media_type) in [

@@ -1,0 +1,74 @@
+//! From a package and its program to the tree of its image.
+
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use crate::package::{Package, User};
+use crate::program::Program;
+use crate::progress::Progress;
+use crate::rootfs::{Content, Tree};
+
+/// The tree of an image: the program, what lies beside it, and what it needs.
+pub(super) fn tree(
+    package: &Package,
+    program: Option<&Program>,
+    progress: &dyn Progress,
+) -> Result<Tree, Error> {
+    let mut tree = Tree::of_users(package.user);
+    add(&mut tree, package, program, progress)?;
+    let in_tree = |path: &str| PathBuf::from(path.trim_start_matches('/'));
+    if let Some(path) = &package.working_dir {
+        tree.ensure_directory(&in_tree(path), 0, 0)?;
+    }
+    let User { uid, gid } = package.user;
+    for path in &package.volumes {
+        // The user's own, because a new volume takes its owner from the image.
+        tree.ensure_directory(&in_tree(path), uid, gid)?;
+    }
+    check_entrypoint(package, &tree)?;
+    Ok(tree)
+}
+
+/// Adds a program under its name, what lies beside it, and what it needs.
+pub(super) fn add(
+    tree: &mut Tree,
+    package: &Package,
+    program: Option<&Program>,
+    progress: &dyn Progress,
+) -> Result<(), Error> {
+    if let Some(program) = program {
+        let path = Path::new("bin").join(package.program_name());
+        if tree
+            .get(&path)
+            .is_some_and(|there| *there != program.entry())
+        {
+            return Err(Error::SameName(package.program_name().to_owned()));
+        }
+        tree.place(&path, program.entry())?;
+    }
+    for files in &package.files {
+        tree.add(files)?;
+    }
+    let needs = program.map(|program| program.needs).unwrap_or_default();
+    Ok(tree.add_from_host(package, needs, progress)?)
+}
+
+/// An entry point that nobody can start is better known before the image runs.
+fn check_entrypoint(package: &Package, tree: &Tree) -> Result<(), Error> {
+    let path = package.command().swap_remove(0);
+    let Some(path) = path.strip_prefix('/') else {
+        return Ok(());
+    };
+    // Behind a link it could be anywhere.
+    let links = |path: &Path| {
+        let entry = tree.get(path);
+        entry.is_some_and(|entry| matches!(entry.content, Content::Symlink(_)))
+    };
+    if tree.get(path).is_some() || Path::new(path).ancestors().any(links) {
+        return Ok(());
+    }
+    Err(Error::NoEntrypoint {
+        name: package.name.clone(),
+        path: path.to_owned(),
+    })
+}
