@@ -5,7 +5,6 @@
 //! executed or found.
 
 use std::ffi::OsString;
-use std::io::stdout;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +18,9 @@ use crate::store::Store;
 
 mod container_arguments;
 mod exec;
+mod history;
 mod image;
+mod image_prune;
 pub mod images;
 mod import;
 mod info;
@@ -37,6 +38,7 @@ mod run;
 mod save;
 mod start;
 mod stop;
+mod tag;
 mod time;
 mod version;
 mod wait;
@@ -102,30 +104,21 @@ enum Verb {
     Images(images::Args),
     /// Remove images.
     Rmi(rmi::Args),
+    /// Give an image more names.
+    Tag(tag::TagArguments),
+    /// Take names from an image.
+    Untag(tag::UntagArguments),
+    /// Show how an image was made, or what its name pointed at before.
+    History(history::Arguments),
     /// The commands for images, under their longer names.
     #[command(subcommand)]
-    Image(ImageVerb),
+    Image(image::Verb),
     /// Print everything about containers or images, as JSON.
     Inspect(inspect::Arguments),
     /// Print what this engine found on this machine.
     Info(info::Arguments),
     /// Print the version.
     Version(version::Arguments),
-}
-
-#[derive(Debug, Subcommand)]
-enum ImageVerb {
-    /// List images.
-    #[command(visible_alias = "list")]
-    Ls(images::Args),
-    /// Load images from an archive.
-    Load(load::Args),
-    /// Save images to an archive.
-    Save(save::Args),
-    /// Make an image from the tar of a root file system.
-    Import(import::Args),
-    /// Remove images.
-    Rm(rmi::Args),
 }
 
 /// What every verb works with.
@@ -200,21 +193,15 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Wait(arguments) => wait::run(&arguments, &context),
         Verb::Rm(arguments) => rm::run(&arguments, &context),
         Verb::Port(arguments) => port::run(&arguments, &context),
-        Verb::Load(arguments) | Verb::Image(ImageVerb::Load(arguments)) => {
-            image::load(&arguments, &context)
-        }
-        Verb::Save(arguments) | Verb::Image(ImageVerb::Save(arguments)) => {
-            save::run(&arguments, &context.store()?, &mut stdout().lock())
-        }
-        Verb::Import(arguments) | Verb::Image(ImageVerb::Import(arguments)) => {
-            image::import(&arguments, &context)
-        }
-        Verb::Images(arguments) | Verb::Image(ImageVerb::Ls(arguments)) => {
-            image::list(&arguments, &context)
-        }
-        Verb::Rmi(arguments) | Verb::Image(ImageVerb::Rm(arguments)) => {
-            image::remove(&arguments, &context)
-        }
+        Verb::Load(arguments) => image::load(&arguments, &context),
+        Verb::Save(arguments) => image::save(&arguments, &context),
+        Verb::Import(arguments) => image::import(&arguments, &context),
+        Verb::Images(arguments) => image::list(&arguments, &context),
+        Verb::Rmi(arguments) => image::remove(&arguments, &context),
+        Verb::Tag(arguments) => tag::tag(&arguments, &context),
+        Verb::Untag(arguments) => tag::untag(&arguments, &context),
+        Verb::History(arguments) => history::run(&arguments, &context),
+        Verb::Image(verb) => image::run(&verb, &context),
         Verb::Inspect(arguments) => inspect::run(&arguments, &context),
         Verb::Info(arguments) => info::run(&arguments, &context),
         Verb::Version(arguments) => version::run(&arguments),

@@ -12,6 +12,7 @@
 //! images/HEX/                by image id: manifest.json, config.json, image.json
 //! trees/HEX[.squashed]/      by chain id: root/ and tree.json
 //! names/localhost+server:latest -> ../images/HEX
+//! generations/localhost+server:latest/N -> ../../images/HEX
 //! packed/HEX                 -> ../images/HEX, by the fingerprint of what was packed
 //! tmp/                       what is being written or thrown away
 //! ```
@@ -25,13 +26,16 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use packer::image::{ImageConfig, Manifest, from_json};
+use packer::layer::decompress;
 use packer::{Digest, ImageName};
 use rustix::fs::FlockOperation;
 
 mod delete;
 mod error;
+mod generations;
 mod layer;
 mod names;
+mod prune;
 mod record;
 mod remove;
 mod resolve;
@@ -43,6 +47,8 @@ mod tree;
 mod write;
 
 pub use error::StoreError;
+pub use generations::Generation;
+pub use prune::Pruning;
 pub use record::StoredImage;
 pub use remove::Removed;
 pub use resolve::Resolved;
@@ -51,7 +57,7 @@ pub use tree::{LayerError, MAPPED_IDS, Owners};
 pub use write::Writer;
 
 use crate::paths::Paths;
-use record::{CONFIG, ImageRecord, MANIFEST};
+use record::{CONFIG, ImageRecord, MANIFEST, TREE_RECORD, TreeRecord};
 use temporary::Temporary;
 
 /// The format that this program reads and writes.
@@ -66,6 +72,7 @@ pub struct Store {
     trees: PathBuf,
     names: PathBuf,
     packed: PathBuf,
+    generations: PathBuf,
     tmp: PathBuf,
 }
 
@@ -98,6 +105,7 @@ impl Store {
             trees: root.join("trees"),
             names: root.join("names"),
             packed: root.join("packed"),
+            generations: root.join("generations"),
             tmp: root.join("tmp"),
             root,
         };
@@ -153,6 +161,28 @@ impl Store {
         let path = self.images.join(image.id.hex()).join(CONFIG);
         let bytes = fs::read(&path).map_err(StoreError::file(&path))?;
         from_json("the config", &bytes).map_err(StoreError::damaged(&path))
+    }
+
+    /// The bytes of each of an image's layers when it is not compressed, the lowest first.
+    ///
+    /// # Errors
+    /// What reading the store gives.
+    pub fn layer_sizes(&self, image: &StoredImage) -> Result<Vec<u64>, StoreError> {
+        let path = image.tree.with_file_name(TREE_RECORD);
+        let bytes = fs::read(&path).map_err(StoreError::file(&path))?;
+        let record: TreeRecord =
+            serde_json::from_slice(&bytes).map_err(StoreError::damaged(&path))?;
+        if record.layers.len() == image.layers.len() {
+            return Ok(record.layers);
+        }
+        // An older program did not write them down.
+        let sizes = image.layers.iter().map(|layer| {
+            let path = self.blob(&layer.digest);
+            File::open(&path)
+                .and_then(|blob| Ok(Digest::of_reader(&mut decompress(Box::new(blob))?)?.1))
+                .map_err(StoreError::file(&path))
+        });
+        sizes.collect()
     }
 
     /// The manifest of an image.

@@ -63,8 +63,8 @@ enum Operand {
 }
 
 impl Template {
-    /// Reads a template. `table ` in front asks for a header and aligned columns; `\t` and `\n`
-    /// are a tab and a line feed.
+    /// Reads a template. `table ` in front asks for a header and aligned columns, and then a space
+    /// between two fields divides columns too; `\t` and `\n` are a tab and a line feed.
     ///
     /// # Errors
     /// [`TemplateError`] that says what is wrong and where.
@@ -77,7 +77,10 @@ impl Template {
         match parse::parse(&body) {
             Ok(nodes) => Ok(Self {
                 text: text.to_owned(),
-                nodes,
+                nodes: match is_table {
+                    true => nodes.into_iter().map(with_columns).collect(),
+                    false => nodes,
+                },
                 is_table,
             }),
             Err(reason) => Err(TemplateError {
@@ -121,6 +124,14 @@ impl Template {
             lines.push('\n');
         }
         Ok(if self.is_table { align(&lines) } else { lines })
+    }
+}
+
+/// The text between two fields of a table, with a tab for each space.
+fn with_columns(node: Node) -> Node {
+    match node {
+        Node::Text(text) => Node::Text(text.replace(' ', "\t")),
+        node => node,
     }
 }
 
@@ -236,6 +247,9 @@ mod tests {
              a-long-identifier  x           1\n\
              b                  y           2\n"
         );
+        let spaced = Template::parse("table {{.ID}} {{.N}}").unwrap();
+        let text = spaced.render_rows(&rows[1..], &headers).unwrap();
+        assert_eq!(text, "IMAGE ID    N\nb           2\n");
         let plain = Template::parse("{{.ID}}").unwrap();
         assert_eq!(
             plain.render_rows(&rows, &headers).unwrap(),

@@ -1,16 +1,91 @@
-//! The verbs for images, with what they need of containers and of the user namespace.
+//! `runner image …`, and what the verbs for images need of containers and of the user namespace.
 
 use std::io::stdout;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Subcommand;
 use packer::Digest;
 
 use super::rmi::ImageUsers;
-use super::{Context, images, import, load, pack, rmi, stop};
+use super::{
+    Context, history, image_prune, images, import, inspect, load, pack, rmi, save, stop, tag,
+};
 use crate::container::Containers;
 use crate::sandbox::userns::UserNamespace;
-use crate::store::Owners;
+use crate::store::{Owners, Store, StoreError};
+
+/// The commands for images. Those that are also commands of their own are the same.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// List images.
+    #[command(visible_alias = "list")]
+    Ls(images::Args),
+    /// Print everything about images, as JSON.
+    Inspect(inspect::ImageArguments),
+    /// Say with the exit code whether an image is there.
+    Exists {
+        /// The image.
+        #[arg(value_name = "IMAGE")]
+        image: String,
+    },
+    /// Show how an image was made, or what its name pointed at before.
+    History(history::Arguments),
+    /// Give an image more names.
+    Tag(tag::TagArguments),
+    /// Take names from an image.
+    Untag(tag::UntagArguments),
+    /// Let a name point at what it pointed at before.
+    Rollback(tag::RollbackArguments),
+    /// Load images from an archive.
+    Load(load::Args),
+    /// Save images to an archive.
+    Save(save::Args),
+    /// Make an image from the tar of a root file system.
+    Import(import::Args),
+    /// Remove images.
+    #[command(visible_alias = "remove")]
+    Rm(rmi::Args),
+    /// Remove the images that nobody needs.
+    Prune(image_prune::Arguments),
+}
+
+pub(super) fn run(verb: &Verb, context: &Context) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Ls(arguments) => list(arguments, context),
+        Verb::Inspect(arguments) => inspect::image(arguments, context),
+        Verb::Exists { image } => exists(image, context),
+        Verb::History(arguments) => history::run(arguments, context),
+        Verb::Tag(arguments) => tag::tag(arguments, context),
+        Verb::Untag(arguments) => tag::untag(arguments, context),
+        Verb::Rollback(arguments) => tag::rollback(arguments, context),
+        Verb::Load(arguments) => load(arguments, context),
+        Verb::Save(arguments) => save(arguments, context),
+        Verb::Import(arguments) => import(arguments, context),
+        Verb::Rm(arguments) => remove(arguments, context),
+        Verb::Prune(arguments) => prune(arguments, context),
+    }
+}
+
+fn exists(image: &str, context: &Context) -> anyhow::Result<ExitCode> {
+    match context.store()?.resolve(image) {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(StoreError::UnknownImage(_)) => Ok(ExitCode::FAILURE),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn prune(arguments: &image_prune::Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    if !image_prune::confirmed(arguments)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (store, users) = for_removal(context)?;
+    image_prune::run(arguments, &store, &users)
+}
+
+pub(super) fn save(arguments: &save::Args, context: &Context) -> anyhow::Result<ExitCode> {
+    save::run(arguments, &context.store()?, &mut stdout().lock())
+}
 
 pub(super) fn load(arguments: &load::Args, context: &Context) -> anyhow::Result<ExitCode> {
     let store = context.store()?;
@@ -41,13 +116,18 @@ pub(super) fn list(arguments: &images::Args, context: &Context) -> anyhow::Resul
 }
 
 pub(super) fn remove(arguments: &rmi::Args, context: &Context) -> anyhow::Result<ExitCode> {
+    let (store, users) = for_removal(context)?;
+    rmi::run(arguments, &store, &users, &mut stdout().lock())
+}
+
+/// The store and its users, in a process that may remove any file of an image: they may belong to
+/// any of the user's ids.
+fn for_removal(context: &Context) -> anyhow::Result<(Store, Users)> {
     let users = Users(context.containers()?);
     users.0.sweep();
     let store = context.store()?;
-    // The files of an image may belong to any of the user's ids.
-    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
-    namespace.enter()?;
-    rmi::run(arguments, &store, &users, &mut stdout().lock())
+    UserNamespace::acquire(&context.paths.runroot)?.enter()?;
+    Ok((store, users))
 }
 
 struct Users(Containers);

@@ -1,5 +1,6 @@
 //! `runner images` and `runner image ls`: what is in the store.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,6 +13,10 @@ use serde_json::{Value, json};
 use crate::human;
 use crate::store::{ListedImage, Store, StoreError};
 use crate::template::{Template, align};
+
+mod filter;
+
+pub(super) use filter::Filters;
 
 /// List images
 #[derive(Debug, clap::Args)]
@@ -37,6 +42,32 @@ pub struct Args {
     /// Print `json`, a `table …` or a Go template
     #[arg(long)]
     pub format: Option<String>,
+    /// Only images that fit: before, since, until, dangling, id, label, reference or containers, as
+    /// KEY=VALUE or KEY!=VALUE
+    #[arg(short, long = "filter", value_name = "FILTER")]
+    pub filters: Vec<String>,
+    /// What the list is sorted by
+    #[arg(long, value_enum, default_value_t)]
+    pub sort: Sort,
+    /// Show all names of an image in one more column
+    #[arg(long)]
+    pub history: bool,
+}
+
+/// What a list of images is sorted by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sort {
+    /// The newest first; an image without a date is as old as it is here
+    #[default]
+    Created,
+    /// The id
+    Id,
+    /// The name without its tag
+    Repository,
+    /// The smallest first
+    Size,
+    /// The tag
+    Tag,
 }
 
 /// An image as `--format json` prints it, with podman's names in podman's order.
@@ -50,11 +81,14 @@ struct Report {
     size: u64,
     shared_size: u64,
     virtual_size: u64,
-    labels: BTreeMap<String, String>,
+    /// None is `null`, as podman has it.
+    labels: Option<BTreeMap<String, String>>,
     containers: usize,
     names: Vec<String>,
     digest: Digest,
     history: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dangling: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,7 +105,7 @@ pub fn run(
     containers: &dyn Fn(&Digest) -> usize,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let images = wanted(args, store)?;
+    let images = wanted(args, store, containers)?;
     let text = match args.format.as_deref() {
         _ if args.quiet => ids(args, &images),
         Some("json") => {
@@ -83,7 +117,7 @@ pub fn run(
         }
         Some(format) => {
             let template = Template::parse(format)?;
-            let rows: Vec<_> = rows(args, &images, containers).collect();
+            let rows = rows(args, &images, containers);
             let text = template.render_rows(&rows, &headers())?;
             match text.split_once('\n') {
                 Some((_, rows)) if template.is_table() && args.noheading => rows.to_owned(),
@@ -96,14 +130,27 @@ pub fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn wanted(args: &Args, store: &Store) -> Result<Vec<ListedImage>, StoreError> {
+fn wanted(
+    args: &Args,
+    store: &Store,
+    containers: &dyn Fn(&Digest) -> usize,
+) -> anyhow::Result<Vec<ListedImage>> {
+    let filters = Filters::parse(&args.filters, store)?;
     let mut images = store.images()?;
+    images.retain(|listed| filters.fit(listed, containers(&listed.image.id) > 0));
+    match args.sort {
+        Sort::Created => images.sort_by_key(|listed| Reverse(filter::time(listed))),
+        Sort::Id => images.sort_by_key(|listed| listed.image.id),
+        Sort::Size => images.sort_by_key(|listed| listed.image.size),
+        // These are about the rows.
+        Sort::Repository | Sort::Tag => {}
+    }
     if let Some(text) = &args.image {
         match store.resolve(text) {
             Ok(resolved) => images.retain(|listed| listed.image.id == resolved.image.id),
             // podman shows an empty list.
             Err(StoreError::UnknownImage(_)) => images.clear(),
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(images)
@@ -124,12 +171,14 @@ fn id(args: &Args, listed: &ListedImage) -> String {
     }
 }
 
-fn table(args: &Args, rows: impl Iterator<Item = Value>) -> String {
-    let columns: &[&str] = if args.digests {
-        &["Repository", "Tag", "Digest", "ID", "Created", "Size"]
-    } else {
-        &["Repository", "Tag", "ID", "Created", "Size"]
-    };
+fn table(args: &Args, rows: Vec<Value>) -> String {
+    let mut columns = vec!["Repository", "Tag", "ID", "Created", "Size"];
+    if args.digests {
+        columns.insert(2, "Digest");
+    }
+    if args.history {
+        columns.push("History");
+    }
     let header = (!args.noheading).then(headers);
     let mut lines = String::new();
     for row in header.into_iter().chain(rows) {
@@ -170,18 +219,22 @@ fn headers() -> Value {
 }
 
 /// A row for each name, and one for an image without any.
-fn rows<'a>(
-    args: &'a Args,
-    images: &'a [ListedImage],
-    containers: &'a dyn Fn(&Digest) -> usize,
-) -> impl Iterator<Item = Value> + 'a {
-    images.iter().flat_map(move |listed| {
+fn rows(args: &Args, images: &[ListedImage], containers: &dyn Fn(&Digest) -> usize) -> Vec<Value> {
+    let each = images.iter().flat_map(|listed| {
         let names = listed.names.iter().map(Some);
         let nameless = listed.names.is_empty().then_some(None);
         names
             .chain(nameless)
             .map(move |name| row(args, listed, name, containers))
-    })
+    });
+    let mut rows: Vec<Value> = each.collect();
+    let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
+    match args.sort {
+        Sort::Repository => rows.sort_by_key(|row| text(row, "Repository")),
+        Sort::Tag => rows.sort_by_key(|row| text(row, "Tag")),
+        Sort::Created | Sort::Id | Sort::Size => {}
+    }
+    rows
 }
 
 fn row(
@@ -210,12 +263,12 @@ fn row(
         "Size": size,
         "VirtualSize": size,
         "SharedSize": report.shared_size,
-        "Labels": report.labels,
+        "Labels": report.labels.unwrap_or_default(),
         "Containers": report.containers,
         "Names": report.names,
         "RepoTags": report.names,
         "RepoDigests": report.repo_digests,
-        "History": report.history,
+        "History": if report.history.is_empty() { NONE.to_owned() } else { report.history.join(", ") },
         "ParentId": report.parent_id,
         "Dangling": name.is_none(),
         "ReadOnly": false,
@@ -237,11 +290,12 @@ fn report(listed: &ListedImage, containers: &dyn Fn(&Digest) -> usize) -> Report
         size: image.size,
         shared_size: 0,
         virtual_size: image.size,
-        labels: image.config.config.labels.clone(),
+        labels: Some(image.config.config.labels.clone()).filter(|labels| !labels.is_empty()),
         containers: containers(&image.id),
         history: names.clone(),
         names,
         digest: image.digest,
+        dangling: listed.names.is_empty(),
         created: since_1970,
         created_at: created(listed).map(|time| humantime::format_rfc3339(time).to_string()),
     }
@@ -260,7 +314,7 @@ fn created(listed: &ListedImage) -> Option<SystemTime> {
 }
 
 /// A time as Go prints it: `2026-11-23 16:46:17 +0000 UTC`.
-fn go_time(time: SystemTime) -> String {
+pub(super) fn go_time(time: SystemTime) -> String {
     let text = humantime::format_rfc3339_seconds(time).to_string();
     text.replace('T', " ").replace('Z', " +0000 UTC")
 }

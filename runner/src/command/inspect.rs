@@ -32,6 +32,27 @@ pub(super) struct Arguments {
     names: Vec<String>,
 }
 
+/// Flags of `image inspect`.
+#[derive(Debug, Args)]
+pub(super) struct ImageArguments {
+    /// Print with a Go template, or `json`.
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+
+    /// Names or ids.
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+pub(super) fn image(arguments: &ImageArguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let arguments = Arguments {
+        format: arguments.format.clone(),
+        kind: "image".to_owned(),
+        names: arguments.images.clone(),
+    };
+    run(&arguments, context)
+}
+
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for name in &arguments.names {

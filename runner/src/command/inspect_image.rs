@@ -20,7 +20,7 @@ struct Report {
     repo_tags: Vec<String>,
     repo_digests: BTreeSet<String>,
     parent: &'static str,
-    comment: &'static str,
+    comment: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<String>,
     config: RunConfig,
@@ -74,7 +74,7 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
         names_history: tags.clone(),
         repo_tags: tags,
         parent: "",
-        comment: "",
+        comment: last_comment(&config.history),
         created: config.created,
         version: "",
         author: config.author.unwrap_or_default(),
@@ -102,4 +102,10 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
         config: config.config,
     };
     Ok(serde_json::to_value(report).unwrap_or_default())
+}
+
+/// What was said last about the making of the image.
+fn last_comment(history: &[History]) -> String {
+    let mut comments = history.iter().rev().filter_map(|made| made.comment.clone());
+    comments.next().unwrap_or_default()
 }

@@ -19,6 +19,12 @@ pub struct Args {
     /// Remove containers that use the image, and all names of an image that is named by its id
     #[arg(short, long)]
     pub force: bool,
+    /// An image that is not there is no error
+    #[arg(short, long)]
+    pub ignore: bool,
+    /// Leave images that have lost their last name before; that is never done here
+    #[arg(long)]
+    pub no_prune: bool,
 }
 
 /// The containers, as far as images are concerned.
@@ -61,6 +67,7 @@ pub fn run(
                 untagged.extend(removed.untagged);
                 deleted.extend(removed.deleted);
             }
+            Err(error) if args.ignore && is_unknown(&error) => {}
             Err(error) => {
                 writeln!(io::stderr(), "Error: {error:#}")?;
                 codes.push(match error.downcast_ref() {
@@ -83,6 +90,10 @@ pub fn run(
         [code] => code.into(),
         _ => FAILED.into(),
     })
+}
+
+fn is_unknown(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::UnknownImage(_)))
 }
 
 fn targets(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
@@ -154,6 +165,8 @@ mod tests {
             images: images.iter().map(ToString::to_string).collect(),
             all: images.is_empty(),
             force,
+            ignore: false,
+            no_prune: false,
         };
         let mut out = Vec::new();
         let code = run(&args, &home.store, users, &mut out).unwrap();

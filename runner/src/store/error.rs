@@ -21,6 +21,17 @@ pub enum StoreError {
         /// The ids or names that fit.
         found: Vec<String>,
     },
+    /// A name never pointed at what it is to point at again.
+    #[error(
+        "{name} has no generation {}: `runner image history --generations {name}` lists those that there are",
+        .number.map_or("before the present one".to_owned(), |number| number.to_string())
+    )]
+    NoGeneration {
+        /// The name.
+        name: ImageName,
+        /// What was asked for; `None` is the one before.
+        number: Option<u64>,
+    },
     /// A text that is neither a name nor an id.
     #[error(transparent)]
     InvalidName(#[from] packer::name::InvalidName),

@@ -31,6 +31,22 @@ impl Store {
         Ok(names)
     }
 
+    /// Lets each of `names` point at the image `id` too.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownImage`], [`StoreError::LongName`].
+    pub fn tag(&self, id: &Digest, names: &[ImageName]) -> Result<(), StoreError> {
+        let temporary = self.temporary()?;
+        let _hold = self.hold()?;
+        for name in names {
+            self.pointer(name)?;
+        }
+        match self.image(id)? {
+            Some(_) => self.point_names(names, id, temporary.path()),
+            None => Err(StoreError::UnknownImage(id.to_string())),
+        }
+    }
+
     /// The names that point at the image `id`.
     ///
     /// # Errors
@@ -78,6 +94,7 @@ impl Store {
         temporary: &Path,
     ) -> Result<(), StoreError> {
         for name in names {
+            self.count_generation(name, id, temporary)?;
             point(&self.pointer(name)?, id, temporary)?;
         }
         sync_directory(&self.names)
@@ -116,7 +133,8 @@ pub(super) fn read_pointer(path: &Path) -> Result<Option<Digest>, StoreError> {
     }
 }
 
-fn point(path: &Path, id: &Digest, temporary: &Path) -> Result<(), StoreError> {
+/// Lets the link at `path` point at the image `id`.
+pub(super) fn point(path: &Path, id: &Digest, temporary: &Path) -> Result<(), StoreError> {
     let new = temporary.join("pointer");
     symlink(format!("../images/{}", id.hex()), &new)
         .and_then(|()| std::fs::rename(&new, path))

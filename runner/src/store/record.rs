@@ -116,6 +116,9 @@ impl ImageRecord {
 pub(super) struct TreeRecord {
     /// Bytes of the uncompressed layers.
     pub(super) size: u64,
+    /// The same for each layer; empty where it was not written down.
+    #[serde(default)]
+    pub(super) layers: Vec<u64>,
 }
 
 /// Writes a new file and waits until it is on disk.

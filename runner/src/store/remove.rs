@@ -61,14 +61,9 @@ impl Store {
                 if let Some(container) = in_use(&id).into_iter().next() {
                     return Err(StoreError::InUse { container });
                 }
-                self.remove_names(&names)?;
-                throw_away(&self.images, &id.hex(), &temporary)?;
-                sync_directory(&self.images)?;
+                let removed = self.take(id, names, &temporary)?;
                 self.sweep(&temporary)?;
-                Removed {
-                    untagged: names,
-                    deleted: Some(id),
-                }
+                removed
             }
         };
         drop(lock);
@@ -89,15 +84,32 @@ impl Store {
         Ok(known)
     }
 
+    /// Takes an image with all its names out of sight.
+    pub(super) fn take(
+        &self,
+        id: Digest,
+        names: Vec<ImageName>,
+        temporary: &Temporary,
+    ) -> Result<Removed, StoreError> {
+        self.remove_names(&names)?;
+        throw_away(&self.images, &id.hex(), temporary)?;
+        sync_directory(&self.images)?;
+        Ok(Removed {
+            untagged: names,
+            deleted: Some(id),
+        })
+    }
+
     fn remove_names(&self, names: &[ImageName]) -> Result<(), StoreError> {
         for name in names {
             remove_file(&self.pointer(name)?)?;
+            self.forget_generations(name)?;
         }
         sync_directory(&self.names)
     }
 
     /// Removes what no image needs.
-    fn sweep(&self, temporary: &Temporary) -> Result<(), StoreError> {
+    pub(super) fn sweep(&self, temporary: &Temporary) -> Result<(), StoreError> {
         let mut blobs = BTreeSet::new();
         let mut trees = BTreeSet::new();
         for folder in list(&self.images)? {
@@ -113,6 +125,7 @@ impl Store {
                 }
             }
         }
+        self.sweep_generations()?;
         for folder in [&self.packed, &self.names] {
             for file in list(folder)? {
                 let path = folder.join(file);

@@ -13,6 +13,7 @@ use packer::place::{Image, Sink, Source};
 use super::*;
 
 mod find;
+mod generations;
 mod load;
 mod remove;
 
@@ -133,9 +134,11 @@ impl Home {
 
     /// Whether the store has nothing: no image, no blob, no leftover.
     fn is_empty(&self) -> bool {
-        ["blobs/sha256", "images", "trees", "names", "packed", "tmp"]
-            .iter()
-            .all(|folder| self.files(folder).is_empty())
+        let generations = self.store.generations.read_dir();
+        generations.map_or(0, Iterator::count) == 0
+            && ["blobs/sha256", "images", "trees", "names", "packed", "tmp"]
+                .iter()
+                .all(|folder| self.files(folder).is_empty())
     }
 
     fn resolve(&self, text: &str) -> Digest {

@@ -141,6 +141,7 @@ impl Writer<'_> {
         let folder = self.new_path("tree");
         let root = make_root(&folder)?;
         let count = image.manifest.layers.len();
+        let mut sizes = Vec::with_capacity(count);
         let (fed, placed) = place(root, self.owners, count, |placing| {
             for (layer, diff_id) in layers(image) {
                 let present = self.store.blob(&layer.digest).exists();
@@ -151,6 +152,7 @@ impl Writer<'_> {
                     break;
                 };
                 flattened.size += read.size;
+                sizes.push(read.size);
                 flattened.blobs.extend(read.new);
             }
             Ok::<(), StoreError>(())
@@ -165,6 +167,7 @@ impl Writer<'_> {
         })?;
         let record = TreeRecord {
             size: flattened.size,
+            layers: sizes,
         };
         let bytes = serde_json::to_vec(&record).map_err(StoreError::damaged(&folder))?;
         write_synced(&folder.join(TREE_RECORD), &bytes)?;
