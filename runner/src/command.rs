@@ -28,10 +28,14 @@ mod inspect;
 pub mod inspect_image;
 mod kill;
 pub mod load;
+mod login;
 mod logs;
 mod pack;
 mod port;
 mod ps;
+mod pull;
+mod push;
+mod remote;
 mod rm;
 pub mod rmi;
 mod run;
@@ -96,6 +100,14 @@ enum Verb {
     Port(port::Arguments),
     /// Load images from an archive.
     Load(load::Args),
+    /// Fetch images from registries.
+    Pull(pull::Arguments),
+    /// Send an image to a registry.
+    Push(push::Arguments),
+    /// Log in to a registry.
+    Login(login::LoginArguments),
+    /// Forget the credentials for a registry.
+    Logout(login::LogoutArguments),
     /// Save images to an archive.
     Save(save::Args),
     /// Make an image from the tar of a root file system.
@@ -194,6 +206,10 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Rm(arguments) => rm::run(&arguments, &context),
         Verb::Port(arguments) => port::run(&arguments, &context),
         Verb::Load(arguments) => image::load(&arguments, &context),
+        Verb::Pull(arguments) => pull::run(&arguments, &context),
+        Verb::Push(arguments) => push::run(&arguments, &context),
+        Verb::Login(arguments) => login::login(&arguments),
+        Verb::Logout(arguments) => login::logout(&arguments),
         Verb::Save(arguments) => image::save(&arguments, &context),
         Verb::Import(arguments) => image::import(&arguments, &context),
         Verb::Images(arguments) => image::list(&arguments, &context),

@@ -9,10 +9,12 @@ use crate::Missing;
 pub mod containerd;
 pub mod docker;
 pub mod podman;
+pub mod registry;
 
 pub use containerd::Containerd;
 pub use docker::Docker;
 pub use podman::Podman;
+pub use registry::Registry;
 
 /// Where administrators' programs lie; not on every user's `PATH`.
 const MORE_FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];

@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use super::Context;
+use super::remote::Policy;
 use crate::container::Options;
 use crate::container::volume;
 use crate::network::publish;
@@ -19,6 +20,10 @@ pub(super) struct ContainerArguments {
     /// Give the container a name.
     #[arg(long)]
     name: Option<String>,
+
+    /// When a registry is asked for the image.
+    #[arg(long, value_enum, default_value_t)]
+    pull: Policy,
 
     /// Remove the container when it ends. A folder that is run in the foreground without a name is
     /// removed anyway.
@@ -115,6 +120,10 @@ pub(super) struct ContainerArguments {
 impl ContainerArguments {
     pub(super) fn is_interactive(&self) -> bool {
         self.interactive
+    }
+
+    pub(super) fn pull(&self) -> Policy {
+        self.pull
     }
 
     pub(super) fn has_name(&self) -> bool {

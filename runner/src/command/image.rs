@@ -9,7 +9,8 @@ use packer::Digest;
 
 use super::rmi::ImageUsers;
 use super::{
-    Context, history, image_prune, images, import, inspect, load, pack, rmi, save, stop, tag,
+    Context, history, image_prune, images, import, inspect, load, pack, pull, push, rmi, save,
+    stop, tag,
 };
 use crate::container::Containers;
 use crate::sandbox::userns::UserNamespace;
@@ -37,6 +38,10 @@ pub(super) enum Verb {
     Untag(tag::UntagArguments),
     /// Let a name point at what it pointed at before.
     Rollback(tag::RollbackArguments),
+    /// Fetch images from registries.
+    Pull(pull::Arguments),
+    /// Send an image to a registry.
+    Push(push::Arguments),
     /// Load images from an archive.
     Load(load::Args),
     /// Save images to an archive.
@@ -59,6 +64,8 @@ pub(super) fn run(verb: &Verb, context: &Context) -> anyhow::Result<ExitCode> {
         Verb::Tag(arguments) => tag::tag(arguments, context),
         Verb::Untag(arguments) => tag::untag(arguments, context),
         Verb::Rollback(arguments) => tag::rollback(arguments, context),
+        Verb::Pull(arguments) => pull::run(arguments, context),
+        Verb::Push(arguments) => push::run(arguments, context),
         Verb::Load(arguments) => load(arguments, context),
         Verb::Save(arguments) => save(arguments, context),
         Verb::Import(arguments) => import(arguments, context),
@@ -98,7 +105,7 @@ pub(super) fn import(arguments: &import::Args, context: &Context) -> anyhow::Res
 }
 
 /// Moves this process to where the owners of the images' files exist.
-fn enter(context: &Context) -> anyhow::Result<Owners> {
+pub(super) fn enter(context: &Context) -> anyhow::Result<Owners> {
     let namespace = UserNamespace::acquire(&context.paths.runroot)?;
     namespace.enter()?;
     Ok(pack::owners(&namespace))

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::container_arguments::ContainerArguments;
-use super::{Context, pack};
+use super::{Context, pack, pull};
 use crate::container::create::{self, Source};
 use crate::container::{Container, Containers};
 use crate::human::tell;
@@ -160,7 +160,7 @@ fn make(
             pack::pack(&folder, context)?
         }
         None => {
-            let found = store.resolve(what)?;
+            let found = pull::for_run(what, arguments.pull(), context, &store)?;
             let name = found
                 .name
                 .map_or_else(|| found.image.id.hex(), |name| name.to_string());

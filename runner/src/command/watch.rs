@@ -1,11 +1,15 @@
 //! Showing how the copying of an image goes on: podman's lines, and on a terminal a bar for each
 //! layer.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use packer::Digest;
 use packer::place::Step;
+use packer::registry::Pushing;
 
 use crate::human::tell;
 
@@ -51,6 +55,63 @@ impl Watch {
     fn say(&self, line: &str) {
         if !self.quiet {
             tell(line);
+        }
+    }
+}
+
+/// The same for a push, which sends several blobs at once, each with a bar of its own.
+#[derive(Debug)]
+pub(super) struct PushWatch {
+    quiet: bool,
+    bars: MultiProgress,
+    running: Mutex<BTreeMap<Digest, ProgressBar>>,
+}
+
+impl PushWatch {
+    pub(super) fn new(quiet: bool) -> Self {
+        let watch = Self {
+            quiet,
+            bars: MultiProgress::new(),
+            running: Mutex::default(),
+        };
+        watch.say("Getting image source signatures");
+        watch
+    }
+
+    /// Is called from several threads.
+    pub(super) fn show(&self, what: Pushing<'_>) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        match what {
+            Pushing::Blob(blob) => {
+                self.say(&format!("Copying blob {}", blob.digest));
+                if !self.quiet && stderr().is_terminal() {
+                    running.insert(blob.digest, self.bars.add(bar(blob.size)));
+                }
+            }
+            Pushing::Bytes(blob, sent) => {
+                if let Some(bar) = running.get(&blob.digest) {
+                    bar.set_position(sent);
+                }
+            }
+            Pushing::Present(blob) => {
+                if let Some(bar) = running.remove(&blob.digest) {
+                    bar.finish_and_clear();
+                }
+                let digest = blob.digest;
+                self.say(&format!("Copying blob {digest} skipped: already exists"));
+            }
+            Pushing::Manifest => {
+                for bar in std::mem::take(&mut *running).into_values() {
+                    bar.finish_and_clear();
+                }
+                self.say("Writing manifest to image destination");
+            }
+        }
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            self.bars.suspend(|| tell(line));
         }
     }
 }

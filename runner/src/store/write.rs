@@ -92,6 +92,7 @@ impl Writer<'_> {
         for name in &image.names {
             self.store.pointer(name)?;
         }
+        self.announce(image, source);
         let flattened = self.flatten(image, Some(source), progress)?;
         progress(Step::Config(&image.manifest.config.digest));
         let place = self.store.images.join(image.id().hex());
@@ -110,6 +111,17 @@ impl Writer<'_> {
         self.store
             .point_names(&image.names, &record.id, self.temporary.path())?;
         Ok(record.into_image(&self.store.trees))
+    }
+
+    /// Tells a source that is far away which layers will be opened.
+    fn announce(&self, image: &Image, source: &dyn Source) {
+        let mut missing: Vec<Digest> = Vec::new();
+        for layer in &image.manifest.layers {
+            if !self.has_blob(&layer.digest) && !missing.contains(&layer.digest) {
+                missing.push(layer.digest);
+            }
+        }
+        source.expect(&missing);
     }
 
     fn flatten(

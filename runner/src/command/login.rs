@@ -1,0 +1,160 @@
+//! `runner login` and `runner logout`: credentials for registries, in the file that podman uses too.
+
+use std::io::{BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail, ensure};
+use packer::reference::Reference;
+use packer::registry::{Access, RETRIES};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+use super::remote::{Creds, RegistryArguments};
+
+/// Flags of `login`.
+#[derive(Debug, clap::Args)]
+pub(super) struct LoginArguments {
+    /// The registry, or a part of it: REGISTRY[/PATH]
+    #[arg(value_name = "REGISTRY")]
+    registry: String,
+
+    /// The user; asked for if it is not given
+    #[arg(short, long)]
+    username: Option<String>,
+
+    /// The password; everybody on this machine may see it on a command line
+    #[arg(short, long, conflicts_with = "password_stdin")]
+    password: Option<String>,
+
+    /// Read the password from standard input
+    #[arg(long, requires = "username")]
+    password_stdin: bool,
+
+    /// Print who is logged in, and do nothing else
+    #[arg(long)]
+    get_login: bool,
+
+    #[command(flatten)]
+    access: RegistryArguments,
+}
+
+/// Flags of `logout`.
+#[derive(Debug, clap::Args)]
+pub(super) struct LogoutArguments {
+    /// The registry, or a part of it: REGISTRY[/PATH]
+    #[arg(value_name = "REGISTRY", required_unless_present = "all")]
+    registry: Option<String>,
+
+    /// Forget all credentials of the file
+    #[arg(short, long, conflicts_with = "registry")]
+    all: bool,
+
+    /// The file with the credentials
+    #[arg(long, value_name = "FILE")]
+    authfile: Option<std::path::PathBuf>,
+}
+
+pub(super) fn login(arguments: &LoginArguments) -> anyhow::Result<ExitCode> {
+    let access = arguments.access.access(None, RETRIES)?;
+    let registry = place(&arguments.registry);
+    let known = access.keyring().user(registry)?;
+    if arguments.get_login {
+        let user = known.with_context(|| format!("not logged into {}", registry.escape_debug()))?;
+        writeln!(stdout(), "{user}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let reference = reference_of(registry)?;
+    let user = match &arguments.username {
+        Some(user) => user.clone(),
+        None => ask_user(known.as_deref())?,
+    };
+    let password = match &arguments.password {
+        Some(password) => password.clone(),
+        None if arguments.password_stdin => {
+            let mut password = String::new();
+            stdin().lock().read_to_string(&mut password)?;
+            password.trim_end_matches(['\r', '\n']).to_owned()
+        }
+        None => ask_password()?,
+    };
+    ensure!(
+        !user.is_empty() && !password.is_empty(),
+        "a user and a password are needed"
+    );
+    access.check(&reference, Creds::new(&user, &password).into_inner())?;
+    access.keyring().store(registry, &user, &password)?;
+    writeln!(stdout(), "Login Succeeded!")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn logout(arguments: &LogoutArguments) -> anyhow::Result<ExitCode> {
+    let access = Access::new(packer::registry::Options {
+        authfile: arguments.authfile.clone(),
+        ..packer::registry::Options::default()
+    })?;
+    match &arguments.registry {
+        None => {
+            access.keyring().erase_all()?;
+            writeln!(stdout(), "Removed login credentials for all registries")?;
+        }
+        Some(registry) => {
+            let registry = place(registry);
+            if !access.keyring().erase(registry)? {
+                bail!("not logged into {}", registry.escape_debug());
+            }
+            writeln!(stdout(), "Removed login credentials for {registry}")?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A registry as people paste it.
+fn place(typed: &str) -> &str {
+    let bare = typed.strip_prefix("https://").unwrap_or(typed);
+    let bare = bare.strip_prefix("http://").unwrap_or(bare);
+    bare.trim_end_matches('/')
+}
+
+/// Something in the registry, to ask it at all.
+fn reference_of(registry: &str) -> anyhow::Result<Reference> {
+    match registry.contains('/') {
+        true => Ok(registry.parse()?),
+        false => Ok(format!("{registry}/login").parse()?),
+    }
+}
+
+fn ask_user(known: Option<&str>) -> anyhow::Result<String> {
+    ensure!(
+        stdin().is_terminal(),
+        "nobody can be asked for a user: give --username, and --password-stdin"
+    );
+    match known {
+        Some(user) => write!(stderr(), "Username ({user}): ")?,
+        None => write!(stderr(), "Username: ")?,
+    }
+    let mut user = String::new();
+    stdin().lock().read_line(&mut user)?;
+    match (user.trim(), known) {
+        ("", Some(known)) => Ok(known.to_owned()),
+        (user, _) => Ok(user.to_owned()),
+    }
+}
+
+/// Asks for a password, which the terminal does not show.
+fn ask_password() -> anyhow::Result<String> {
+    let input = stdin();
+    ensure!(
+        input.is_terminal(),
+        "nobody can be asked for a password: give it with --password-stdin"
+    );
+    write!(stderr(), "Password: ")?;
+    let shown = tcgetattr(&input)?;
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&input, OptionalActions::Flush, &hidden)?;
+    let mut password = String::new();
+    let read = input.lock().read_line(&mut password);
+    tcsetattr(&input, OptionalActions::Flush, &shown)?;
+    writeln!(stderr())?;
+    read?;
+    Ok(password.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,255 @@
+//! `runner pull`, and the pull that a `run` begins.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::{anyhow, bail, ensure};
+use packer::ImageName;
+use packer::image::Platform;
+use packer::reference::Reference;
+use packer::registry::{Access, RETRIES};
+use packer::transport::{Found, Transport};
+
+use super::remote::{self, Creds, Policy, RegistryArguments};
+use super::{Context, image, pack};
+use crate::human::tell;
+use crate::sandbox::userns::UserNamespace;
+use crate::store::{Resolved, Store, StoreError, StoredImage};
+
+/// Flags of `pull`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The images: [docker://][REGISTRY/]REPOSITORY[:TAG][@DIGEST], docker-archive:FILE,
+    /// oci-archive:FILE, oci:DIR or dir:DIR
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+
+    /// Pull every tag of the repository
+    #[arg(short, long, conflicts_with = "policy")]
+    all_tags: bool,
+
+    /// Pull the image for this platform and not for the one of this machine
+    #[arg(long, value_name = "OS/ARCHITECTURE", value_parser = remote::platform, conflicts_with_all = ["os", "arch", "variant"])]
+    platform: Option<Platform>,
+
+    /// Pull the image for this operating system
+    #[arg(long)]
+    os: Option<String>,
+
+    /// Pull the image for this architecture
+    #[arg(long)]
+    arch: Option<String>,
+
+    /// Pull the image for this variant of the architecture, such as v7
+    #[arg(long)]
+    variant: Option<String>,
+
+    /// When the registry is asked
+    #[arg(long, value_enum, default_value_t = Policy::Always)]
+    policy: Policy,
+
+    /// Log in with these for this one pull
+    #[arg(long, value_name = "USER:PASSWORD")]
+    creds: Option<Creds>,
+
+    /// Try so often again when the registry is busy or the connection breaks
+    #[arg(long, value_name = "NUMBER", default_value_t = RETRIES)]
+    retry: u32,
+
+    /// Print only the ids
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let store = context.store()?;
+    let access = arguments
+        .registry
+        .access(arguments.creds.as_ref(), arguments.retry)?;
+    let host = Platform::host();
+    let platform = arguments.platform.clone().unwrap_or(Platform {
+        os: arguments.os.clone().unwrap_or(host.os),
+        architecture: arguments.arch.clone().unwrap_or(host.architecture),
+        variant: arguments.variant.clone(),
+    });
+    let mut found = Vec::new();
+    for typed in &arguments.images {
+        for one in every_tag(arguments, &access, typed)? {
+            found.push(find(
+                &one,
+                arguments.policy,
+                (&access, &platform),
+                &store,
+                arguments.quiet,
+            )?);
+        }
+    }
+    // Every registry has answered; credentials and certificates were read as the user.
+    let mut owners = None;
+    for wanted in found {
+        let stored = match wanted {
+            Wanted::Present(image) => *image,
+            Wanted::Found(found) => {
+                let owners = match owners {
+                    Some(owners) => owners,
+                    None => *owners.insert(image::enter(context)?),
+                };
+                remote::store(
+                    found.image(),
+                    found.source(),
+                    &store,
+                    owners,
+                    arguments.quiet,
+                )?
+            }
+        };
+        writeln!(stdout(), "{}", stored.id.hex())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was typed, or with --all-tags one reference a tag.
+fn every_tag(arguments: &Arguments, access: &Access, typed: &str) -> anyhow::Result<Vec<String>> {
+    if !arguments.all_tags {
+        return Ok(vec![typed.to_owned()]);
+    }
+    let Transport::Registry(name) = Transport::parse(typed)? else {
+        bail!(
+            "--all-tags is for registries, and {} is none",
+            typed.escape_debug()
+        );
+    };
+    let [reference] = &access.registries().candidates(&name)?[..] else {
+        bail!(
+            "--all-tags needs the registry: write REGISTRY/{}",
+            name.escape_debug()
+        );
+    };
+    ensure!(
+        reference.tag().is_none() && reference.digest().is_none(),
+        "--all-tags pulls every tag: leave out the one of {reference}"
+    );
+    let tags = access.repository(reference)?.tags()?;
+    let references = tags.iter().map(|tag| reference.with_tag(tag));
+    let references: Vec<Reference> = references.collect::<Result<_, _>>()?;
+    Ok(references.iter().map(ToString::to_string).collect())
+}
+
+/// What came of looking for an image.
+#[derive(Debug)]
+enum Wanted {
+    /// It is here, and that is enough.
+    Present(Box<StoredImage>),
+    /// It is to be fetched.
+    Found(Box<Found>),
+}
+
+/// Looks for what was typed as far as `policy` says.
+fn find(
+    typed: &str,
+    policy: Policy,
+    (access, platform): (&Access, &Platform),
+    store: &Store,
+    quiet: bool,
+) -> anyhow::Result<Wanted> {
+    let place = Transport::parse(typed)?;
+    let present = match &place {
+        Transport::Registry(name) => known(store, name)?,
+        Transport::Archive { .. } | Transport::Folder { .. } => None,
+    };
+    match (policy, &present) {
+        (Policy::Missing, Some(image)) | (Policy::Never, Some(image)) => {
+            return Ok(Wanted::Present(Box::new(image.clone())));
+        }
+        (Policy::Never, None) => {
+            return Err(StoreError::UnknownImage(typed.escape_debug().to_string()).into());
+        }
+        _ => {}
+    }
+    if !quiet && matches!(place, Transport::Registry(_)) {
+        tell(format_args!("Trying to pull {}...", typed.escape_debug()));
+    }
+    match (
+        place.find(access, platform, store.temporary_folder()),
+        present,
+    ) {
+        (Ok(found), Some(image))
+            if policy == Policy::Newer && found.image().digest() == image.digest =>
+        {
+            Ok(Wanted::Present(Box::new(image)))
+        }
+        (Ok(found), _) => Ok(Wanted::Found(Box::new(found))),
+        (Err(_), Some(image)) if policy == Policy::Newer => Ok(Wanted::Present(Box::new(image))),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// The image that has this name here.
+fn known(store: &Store, name: &str) -> anyhow::Result<Option<StoredImage>> {
+    match store.resolve(name) {
+        Ok(found) => Ok(Some(found.image)),
+        Err(StoreError::UnknownImage(_) | StoreError::InvalidName(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The image that is to be run, and its name: the one that is here, or else, as `policy` says, one
+/// from a registry.
+pub(super) fn for_run(
+    typed: &str,
+    policy: Policy,
+    context: &Context,
+    store: &Store,
+) -> anyhow::Result<Resolved> {
+    let resolved = store.resolve(typed);
+    let here_only = |name: &ImageName| {
+        // A name without a registry's host was given on this machine.
+        name.registry() == "localhost"
+    };
+    let asked = match (&resolved, policy) {
+        (Ok(_), Policy::Missing) | (_, Policy::Never) => return Ok(resolved?),
+        // An id says which image it is.
+        (Ok(Resolved { name: None, .. }), _) => return Ok(resolved?),
+        (
+            Ok(Resolved {
+                name: Some(name), ..
+            }),
+            _,
+        ) if here_only(name) => return Ok(resolved?),
+        (
+            Ok(Resolved {
+                name: Some(name), ..
+            }),
+            _,
+        ) => name.to_string(),
+        (Err(StoreError::UnknownImage(_)), _) if !typed.starts_with("localhost/") => {
+            typed.to_owned()
+        }
+        (Err(_), _) => return Ok(resolved?),
+    };
+    let wanted = find(
+        &asked,
+        policy,
+        (&remote::usual_access()?, &Platform::host()),
+        store,
+        false,
+    )?;
+    let Wanted::Found(found) = wanted else {
+        return Ok(resolved?);
+    };
+    // In a process of its own: what follows in this one must not be inside.
+    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
+    let owners = pack::owners(&namespace);
+    let fetch = || remote::store(found.image(), found.source(), store, owners, false);
+    namespace
+        .run_inside(|| fetch().map(drop).map_err(|error| format!("{error:#}")))?
+        .map_err(|message| anyhow!(message))?;
+    let image = store.image(&found.image().id())?;
+    Ok(Resolved {
+        image: image.ok_or_else(|| anyhow!("{asked} was removed while it was pulled"))?,
+        name: found.image().names.first().cloned(),
+    })
+}

@@ -1,0 +1,124 @@
+//! `runner push`: an image from the store to a registry, an archive or a folder.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use packer::ImageName;
+use packer::archive::{FolderWriter, Writer};
+use packer::place::{Source, copy};
+use packer::reference::Reference;
+use packer::registry::{Push, RETRIES};
+use packer::transport::Transport;
+
+use super::Context;
+use super::remote::{Creds, RegistryArguments};
+use super::watch::{PushWatch, Watch};
+use crate::store::Resolved;
+
+/// Flags of `push`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    image: String,
+
+    /// Where it goes: [docker://]REGISTRY/REPOSITORY:TAG, docker-archive:FILE, oci-archive:FILE,
+    /// oci:DIR or dir:DIR [default: the name of the image]
+    #[arg(value_name = "DESTINATION")]
+    destination: Option<String>,
+
+    /// Log in with these for this one push
+    #[arg(long, value_name = "USER:PASSWORD")]
+    creds: Option<Creds>,
+
+    /// Write the digest of the manifest to this file
+    #[arg(long, value_name = "FILE")]
+    digestfile: Option<PathBuf>,
+
+    /// Try so often again when the registry is busy or the connection breaks
+    #[arg(long, value_name = "NUMBER", default_value_t = RETRIES)]
+    retry: u32,
+
+    /// Do not tell what is done
+    #[arg(short, long)]
+    quiet: bool,
+
+    #[command(flatten)]
+    registry: RegistryArguments,
+}
+
+pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let store = context.store()?;
+    let Resolved { image, name } = store.resolve(&arguments.image)?;
+    let place = match (&arguments.destination, &name) {
+        (Some(typed), _) => Transport::parse(typed)?,
+        (None, Some(name)) if name.registry() != "localhost" => {
+            Transport::Registry(name.to_string())
+        }
+        (None, _) => bail!(
+            "{} has no name in a registry: say where it goes, as REGISTRY/REPOSITORY:TAG",
+            arguments.image.escape_debug()
+        ),
+    };
+    // In an archive the image is called as the destination says, or as it was asked for.
+    let named = |text: &Option<String>| match text {
+        Some(text) => Ok(vec![text.parse::<ImageName>()?]),
+        None => anyhow::Ok(name.iter().cloned().collect()),
+    };
+    let names = match &place {
+        Transport::Registry(_) => Vec::new(),
+        Transport::Archive { name, .. } | Transport::Folder { name, .. } => named(name)?,
+    };
+    let source = store.source(&[(image, names)])?;
+    match &place {
+        Transport::Registry(typed) => push(arguments, &source, typed)?,
+        Transport::Archive { path, .. } => {
+            let write = || {
+                let mut writer = Writer::in_folder(path.parent().unwrap_or(Path::new(".")))?;
+                copy_all(arguments, &source, &mut writer)?;
+                writer.finish()?.place(path)
+            };
+            write().with_context(|| format!("cannot push to {}", path.display()))?;
+        }
+        Transport::Folder { path, layout, .. } => {
+            let write = || {
+                let mut writer = FolderWriter::new(*layout, path)?;
+                copy_all(arguments, &source, &mut writer)?;
+                writer.finish()
+            };
+            write().with_context(|| format!("cannot push to {}", path.display()))?;
+        }
+    }
+    if let Some(path) = &arguments.digestfile {
+        let digest = source.images()[0].digest().to_string();
+        std::fs::write(path, digest).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn push(arguments: &Arguments, source: &(dyn Source + Sync), typed: &str) -> anyhow::Result<()> {
+    let access = arguments
+        .registry
+        .access(arguments.creds.as_ref(), arguments.retry)?;
+    // Never a short name: what is published goes to a place that was named.
+    let reference: Reference = typed.parse()?;
+    if reference.digest().is_some() {
+        bail!("{reference} names a digest, and an image is pushed to a tag");
+    }
+    let watch = PushWatch::new(arguments.quiet);
+    let image = &source.images()[0];
+    Push::open(&access, &reference)?.image(image, source, &|what| watch.show(what))?;
+    Ok(())
+}
+
+fn copy_all(
+    arguments: &Arguments,
+    source: &dyn Source,
+    sink: &mut dyn packer::place::Sink,
+) -> std::io::Result<()> {
+    let mut watch = Watch::new(arguments.quiet);
+    copy(&source.images()[0], source, sink, &mut |step| {
+        watch.show(step)
+    })
+}

@@ -1,0 +1,125 @@
+//! What the verbs that speak to registries have in common: their flags, the search for an image,
+//! and the way of one into the store.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use packer::credentials::Credentials;
+use packer::image::Platform;
+use packer::place::{Image, Source};
+use packer::registry::{Access, Options, RETRIES, Verify};
+
+use super::watch::Watch;
+use crate::store::{Owners, Store, StoredImage};
+
+/// How registries are asked.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct RegistryArguments {
+    /// Whether the registry must prove who it is; false allows plain HTTP too [default: true, and
+    /// plain HTTP on this machine]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tls_verify: Option<bool>,
+
+    /// Read credentials from this file and no other
+    #[arg(long, value_name = "FILE")]
+    pub(super) authfile: Option<PathBuf>,
+
+    /// Use certificates from this folder
+    #[arg(long, value_name = "DIR")]
+    cert_dir: Option<PathBuf>,
+}
+
+impl RegistryArguments {
+    /// The way to registries.
+    pub(super) fn access(&self, creds: Option<&Creds>, retries: u32) -> anyhow::Result<Access> {
+        Ok(Access::new(Options {
+            verify: match self.tls_verify {
+                None => Verify::Default,
+                Some(true) => Verify::Always,
+                Some(false) => Verify::Never,
+            },
+            authfile: self.authfile.clone(),
+            credentials: creds.map(|creds| creds.0.clone()),
+            certificates: self.cert_dir.clone(),
+            retries,
+            ..Options::default()
+        })?)
+    }
+}
+
+/// The way to registries that nobody said anything about.
+pub(super) fn usual_access() -> anyhow::Result<Access> {
+    Ok(Access::new(Options {
+        retries: RETRIES,
+        ..Options::default()
+    })?)
+}
+
+/// `USER:PASSWORD` of a command line.
+#[derive(Debug, Clone)]
+pub(super) struct Creds(Credentials);
+
+impl Creds {
+    pub(super) fn new(user: &str, password: &str) -> Self {
+        Self(Credentials::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    }
+
+    pub(super) fn into_inner(self) -> Credentials {
+        self.0
+    }
+}
+
+impl FromStr for Creds {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (user, password) = text.split_once(':').ok_or("USER:PASSWORD is expected")?;
+        Ok(Self::new(user, password))
+    }
+}
+
+/// `OS/ARCHITECTURE[/VARIANT]` of a command line.
+pub(super) fn platform(text: &str) -> Result<Platform, String> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let (os, architecture, variant) = match parts.as_slice() {
+        [os, architecture] => (*os, *architecture, None),
+        [os, architecture, variant] => (*os, *architecture, Some(*variant)),
+        _ => return Err("OS/ARCHITECTURE[/VARIANT] is expected, such as linux/arm64".to_owned()),
+    };
+    Ok(Platform {
+        architecture: architecture.to_owned(),
+        os: os.to_owned(),
+        variant: variant.map(ToOwned::to_owned),
+    })
+}
+
+/// When a registry is asked for an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Policy {
+    /// When it is not there
+    #[default]
+    Missing,
+    /// In any case
+    Always,
+    /// In any case, and it is taken when it is another one than the one that is there; that a
+    /// registry does not answer is no error then
+    Newer,
+    /// Never
+    Never,
+}
+
+/// Brings an image into the store. This process must be where the owners of its files exist.
+pub(super) fn store(
+    image: &Image,
+    source: &dyn Source,
+    store: &Store,
+    owners: Owners,
+    quiet: bool,
+) -> anyhow::Result<StoredImage> {
+    let mut watch = Watch::new(quiet);
+    let mut writer = store.writer(owners)?;
+    Ok(writer.load(image, source, &mut |step| watch.show(step))?)
+}
