@@ -12,7 +12,9 @@
 
 pub mod archive;
 pub mod closure;
+pub mod contents;
 pub mod credentials;
+pub mod difference;
 pub mod digest;
 mod elf;
 pub mod epoch;
