@@ -108,6 +108,7 @@ fn main(graphroot: &Path, runroot: &Path, id: &Path) -> i32 {
         super::start(
             &containers,
             &container,
+            None,
             runroot,
             listeners,
             Attach::default(),

@@ -15,7 +15,6 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::Attach;
 use super::terminal::{self, RawMode};
-use crate::container::Record;
 use crate::container::log::{LogWriter, Stream};
 use crate::human::tell;
 use crate::sandbox::handle::{Handle, ProcessId};
@@ -61,14 +60,6 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Makes what the container `record` needs.
-    ///
-    /// # Errors
-    /// When the process has no descriptor left.
-    pub fn open(record: &Record, attach: Attach) -> io::Result<Self> {
-        Self::new(record.terminal, record.interactive && attach.input)
-    }
-
     /// Pipes for input, output and error; for a process with a terminal none of them.
     ///
     /// # Errors

@@ -2,9 +2,9 @@
 //! then guards it.
 
 use std::fs;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::net::SocketType;
 use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior, setsid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, ThreadNameSpaceType, UnshareFlags, clear_ambient_capability_set,
@@ -13,7 +13,7 @@ use rustix::thread::{
 
 use super::failure::{Context, Failure};
 use super::handle::{Handle, ProcessId};
-use super::spec::{Extent, Join, Network, Spec};
+use super::spec::{Extent, Join};
 use super::syscalls::{self, Fork};
 use super::wire::{self, Request, Status};
 use super::{init, program, rootfs};
@@ -54,33 +54,14 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         clear_ambient_capability_set().context(|| "prctl".to_owned())?;
         // A signal from the terminal is for the caller, which passes it on.
         let _ = setsid();
-        match wire::read_request(&control)? {
-            Request::Launch {
-                spec,
-                mounts,
-                sockets,
-                guard,
-            } => {
-                let mut extra = take_extra(mounts + sockets)?;
-                let sockets = extra.split_off(mounts);
-                let container = launch(*spec, extra, &status)?;
-                Ok(Some((container, sockets, guard)))
+        match std::env::args().nth(1).as_deref() {
+            Some(task @ (wire::OWN_NETWORK | wire::HOST_NETWORK)) => {
+                make(task, &control, &status).map(Some)
             }
-            Request::Join(request) => join(&request, &status).map(|()| None),
-            Request::Guard {
-                pid,
-                start_time,
-                sockets,
-                guard,
-            } => {
-                let container = ProcessId { pid, start_time }
-                    .open()
-                    .ok_or_else(|| Failure::engine("the container has ended"))?;
-                Ok(Some((container, take_extra(sockets)?, guard)))
-            }
+            _ => serve_running(&control, &status),
         }
     })();
-    let (container, sockets, text) = match result {
+    let guarded = match result {
         Ok(Some(guarded)) => guarded,
         Ok(None) => return Ok(()),
         Err(failure) => {
@@ -91,9 +72,9 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
     drop(status);
     let mut context = GuardContext {
         caller: control,
-        container,
-        sockets,
-        text,
+        container: guarded.container,
+        sockets: guarded.sockets,
+        text: guarded.text,
     };
     if stand_beside(&context).is_ok() {
         guard(&mut context);
@@ -103,49 +84,110 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
     Ok(())
 }
 
-fn take_extra(count: usize) -> Result<Vec<OwnedFd>, Failure> {
-    (0..i32::try_from(count).unwrap_or(i32::MAX))
-        .map(|number| syscalls::inherited(wire::EXTRA + number))
-        .collect::<Result<_, _>>()
-        .context(|| "a descriptor for the container is missing".to_owned())
+/// A container, and what its guard works with.
+struct Guarded {
+    container: Handle,
+    sockets: Vec<OwnedFd>,
+    text: String,
 }
 
-/// Makes the container's first process and maps its ids.
-fn launch(spec: Spec, mounts: Vec<OwnedFd>, status: &OwnedFd) -> Result<Handle, Failure> {
-    rootfs::prepare(&spec)?;
-    let (mapped, mut mapped_write) = std::io::pipe().context(|| "pipe".to_owned())?;
-    let namespaces = namespaces(&spec);
+/// Does what is asked for in a container that runs.
+fn serve_running(control: &OwnedFd, status: &OwnedFd) -> Result<Option<Guarded>, Failure> {
+    match wire::receive(control)? {
+        (Request::Join(request), _) => join(&request, status).map(|()| None),
+        (
+            Request::Guard {
+                pid,
+                start_time,
+                guard,
+            },
+            sockets,
+        ) => Ok(Some(Guarded {
+            container: ProcessId { pid, start_time }
+                .open()
+                .ok_or_else(|| Failure::engine("the container has ended"))?,
+            sockets,
+            text: guard,
+        })),
+        (Request::Launch { .. }, _) => Err(Failure::engine("this stage was not begun")),
+    }
+}
+
+/// Makes the container's first process, and gives it its ids and its specification as soon as they
+/// are known.
+fn make(task: &str, control: &OwnedFd, status: &OwnedFd) -> Result<Guarded, Failure> {
+    let (outbox, inbox) = wire::sockets(SocketType::STREAM)?;
+    let namespaces = namespaces(task);
     match syscalls::fork_into(namespaces).context(|| "cannot make the namespaces".to_owned())? {
         Fork::Child => {
-            drop(mapped_write);
-            init::main(spec, mounts, mapped, status.as_fd())
+            drop(outbox);
+            init::main(&inbox, status.as_fd())
         }
         Fork::Parent(pid) => {
+            drop(inbox);
             wire::send_status(
                 status.as_fd(),
                 &Status::Started(pid.as_raw_nonzero().get()),
                 None,
             );
-            write_map(pid, "uid_map", &spec.users)?;
-            write_map(pid, "gid_map", &spec.groups)?;
-            let handle = ProcessId::of(pid).ok().and_then(ProcessId::open);
-            // An init that has died has said why by itself.
-            let _ = mapped_write.write_all(b"x");
-            handle.ok_or_else(|| Failure::engine("the container's first process has died"))
+            let container = ProcessId::of(pid).ok().and_then(ProcessId::open);
+            let container = container
+                .ok_or_else(|| Failure::engine("the container's first process has died"))?;
+            let result = specify(task, pid, control, &outbox);
+            if result.is_err() {
+                let _ = container.signal(libc::SIGKILL);
+            }
+            result.map(|(sockets, text)| Guarded {
+                container,
+                sockets,
+                text,
+            })
         }
     }
 }
 
-fn namespaces(spec: &Spec) -> UnshareFlags {
+/// Passes the specification on to the container's first process; the guard's part stays here.
+fn specify(
+    task: &str,
+    pid: Pid,
+    control: &OwnedFd,
+    outbox: &OwnedFd,
+) -> Result<(Vec<OwnedFd>, String), Failure> {
+    let (request, mut mounts) = wire::receive(control)?;
+    let Request::Launch {
+        spec,
+        mounts: count,
+        guard,
+    } = request
+    else {
+        return Err(Failure::engine("this stage was begun for a container"));
+    };
+    if wire::task_of(spec.network) != task || mounts.len() < count {
+        return Err(Failure::engine(
+            "this stage was begun for another container",
+        ));
+    }
+    let sockets = mounts.split_off(count);
+    rootfs::prepare(&spec)?;
+    write_map(pid, "uid_map", &spec.users)?;
+    write_map(pid, "gid_map", &spec.groups)?;
+    let mounts: Vec<_> = mounts.iter().map(AsFd::as_fd).collect();
+    // An init that has died has said why by itself.
+    let _ = wire::send(outbox, &spec, &mounts);
+    Ok((sockets, guard))
+}
+
+fn namespaces(task: &str) -> UnshareFlags {
     let always = UnshareFlags::NEWUSER
         | UnshareFlags::NEWNS
         | UnshareFlags::NEWPID
         | UnshareFlags::NEWIPC
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWCGROUP;
-    match spec.network {
-        Network::Host => always,
-        Network::Private | Network::None => always | UnshareFlags::NEWNET,
+    if task == wire::HOST_NETWORK {
+        always
+    } else {
+        always | UnshareFlags::NEWNET
     }
 }
 
