@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, geteuid, getpid};
@@ -20,7 +21,7 @@ use crate::container::state::{Exit, Status};
 use crate::container::{self, Container, Containers, State};
 use crate::human::tell;
 use crate::network::{Listener, PortMapping, listen, proxy};
-use crate::sandbox::handle::ProcessId;
+use crate::sandbox::handle::{Handle, ProcessId};
 use crate::sandbox::spec::{Driver, Mount, Network, Spec};
 use crate::sandbox::userns::UserNamespace;
 use crate::sandbox::{self, Failure, Launch, Running, Stage};
@@ -179,7 +180,11 @@ fn engine(what: &str, error: &io::Error) -> Failure {
 
 /// This process, as it is written down.
 pub(crate) fn own_id() -> io::Result<ProcessId> {
-    ProcessId::of(getpid())
+    static OWN: OnceLock<ProcessId> = OnceLock::new();
+    match OWN.get() {
+        Some(own) if own.pid == getpid().as_raw_nonzero().get() => Ok(*own),
+        _ => ProcessId::of(getpid()).map(|own| *OWN.get_or_init(|| own)),
+    }
 }
 
 /// Launches with the driver that this container has, and with a copy if overlay can not be had.
@@ -323,5 +328,5 @@ impl Watched<'_> {
 
 /// Whether the child `pid` has ended; it is not waited for here.
 fn has_ended(pid: Pid) -> bool {
-    ProcessId::of(pid).ok().and_then(ProcessId::open).is_none()
+    !Handle::of_child(pid).is_ok_and(|child| child.is_alive())
 }

@@ -11,6 +11,7 @@ use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{DumpableBehavior, chdir, fchdir, pivot_root, set_dumpable_behavior};
 use rustix::system::sethostname;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::failure::{Context, Failure};
 use super::mounts::{self, Root};
@@ -32,6 +33,8 @@ pub(super) struct Setup {
     pub(super) sources: Sources,
     /// Mounts that the caller prepared.
     pub(super) mounts: Vec<OwnedFd>,
+    /// Where the network comes from.
+    pub(super) inbox: OwnedFd,
     /// The container's root, as soon as it is mounted.
     pub(super) root: OnceCell<Root>,
 }
@@ -45,7 +48,9 @@ const STEPS: &[Step] = &[
     keep_mounts_private,
     mount_root,
     devices::mount,
-    system::mount,
+    system::mount_proc,
+    enter_network,
+    system::mount_sys,
     volumes::mount,
     system::mask,
     loopback::raise,
@@ -57,14 +62,15 @@ const STEPS: &[Step] = &[
 
 /// Waits for the specification, which comes when the ids are mapped, takes the steps and becomes
 /// the program.
-pub(super) fn main(inbox: &OwnedFd, status: BorrowedFd<'_>) -> ! {
+pub(super) fn main(inbox: OwnedFd, status: BorrowedFd<'_>) -> ! {
     let start = || -> Result<Failure, Failure> {
-        let (spec, mounts): (Spec, _) = wire::receive(inbox)?;
+        let (spec, mounts): (Spec, _) = wire::receive(&inbox)?;
         let setup = Setup {
             // While this process still is the user outside, to whom the way to them is open.
             sources: Sources::open(&spec.rootfs)?,
             spec,
             mounts,
+            inbox,
             root: OnceCell::new(),
         };
         STEPS.iter().try_for_each(|step| step(&setup))?;
@@ -112,6 +118,17 @@ fn mount_root(setup: &Setup) -> Result<(), Failure> {
 fn root(setup: &Setup) -> Result<&Root, Failure> {
     let root = setup.root.get();
     root.ok_or_else(|| Failure::engine("the root file system is not mounted yet"))
+}
+
+/// Enters the network that the stage makes meanwhile.
+fn enter_network(setup: &Setup) -> Result<(), Failure> {
+    if !has_own_network(setup) {
+        return Ok(());
+    }
+    let what = || "cannot enter the container's network".to_owned();
+    let ((), networks) = wire::receive(&setup.inbox)?;
+    let network = networks.first().ok_or_else(|| Failure::engine(what()))?;
+    move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).context(what)
 }
 
 /// Makes the root file system `/` and lets go of the host's (pivot_root(2), "pivot_root(".", ".")").

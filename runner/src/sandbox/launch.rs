@@ -265,13 +265,15 @@ fn become_stage(entrance: Entrance<'_>, descriptors: &[BorrowedFd<'_>], task: &s
         keep_capabilities().context(|| "cannot keep capabilities".to_owned())?;
         // Out of the way of the numbers that the descriptors are about to get.
         let above = i32::try_from(descriptors.len()).unwrap_or(i32::MAX) + 64;
-        match entrance.program {
-            Some(program) => rustix::io::fcntl_dupfd_cloexec(program, above),
-            None => own_program::make()
-                .context(|| "cannot open this program".to_owned())
-                .and_then(|program| Ok(rustix::io::fcntl_dupfd_cloexec(program, above)))?,
-        }
-        .context(|| "too many descriptors".to_owned())
+        let made;
+        let program = if let Some(program) = entrance.program {
+            program
+        } else {
+            made = own_program::make().context(|| "cannot open this program".to_owned())?;
+            made.as_fd()
+        };
+        rustix::io::fcntl_dupfd_cloexec(program, above)
+            .context(|| "too many descriptors".to_owned())
     };
     let program = match prepare() {
         Ok(program) => program,

@@ -14,7 +14,7 @@ use rustix::thread::{
 use super::failure::{Context, Failure};
 use super::handle::{Handle, ProcessId};
 use super::spec::{Extent, Join};
-use super::syscalls::{self, Fork};
+use super::syscalls::{self, ForkInto};
 use super::wire::{self, Request, Status};
 use super::{init, program, rootfs};
 
@@ -76,7 +76,7 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         sockets: guarded.sockets,
         text: guarded.text,
     };
-    if stand_beside(&context).is_ok() {
+    if stand_beside().is_ok() {
         guard(&mut context);
     }
     let _ = context.container.signal(libc::SIGKILL);
@@ -102,13 +102,20 @@ fn serve_running(control: &OwnedFd, status: &OwnedFd) -> Result<Option<Guarded>,
                 guard,
             },
             sockets,
-        ) => Ok(Some(Guarded {
-            container: ProcessId { pid, start_time }
+        ) => {
+            let container = ProcessId { pid, start_time }
                 .open()
-                .ok_or_else(|| Failure::engine("the container has ended"))?,
-            sockets,
-            text: guard,
-        })),
+                .ok_or_else(|| Failure::engine("the container has ended"))?;
+            if !shares_network(pid) {
+                move_into_thread_name_spaces(container.as_fd(), ThreadNameSpaceType::NETWORK)
+                    .context(|| "cannot enter the container's network".to_owned())?;
+            }
+            Ok(Some(Guarded {
+                container,
+                sockets,
+                text: guard,
+            }))
+        }
         (Request::Launch { .. }, _) => Err(Failure::engine("this stage was not begun")),
     }
 }
@@ -117,23 +124,25 @@ fn serve_running(control: &OwnedFd, status: &OwnedFd) -> Result<Option<Guarded>,
 /// are known.
 fn make(task: &str, control: &OwnedFd, status: &OwnedFd) -> Result<Guarded, Failure> {
     let (outbox, inbox) = wire::sockets(SocketType::STREAM)?;
-    let namespaces = namespaces(task);
-    match syscalls::fork_into(namespaces).context(|| "cannot make the namespaces".to_owned())? {
-        Fork::Child => {
+    match syscalls::fork_into(NAMESPACES).context(|| "cannot make the namespaces".to_owned())? {
+        ForkInto::Child => {
             drop(outbox);
-            init::main(&inbox, status.as_fd())
+            init::main(inbox, status.as_fd())
         }
-        Fork::Parent(pid) => {
+        ForkInto::Parent(pid, pidfd) => {
             drop(inbox);
             wire::send_status(
                 status.as_fd(),
                 &Status::Started(pid.as_raw_nonzero().get()),
                 None,
             );
-            let container = ProcessId::of(pid).ok().and_then(ProcessId::open);
-            let container = container
-                .ok_or_else(|| Failure::engine("the container's first process has died"))?;
-            let result = specify(task, pid, control, &outbox);
+            let container = Handle::new(pid, pidfd);
+            let result = specify(task, pid, control, &outbox).and_then(|guarded| {
+                if task == wire::OWN_NETWORK {
+                    make_network(&container, &outbox)?;
+                }
+                Ok(guarded)
+            });
             if result.is_err() {
                 let _ = container.signal(libc::SIGKILL);
             }
@@ -177,18 +186,27 @@ fn specify(
     Ok((sockets, guard))
 }
 
-fn namespaces(task: &str) -> UnshareFlags {
-    let always = UnshareFlags::NEWUSER
-        | UnshareFlags::NEWNS
-        | UnshareFlags::NEWPID
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWCGROUP;
-    if task == wire::HOST_NETWORK {
-        always
-    } else {
-        always | UnshareFlags::NEWNET
-    }
+/// The namespaces that the first process is made in. The network comes later.
+const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
+    .union(UnshareFlags::NEWNS)
+    .union(UnshareFlags::NEWPID)
+    .union(UnshareFlags::NEWIPC)
+    .union(UnshareFlags::NEWUTS)
+    .union(UnshareFlags::NEWCGROUP);
+
+/// Makes the container's network, which takes as long as all the other namespaces together, while
+/// the first process mounts its file systems; and stays in it as the guard. It belongs to the
+/// container's own user namespace, or no sysfs could be mounted there (user_namespaces(7)).
+fn make_network(container: &Handle, outbox: &OwnedFd) -> Result<(), Failure> {
+    let what = || "cannot make the container's network".to_owned();
+    move_into_thread_name_spaces(container.as_fd(), ThreadNameSpaceType::USER).context(what)?;
+    // Other capabilities made the process readable again.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(what)?;
+    syscalls::unshare(UnshareFlags::NEWNET).context(what)?;
+    let network = fs::File::open("/proc/self/ns/net").context(what)?;
+    // An init that has died has said why by itself.
+    let _ = wire::send(outbox, &(), &[network.as_fd()]);
+    Ok(())
 }
 
 fn write_map(pid: Pid, file: &str, extents: &[Extent]) -> Result<(), Failure> {
@@ -217,12 +235,12 @@ fn join(request: &Join, status: &OwnedFd) -> Result<(), Failure> {
     move_into_thread_name_spaces(container.as_fd(), namespaces)
         .context(|| "cannot enter the container".to_owned())?;
     match syscalls::fork_into(UnshareFlags::empty()).context(|| "cannot fork".to_owned())? {
-        Fork::Child => {
+        ForkInto::Child => {
             let failure = program::start(&request.process, status.as_fd());
             wire::send_status(status.as_fd(), &Status::failed(failure), None);
             std::process::exit(125)
         }
-        Fork::Parent(pid) => {
+        ForkInto::Parent(pid, _) => {
             wire::send_status(
                 status.as_fd(),
                 &Status::Started(pid.as_raw_nonzero().get()),
@@ -240,14 +258,9 @@ fn shares_network(pid: i32) -> bool {
     of("self").is_some() && of("self") == of(&pid.to_string())
 }
 
-/// Moves the stage into the container's network and gives up everything that a guard does not
-/// need. What it keeps is `CAP_KILL`: the container's processes may have another user.
-fn stand_beside(context: &GuardContext) -> Result<(), Failure> {
-    let pid = context.container.pid().as_raw_nonzero().get();
-    if !shares_network(pid) {
-        move_into_thread_name_spaces(context.container.as_fd(), ThreadNameSpaceType::NETWORK)
-            .context(|| "cannot enter the container's network".to_owned())?;
-    }
+/// Gives up everything that a guard, which is in the container's network by now, does not need.
+/// What it keeps is `CAP_KILL`: the container's processes may have another user.
+fn stand_beside() -> Result<(), Failure> {
     let _ = std::env::set_current_dir("/");
     // The program's streams end when the program ends them.
     let null = fs::File::open("/dev/null").context(|| "cannot open /dev/null".to_owned())?;

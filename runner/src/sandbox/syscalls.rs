@@ -38,15 +38,25 @@ pub(super) fn fork() -> io::Result<Fork> {
     Ok(as_pid(pid).map_or(Fork::Child, Fork::Parent))
 }
 
+/// What [`fork_into`] returns: in the child nothing, in the parent the child and a pidfd of it.
+#[derive(Debug)]
+pub(super) enum ForkInto {
+    Child,
+    Parent(Pid, OwnedFd),
+}
+
 /// Copies this process into new namespaces, as a child of this process's parent
 /// (`CLONE_PARENT`), so that the grandparent can wait for it (clone3(2), kernel 5.3).
-pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<Fork> {
+pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<ForkInto> {
     assert_single_threaded();
+    let mut pidfd: RawFd = -1;
     // SAFETY: an all-zero `clone_args` is valid: no stack, no descriptor, no thread-local storage.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = u64::from(namespaces.bits()) | libc::CLONE_PARENT as u64;
+    arguments.flags =
+        u64::from(namespaces.bits()) | (libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64;
+    arguments.pidfd = (&raw mut pidfd).addr() as u64;
     // SAFETY: no memory is shared (no CLONE_VM) and no other thread exists, so this is a fork. The
-    // kernel reads the structure during the call only.
+    // kernel reads the structure and writes the descriptor during the call only.
     let pid = check(unsafe {
         libc::syscall(
             libc::SYS_clone3,
@@ -54,11 +64,16 @@ pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<Fork> {
             size_of::<libc::clone_args>(),
         )
     })?;
-    Ok(as_pid(pid).map_or(Fork::Child, Fork::Parent))
+    Ok(match as_pid(pid) {
+        None => ForkInto::Child,
+        // SAFETY: the kernel just opened it for us.
+        Some(pid) => ForkInto::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }),
+    })
 }
 
 fn assert_single_threaded() {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    // A directory has a link from itself, one from its parent and one from each of its own.
+    let threads = rustix::fs::stat("/proc/self/task").map_or(1, |task| task.st_nlink - 2);
     assert_eq!(threads, 1, "a process with threads must not fork");
 }
 

@@ -38,14 +38,18 @@ const READ_ONLY: [&str; 5] = [
     "proc/sysrq-trigger",
 ];
 
-pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn mount_proc(setup: &Setup) -> Result<(), Failure> {
     let root = root(setup)?;
     let proc = mounts::new_mount("proc", &[], PLAIN).context(|| {
         "cannot mount /proc (inside another container it must not be masked: run that one with \
          --security-opt unmask=ALL)"
             .to_owned()
     })?;
-    cover(root, "proc", proc).context(|| "cannot mount /proc".to_owned())?;
+    cover(root, "proc", proc).context(|| "cannot mount /proc".to_owned())
+}
+
+pub(super) fn mount_sys(setup: &Setup) -> Result<(), Failure> {
+    let root = root(setup)?;
     let sys = sysfs(setup).context(|| "cannot mount /sys".to_owned())?;
     cover(root, "sys", sys).context(|| "cannot mount /sys".to_owned())?;
     cgroups(root);
