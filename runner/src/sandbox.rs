@@ -44,8 +44,8 @@ pub use failure::Failure;
 pub use launch::{Launch, Running, Stage, begin, join, launch};
 pub use probe::overlay_works;
 pub(crate) use syscalls::{
-    choose_port_at_connect, close_from, next_signal, set_non_blocking, signal_descriptor,
-    unblock_signals,
+    choose_port_at_connect, close_from, forget_code, next_signal, set_non_blocking,
+    signal_descriptor, unblock_signals,
 };
 pub use volume::mapped_mount;
 

@@ -373,3 +373,59 @@ pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) })?;
     Ok(())
 }
+
+/// Lets go of the memory that this program's own code takes: what is needed again comes back from
+/// the page cache, page by page (madvise(2), `MADV_DONTNEED`). For a process that will sleep for most
+/// of its life.
+pub(crate) fn forget_code() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for (start, end) in maps.lines().filter_map(code_range) {
+        // SAFETY: these are private mappings of files that were never written to, so that the
+        // kernel reads the very same content again.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Where a line of `/proc/self/maps` is code, or the beginning of a program, which holds constants.
+/// Everything else may have been changed by relocations, also if it is read-only by now.
+fn code_range(line: &str) -> Option<(usize, usize)> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let (access, offset, _, inode) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
+    let is_code = access == "r-xp" || (access == "r--p" && offset.bytes().all(|byte| byte == b'0'));
+    let parse = |text| usize::from_str_radix(text, 16).ok();
+    (is_code && inode != "0").then_some((parse(start)?, parse(end)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_and_constants_are_let_go_of_and_relocated_data_is_kept() {
+        let path = "/usr/bin/runner";
+        for (line, expected) in [
+            (
+                "1000-3000 r--p 00000000 fe:00 326426",
+                Some((0x1000, 0x3000)),
+            ),
+            (
+                "3000-5000 r-xp 00002000 fe:00 326426",
+                Some((0x3000, 0x5000)),
+            ),
+            ("5000-6000 r--p 00004000 fe:00 326426", None),
+            ("6000-7000 rw-p 00005000 fe:00 326426", None),
+            ("7000-8000 r-xp 00000000 00:00 0 [vdso]", None),
+            ("8000-9000 r--s 00000000 fe:00 326426", None),
+        ] {
+            assert_eq!(code_range(&format!("{line} {path}")), expected, "{line}");
+        }
+        forget_code();
+        assert!(std::fs::read_to_string("/proc/self/maps").is_ok());
+    }
+}

@@ -228,6 +228,7 @@ pub fn main() -> ! {
     };
     let runroot = PathBuf::from(std::ffi::OsString::from_vec(runroot));
     let mut mailbox = Mailbox::open(&runroot).ok();
+    syscalls::forget_code();
     let mut idle = 0;
     while idle < IDLE_LOOKS {
         match &mut mailbox {
