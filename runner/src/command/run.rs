@@ -82,7 +82,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     if arguments.detach {
         let paths = &context.paths;
         let started = detached::start(&paths.graphroot, &paths.runroot, &container);
-        containers.sweep();
+        containers.sweep_soon();
         match started {
             Ok(ports) => {
                 tell_implied(&container, &ports);
@@ -120,7 +120,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     };
     tell_implied(&container, watched.ports());
     // Of what others left, while the program is at work.
-    containers.sweep();
+    containers.sweep_soon();
     Ok(ExitCode::from(watched.wait()))
 }
 
@@ -202,7 +202,7 @@ fn make(
     let container = match containers.add(record.clone(), arguments.has_name()) {
         // Perhaps by one that should be gone already.
         Err(ContainerError::NameInUse { .. }) => {
-            containers.sweep();
+            containers.sweep_soon();
             containers.add(record, arguments.has_name())?
         }
         added => added?,

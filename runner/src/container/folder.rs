@@ -79,6 +79,9 @@ pub enum ContainerError {
     Sandbox(#[from] crate::sandbox::Failure),
 }
 
+/// Deletes a folder in the trash, now or soon.
+type Delete = fn(&Containers, &Path) -> Result<(), ContainerError>;
+
 trait At<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, ContainerError>;
 }
@@ -230,10 +233,7 @@ impl Containers {
     /// # Errors
     /// When something of it can not be removed; the container is gone from every list then.
     pub fn remove(&self, container: &Container) -> Result<(), ContainerError> {
-        match self.hide(container)? {
-            Some(trash) => self.delete(&trash),
-            None => Ok(()),
-        }
+        self.remove_by(container, Self::delete)
     }
 
     /// As [`remove`](Self::remove), but what it wrote goes while the caller goes on, if there is
@@ -242,8 +242,12 @@ impl Containers {
     /// # Errors
     /// As [`remove`](Self::remove).
     pub fn discard(&self, container: &Container) -> Result<(), ContainerError> {
+        self.remove_by(container, Self::delete_soon)
+    }
+
+    fn remove_by(&self, container: &Container, delete: Delete) -> Result<(), ContainerError> {
         match self.hide(container)? {
-            Some(trash) => self.delete_soon(&trash),
+            Some(trash) => delete(self, &trash),
             None => Ok(()),
         }
     }
@@ -265,13 +269,23 @@ impl Containers {
     /// Removes what killed commands left: containers that were to be removed at their end, also
     /// those that never began, and folders that were on their way out.
     pub fn sweep(&self) {
+        self.sweep_by(Self::delete);
+    }
+
+    /// As [`sweep`](Self::sweep), but files go while the caller goes on, as with
+    /// [`discard`](Self::discard).
+    pub fn sweep_soon(&self) {
+        self.sweep_by(Self::delete_soon);
+    }
+
+    fn sweep_by(&self, delete: Delete) {
         for container in self.all().unwrap_or_default() {
             if container.is_left_over()
                 && container
                     .lock(FlockOperation::NonBlockingLockExclusive)
                     .is_ok()
             {
-                let _ = self.discard(&container);
+                let _ = self.remove_by(&container, delete);
             }
         }
         for entry in fs::read_dir(&self.trash).into_iter().flatten().flatten() {
@@ -280,7 +294,7 @@ impl Containers {
                 .and_then(|metadata| metadata.modified())
                 .is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 60));
             if old {
-                let _ = self.delete_soon(&entry.path());
+                let _ = delete(self, &entry.path());
             }
         }
     }

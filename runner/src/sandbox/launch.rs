@@ -14,7 +14,7 @@ use super::failure::{Context, Failure};
 use super::handle::ProcessId;
 use super::own_program;
 use super::spec::{Join, Network, Spec};
-use super::syscalls::{self, Fork};
+use super::syscalls;
 use super::userns::{self, Entrance, UserNamespace};
 use super::wire::{self, Request, Status};
 
@@ -216,25 +216,23 @@ impl Stage {
     ) -> Result<Self, Failure> {
         let (control, control_inside) = wire::sockets(SocketType::STREAM)?;
         let (status, status_inside) = wire::sockets(SocketType::SEQPACKET)?;
-        match syscalls::fork().context(|| "cannot fork".to_owned())? {
-            Fork::Child => {
-                let mut descriptors = stdio.to_vec();
-                descriptors.extend([control_inside.as_fd(), status_inside.as_fd()]);
-                let failure = become_stage(entrance, &descriptors, task);
-                wire::send_status(status_inside.as_fd(), &Status::failed(failure), None);
-                std::process::exit(125);
-            }
-            Fork::Parent(pid) => Ok(Self {
-                guard: Guard {
-                    pid,
-                    control: Some(control),
-                },
-                birth: Birth {
-                    status,
-                    child: None,
-                },
-            }),
-        }
+        let mut descriptors = stdio.to_vec();
+        descriptors.extend([control_inside.as_fd(), status_inside.as_fd()]);
+        let pid = syscalls::spawn(&mut || {
+            become_stage(entrance, &descriptors, status_inside.as_fd(), task);
+            125
+        })
+        .context(|| "cannot start another process".to_owned())?;
+        Ok(Self {
+            guard: Guard {
+                pid,
+                control: Some(control),
+            },
+            birth: Birth {
+                status,
+                child: None,
+            },
+        })
     }
 
     /// Tells it what to do.
@@ -257,9 +255,15 @@ fn reap(pid: Pid) {
     let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
 }
 
-/// In the child: enters the user namespace and starts this program anew as the stage, from a file
-/// that nobody inside can write. Returns only if something failed.
-fn become_stage(entrance: Entrance<'_>, descriptors: &[BorrowedFd<'_>], task: &str) -> Failure {
+/// In the new process, whose memory is still the caller's: enters the user namespace and starts this
+/// program anew as the stage, from a file that nobody inside can write. Returns only if something
+/// failed, which it has reported to `status` then.
+fn become_stage(
+    entrance: Entrance<'_>,
+    descriptors: &[BorrowedFd<'_>],
+    status: BorrowedFd<'_>,
+    task: &str,
+) {
     let prepare = || -> Result<OwnedFd, Failure> {
         userns::enter(entrance.namespace)?;
         keep_capabilities().context(|| "cannot keep capabilities".to_owned())?;
@@ -277,19 +281,19 @@ fn become_stage(entrance: Entrance<'_>, descriptors: &[BorrowedFd<'_>], task: &s
     };
     let program = match prepare() {
         Ok(program) => program,
-        Err(failure) => return failure,
+        Err(failure) => return wire::send_status(status, &Status::failed(failure), None),
     };
     let arguments = [super::STAGE, task].map(|text| CString::new(text).unwrap_or_default());
     let error = match syscalls::place_descriptors(descriptors) {
         Ok(()) => syscalls::execute_descriptor(program.as_fd(), &arguments, &[]),
         Err(error) => error,
     };
-    let failure = Err::<(), _>(error).context(|| "cannot start the stage".to_owned());
-    let failure = failure.expect_err("it was an error");
+    let error = super::failure::describe(&error);
+    let failure = Failure::engine(format!("cannot start the stage: {error}"));
+    // Its number may be that of something else by now.
     if let Ok(status) = syscalls::inherited(wire::STATUS) {
-        wire::send_status(status.as_fd(), &Status::failed(failure.clone()), None);
+        wire::send_status(status.as_fd(), &Status::failed(failure), None);
     }
-    std::process::exit(125)
 }
 
 /// Lets the capabilities in the user namespace survive the start of the next program, which is not

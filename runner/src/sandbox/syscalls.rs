@@ -38,6 +38,45 @@ pub(super) fn fork() -> io::Result<Fork> {
     Ok(as_pid(pid).map_or(Fork::Child, Fork::Parent))
 }
 
+/// The stack of a process that [`spawn`] makes, in bytes: as much as a thread of Rust's gets.
+const SPAWN_STACK: usize = 2 << 20;
+
+/// Runs `work` in a new process that uses this one's memory, and lets this one go on when the new
+/// one has become another program or has ended (clone(2), `CLONE_VM` and `CLONE_VFORK`). No memory
+/// has to be copied for that. It has descriptors, credentials and namespaces of its own.
+///
+/// `work` returns the exit code of a process that could not become another program.
+///
+/// # Panics
+/// When another thread exists: it would go on using the memory.
+pub(super) fn spawn(mut work: &mut dyn FnMut() -> i32) -> io::Result<Pid> {
+    extern "C" fn run(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: it is the pointer that is passed below, and nobody else uses what it points to:
+        // the other process waits.
+        let work = unsafe { &mut *argument.cast::<&mut dyn FnMut() -> i32>() };
+        work()
+    }
+    assert_single_threaded();
+    // Pages that are never touched take no memory.
+    let mut stack = vec![0_u8; SPAWN_STACK];
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: the stack lives until the new process uses it no more, because this one waits for
+    // that; it is aligned to 16 bytes, as the processors ask for. `run` returns to the C library,
+    // which ends the new process without running what this one has registered for its own end.
+    let pid = check(libc::c_long::from(unsafe {
+        libc::clone(
+            run,
+            top.map_addr(|address| address & !15).cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut work).cast(),
+        )
+    }))?;
+    // SAFETY: this thread's own flag. What the new process did to its credentials made the memory
+    // that both had unreadable for others; it is this process's alone again.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+    as_pid(pid).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 /// What [`fork_into`] returns: in the child nothing, in the parent the child and a pidfd of it.
 #[derive(Debug)]
 pub(super) enum ForkInto {
