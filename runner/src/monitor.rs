@@ -8,6 +8,8 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, geteuid, getpid};
@@ -19,10 +21,10 @@ use crate::container::state::{Exit, Status};
 use crate::container::{self, Container, Containers, State};
 use crate::human::tell;
 use crate::network::{Listener, PortMapping, listen, proxy};
-use crate::sandbox::handle::ProcessId;
-use crate::sandbox::spec::{Driver, Mount, Spec};
+use crate::sandbox::handle::{Handle, ProcessId};
+use crate::sandbox::spec::{Driver, Mount, Network, Spec};
 use crate::sandbox::userns::UserNamespace;
-use crate::sandbox::{self, Failure, Launch, Running};
+use crate::sandbox::{self, Failure, Launch, Running, Stage};
 
 pub mod detached;
 pub mod relay;
@@ -68,34 +70,81 @@ pub fn open_ports(container: &Container) -> Result<Vec<Listener>, Failure> {
     opened.map_err(|error| Failure::not_startable(error.to_string()))
 }
 
-/// Starts a container, watched by this process.
+/// What is begun before the container is known in full, because the kernel takes its time for it.
+#[derive(Debug)]
+pub struct Begun {
+    namespace: UserNamespace,
+    /// From the moment on at which they are caught, a signal waits until it can be passed on: none
+    /// is lost during the start.
+    signals: OwnedFd,
+    streams: Streams,
+    stage: Stage,
+}
+
+/// Begins to start a container of which this much is known: its network, and whether it gets a
+/// terminal and the caller's standard input.
+///
+/// # Errors
+/// A [`Failure`] when there can be no containers here.
+pub fn begin(
+    runroot: &Path,
+    network: Network,
+    terminal: bool,
+    interactive: bool,
+) -> Result<Begun, Failure> {
+    let namespace = UserNamespace::acquire(runroot)?;
+    let signals = relay::catch_signals().map_err(|error| engine("signalfd", &error))?;
+    let streams = Streams::new(terminal, interactive).map_err(|error| engine("pipe", &error))?;
+    let stage = sandbox::begin(&namespace, network, streams.inside())?;
+    Ok(Begun {
+        namespace,
+        signals,
+        streams,
+        stage,
+    })
+}
+
+/// Starts a container, watched by this process, with what was begun for it, if anything was.
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code; the container does not run then.
 pub fn start<'a>(
     containers: &'a Containers,
     container: &'a Container,
-    runroot: &std::path::Path,
+    begun: Option<Begun>,
+    runroot: &Path,
     listeners: Vec<Listener>,
     attach: Attach,
 ) -> Result<Watched<'a>, Failure> {
+    let record = &container.record;
     let lock = container
         .lock(FlockOperation::NonBlockingLockExclusive)
-        .map_err(|_| Failure::engine(format!("container {} is running", container.record.name)))?;
+        .map_err(|_| Failure::engine(format!("container {} is running", record.name)))?;
     // With the lock in hand no monitor is left; its container may be for a moment, if it was killed.
     if Status::of(container.state().as_ref()).is_running() {
-        let name = &container.record.name;
-        return Err(Failure::engine(format!("container {name} is running")));
+        return Err(Failure::engine(format!(
+            "container {} is running",
+            record.name
+        )));
     }
     lock.set_len(0)
         .map_err(|error| engine("the lock", &error))?;
     make_volumes(container)?;
-    let namespace = UserNamespace::acquire(runroot)?;
-    // From here on a signal waits until it can be passed on: none is lost during the start.
-    let signals = relay::catch_signals().map_err(|error| engine("signalfd", &error))?;
-    let streams =
-        Streams::open(&container.record, attach).map_err(|error| engine("pipe", &error))?;
-    let mut running = launch(container, &namespace, &streams, &listeners)?;
+    let Begun {
+        namespace,
+        signals,
+        streams,
+        stage,
+    } = match begun {
+        Some(begun) => begun,
+        None => begin(
+            runroot,
+            record.network,
+            record.terminal,
+            record.interactive && attach.input,
+        )?,
+    };
+    let mut running = launch(container, &namespace, stage, &streams, &listeners)?;
     let ports: Vec<PortMapping> = listeners
         .iter()
         .map(|listener| listener.mapping.clone())
@@ -131,13 +180,18 @@ fn engine(what: &str, error: &io::Error) -> Failure {
 
 /// This process, as it is written down.
 pub(crate) fn own_id() -> io::Result<ProcessId> {
-    ProcessId::of(getpid())
+    static OWN: OnceLock<ProcessId> = OnceLock::new();
+    match OWN.get() {
+        Some(own) if own.pid == getpid().as_raw_nonzero().get() => Ok(*own),
+        _ => ProcessId::of(getpid()).map(|own| *OWN.get_or_init(|| own)),
+    }
 }
 
 /// Launches with the driver that this container has, and with a copy if overlay can not be had.
 fn launch(
     container: &Container,
     namespace: &UserNamespace,
+    stage: Stage,
     streams: &Streams,
     listeners: &[Listener],
 ) -> Result<Running, Failure> {
@@ -147,7 +201,7 @@ fn launch(
     } else {
         Driver::Overlay
     };
-    let attempt = |driver| {
+    let attempt = |stage, driver| {
         let size = container.record.terminal.then(terminal::own_size);
         let spec = container::spec::of(
             &container.record,
@@ -156,16 +210,17 @@ fn launch(
             driver,
             size,
         )?;
-        launch_spec(spec, namespace, streams, listeners)
+        launch_spec(spec, namespace, stage, listeners)
     };
-    match attempt(driver) {
+    match attempt(stage, driver) {
         Err(failure) if failure.no_overlay => {
             tell(format_args!(
                 "runner: {}; the image's files are copied for each container, which is slow",
                 failure.message
             ));
             File::create(&copied).map_err(|error| engine("the container's folder", &error))?;
-            attempt(Driver::Copy)
+            let stage = sandbox::begin(namespace, container.record.network, streams.inside())?;
+            attempt(stage, Driver::Copy)
         }
         result => result,
     }
@@ -174,12 +229,11 @@ fn launch(
 fn launch_spec(
     mut spec: Spec,
     namespace: &UserNamespace,
-    streams: &Streams,
+    stage: Stage,
     listeners: &[Listener],
 ) -> Result<Running, Failure> {
     let prepared = prepare_mounts(&mut spec, namespace)?;
     let with = Launch {
-        stdio: streams.inside(),
         mounts: prepared.iter().map(AsFd::as_fd).collect(),
         sockets: listeners
             .iter()
@@ -187,7 +241,7 @@ fn launch_spec(
             .collect::<Vec<BorrowedFd<'_>>>(),
         guard: proxy::describe(listeners),
     };
-    sandbox::launch(namespace, &spec, &with)
+    sandbox::launch(stage, &spec, &with)
 }
 
 /// As root, prepares the volumes so that a file of root outside is one of root inside and the other way
@@ -238,16 +292,19 @@ impl Watched<'_> {
         let listeners = std::mem::take(&mut self.listeners);
         let process = self.running.process;
         let guard = &mut self.running.guard;
+        let namespace = &self.namespace;
         let code = self.relay.run(process, || {
             let pid = guard.as_ref().map(sandbox::launch::Guard::pid);
             if pid.is_some_and(has_ended) {
                 // Ports would be dead and the container unguarded: another one takes its place.
                 let sockets: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
-                *guard =
-                    sandbox::launch::guard(process, &sockets, &proxy::describe(&listeners)).ok();
+                let text = proxy::describe(&listeners);
+                *guard = sandbox::launch::guard(process, namespace, &sockets, &text).ok();
             }
         });
-        drop((self.running.guard.take(), listeners));
+        if let Some(guard) = &mut self.running.guard {
+            guard.release();
+        }
         self.state.exit = Some(Exit {
             code,
             finished: now(),
@@ -256,10 +313,12 @@ impl Watched<'_> {
             tell(format_args!("runner: {error}"));
         }
         if self.container.record.remove
-            && let Err(error) = self.containers.remove(self.container)
+            && let Err(error) = self.containers.discard(self.container)
         {
             tell(format_args!("runner: {error}"));
         }
+        // Its ports are free when the guard has ended, which it had the time to by now.
+        drop((self.running.guard.take(), listeners));
         // Others may go on with this container now, however slow our own reader is.
         drop((self.lock, self.namespace));
         self.relay.finish();
@@ -269,5 +328,5 @@ impl Watched<'_> {
 
 /// Whether the child `pid` has ended; it is not waited for here.
 fn has_ended(pid: Pid) -> bool {
-    ProcessId::of(pid).ok().and_then(ProcessId::open).is_none()
+    !Handle::of_child(pid).is_ok_and(|child| child.is_alive())
 }

@@ -28,6 +28,7 @@ pub mod userns;
 mod copy;
 mod init;
 mod mounts;
+mod own_program;
 mod probe;
 mod program;
 mod rootfs;
@@ -40,11 +41,11 @@ mod volume;
 mod wire;
 
 pub use failure::Failure;
-pub use launch::{Launch, Running, join, launch};
+pub use launch::{Launch, Running, Stage, begin, join, launch};
 pub use probe::overlay_works;
 pub(crate) use syscalls::{
-    choose_port_at_connect, close_from, next_signal, set_non_blocking, signal_descriptor,
-    unblock_signals,
+    choose_port_at_connect, close_from, forget_code, next_signal, set_non_blocking,
+    signal_descriptor, unblock_signals,
 };
 pub use volume::mapped_mount;
 

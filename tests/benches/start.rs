@@ -1,18 +1,25 @@
 //! From the command line to the end of a container that does nothing: ours against the peers'.
 //!
 //! `unshare` only makes namespaces, and is the floor; bwrap mounts a little; crun is a runtime
-//! without a store; podman does what we do.
+//! without a store; podman does what we do. Then the first start after a boot, when nothing is kept
+//! yet; one more program in a container that runs; and what a container costs while it runs.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use serde_json::json;
 use tests::account::we_are_root;
 use tests::client::{Podman, find};
 use tests::fixture::busybox;
 use tests::ratio::{Side, compare, print_head};
-use tests::{Missing, Mode, Run, World};
+use tests::{Missing, Mode, Run, World, leaks, wait};
+
+#[path = "start/running.rs"]
+mod running;
 
 /// crun refuses a machine whose cgroups are of both versions. Root can give the benchmark a view
 /// of the newer ones alone: mounts of its own, which go with it.
@@ -64,6 +71,8 @@ fn benchmark() -> Result<(), Missing> {
     against_bwrap(&world, &ours);
     against_crun(&world, &ours);
     against_podman(&world, &ours, &image.docker());
+    running::compare_exec(&world);
+    running::show_memory(&world);
     Ok(())
 }
 
@@ -103,12 +112,7 @@ fn against_bwrap(world: &World, ours: &Side) {
 /// crun on an unpacked copy of the image, as the user, with its own default specification.
 fn against_crun(world: &World, ours: &Side) {
     unless_missing(bundle(world).map(|bundle| {
-        let run = || {
-            let run = world
-                .run("crun")
-                .args(["--cgroup-manager=disabled", "run", "benchmark"]);
-            run.current_dir(&bundle)
-        };
+        let run = || crun(world).args(["run", "benchmark"]).current_dir(&bundle);
         let ran = run().finish();
         if ran.code == 0 {
             compare(ours, &Side::new("crun run", run));
@@ -116,6 +120,11 @@ fn against_crun(world: &World, ours: &Side) {
             eprintln!("  did not run, because crun says: {}", ran.stderr.trim());
         }
     }));
+}
+
+/// crun as the user; it can not make cgroups.
+fn crun(world: &World) -> Run {
+    world.run("crun").args(["--cgroup-manager=disabled"])
 }
 
 fn bundle(world: &World) -> Result<std::path::PathBuf, Missing> {
@@ -155,5 +164,28 @@ fn against_podman(world: &World, ours: &Side, archive: &[u8]) {
         ];
         let run = || -> Run { podman.engine.command(&words) };
         compare(ours, &Side::new("podman run", run));
+        let first = Side::new("runner run, the first", &*ours.command);
+        compare(
+            &first.undone_by(|| end(world, "runner-holder")),
+            // podman's process that keeps the user namespace is called so.
+            &Side::new("podman run, the first", run).undone_by(|| end(world, "podman pause")),
+        );
     }));
+}
+
+/// Ends the process that keeps the user namespace between two commands.
+fn end(world: &World, keeper: &str) {
+    for process in leaks::of_world(world) {
+        let is_keeper = process.name == keeper || process.arguments.contains(keeper);
+        if let (true, Ok(pid)) = (is_keeper, i32::try_from(process.pid)) {
+            let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::KILL));
+            let gone = || {
+                (!leaks::of_world(world)
+                    .iter()
+                    .any(|one| one.pid == process.pid))
+                .then_some(())
+            };
+            let _ = wait::poll(Duration::from_secs(2), gone);
+        }
+    }
 }

@@ -55,8 +55,10 @@ fn left_over(engine: &Engine) -> BTreeSet<PathBuf> {
     let store = store_of(engine.world);
     let old = FileTimes::new().set_modified(SystemTime::now() - Duration::from_secs(120));
     for folder in entries(&store.join("container-trash")) {
-        let opened = File::open(&folder).expect("a folder");
-        opened.set_times(old).expect("our own file, or we are root");
+        // The holder may be removing it at this moment.
+        if let Ok(opened) = File::open(&folder) {
+            opened.set_times(old).expect("our own file, or we are root");
+        }
     }
     engine.to(&["ps"]);
     ["containers", "container-names", "container-trash", "tmp"]

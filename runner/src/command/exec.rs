@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     };
     let signals = relay::catch_signals()?;
     let streams = Streams::new(arguments.tty, arguments.interactive)?;
-    let mut running = sandbox::join(&join, streams.inside())?;
+    let mut running = sandbox::join(&join, &context.paths.runroot, streams.inside())?;
     let process = running.process;
     let mut relay = Relay::new(&mut running, signals, streams, None, attach)?;
     let code = relay.run(process, || ());

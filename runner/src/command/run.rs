@@ -9,9 +9,10 @@ use clap::Args;
 use super::container_arguments::ContainerArguments;
 use super::{Context, pack, pull};
 use crate::container::create::{self, Source};
+use crate::container::folder::ContainerError;
 use crate::container::{Container, Containers};
 use crate::human::tell;
-use crate::monitor::{self, Attach, detached};
+use crate::monitor::{self, Attach, Begun, detached};
 use crate::network::{PortMapping, publish};
 use crate::sandbox::Failure;
 use crate::sandbox::handle::ProcessId;
@@ -72,16 +73,17 @@ impl Words {
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers()?;
-    containers.sweep();
     let purpose = Purpose::Run {
         creator: monitor::own_id()?,
         detach: arguments.detach,
     };
     let parts = (&arguments.container, &arguments.words);
-    let container = make(parts, &purpose, context, &containers)?;
+    let (container, begun) = make(parts, &purpose, context, &containers)?;
     if arguments.detach {
         let paths = &context.paths;
-        match detached::start(&paths.graphroot, &paths.runroot, &container) {
+        let started = detached::start(&paths.graphroot, &paths.runroot, &container);
+        containers.sweep_soon();
+        match started {
             Ok(ports) => {
                 tell_implied(&container, &ports);
                 writeln!(stdout(), "{}", container.record.id)?;
@@ -103,6 +105,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         monitor::start(
             &containers,
             &container,
+            begun,
             &context.paths.runroot,
             listeners,
             attach,
@@ -116,13 +119,15 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         }
     };
     tell_implied(&container, watched.ports());
+    // Of what others left, while the program is at work.
+    containers.sweep_soon();
     Ok(ExitCode::from(watched.wait()))
 }
 
 pub(super) fn create(arguments: &CreateArguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers()?;
     let parts = (&arguments.container, &arguments.words);
-    let container = make(parts, &Purpose::Keep, context, &containers)?;
+    let (container, _) = make(parts, &Purpose::Keep, context, &containers)?;
     writeln!(stdout(), "{}", container.record.id)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -141,18 +146,28 @@ impl Purpose {
     }
 }
 
-/// Finds or packs the image and writes the container down.
+/// Finds or packs the image and writes the container down. For one that is about to be started its
+/// namespaces are begun meanwhile, unless something has to be compiled first.
 fn make(
     (arguments, words): (&ContainerArguments, &Words),
     purpose: &Purpose,
     context: &Context,
     containers: &Containers,
-) -> anyhow::Result<Container> {
+) -> anyhow::Result<(Container, Option<Begun>)> {
     // Read before anything is compiled: a mistake in the flags shows at once.
     let (what, command) = words.split()?;
     let mut options = arguments.options(command, context)?;
+    let folder = as_folder(what);
+    let begun = if folder.is_none() && purpose.is_foreground() {
+        // Why it can not be begun is said when it has to be.
+        let interactive = arguments.is_interactive();
+        let runroot = &context.paths.runroot;
+        monitor::begin(runroot, options.network, options.terminal, interactive).ok()
+    } else {
+        None
+    };
     let store = context.store()?;
-    let (name, image) = match as_folder(what) {
+    let (name, image) = match folder {
         Some(folder) => {
             options.publish_implied = true;
             // Nobody asked for a container that stays, and it has no name to find it by.
@@ -184,7 +199,15 @@ fn make(
         record.creator = Some(*creator);
     }
     hint_at_ports(&image.config, &record);
-    Ok(containers.add(record, arguments.has_name())?)
+    let container = match containers.add(record.clone(), arguments.has_name()) {
+        // Perhaps by one that should be gone already.
+        Err(ContainerError::NameInUse { .. }) => {
+            containers.sweep_soon();
+            containers.add(record, arguments.has_name())?
+        }
+        added => added?,
+    };
+    Ok((container, begun))
 }
 
 /// The folder that `what` means, if it is one and no image: `.`, or a path with a slash at its

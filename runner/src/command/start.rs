@@ -37,7 +37,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
             output: true,
         };
         let listeners = monitor::open_ports(&container)?;
-        let watched = monitor::start(&containers, &container, &paths.runroot, listeners, attach)?;
+        let runroot = &paths.runroot;
+        let watched = monitor::start(&containers, &container, None, runroot, listeners, attach)?;
         return Ok(ExitCode::from(watched.wait()));
     }
     Ok(for_each(&arguments.containers, |name| {

@@ -16,7 +16,7 @@ use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::Record;
 use super::state::{Exit, State, Status, UNSEEN};
-use crate::sandbox::userns::UserNamespace;
+use crate::sandbox::userns::{self, UserNamespace};
 
 /// How long a monitor may take to write down how its container ended.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -79,6 +79,9 @@ pub enum ContainerError {
     Sandbox(#[from] crate::sandbox::Failure),
 }
 
+/// Deletes a folder in the trash, now or soon.
+type Delete = fn(&Containers, &Path) -> Result<(), ContainerError>;
+
 trait At<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, ContainerError>;
 }
@@ -102,7 +105,7 @@ impl Containers {
         let containers = Self {
             folder: graphroot.join("containers"),
             names: graphroot.join("container-names"),
-            trash: graphroot.join("container-trash"),
+            trash: graphroot.join(userns::TRASH),
             runroot: runroot.to_owned(),
         };
         for folder in [&containers.folder, &containers.names, &containers.trash] {
@@ -230,28 +233,59 @@ impl Containers {
     /// # Errors
     /// When something of it can not be removed; the container is gone from every list then.
     pub fn remove(&self, container: &Container) -> Result<(), ContainerError> {
+        self.remove_by(container, Self::delete)
+    }
+
+    /// As [`remove`](Self::remove), but what it wrote goes while the caller goes on, if there is
+    /// somebody to see to that.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn discard(&self, container: &Container) -> Result<(), ContainerError> {
+        self.remove_by(container, Self::delete_soon)
+    }
+
+    fn remove_by(&self, container: &Container, delete: Delete) -> Result<(), ContainerError> {
+        match self.hide(container)? {
+            Some(trash) => delete(self, &trash),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a container out of every list; where its folder is now, unless somebody else removes
+    /// it at this moment.
+    fn hide(&self, container: &Container) -> Result<Option<PathBuf>, ContainerError> {
         let trash = self.trash.join(container.record.id.as_str());
         match fs::rename(&container.folder, &trash) {
-            // Somebody else removes it at this moment.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.at("remove", &container.folder)?,
         }
         let names = self.lock_names()?;
         self.release(&container.record.name, &container.record.id);
         drop(names);
-        self.delete(&trash)
+        Ok(Some(trash))
     }
 
     /// Removes what killed commands left: containers that were to be removed at their end, also
     /// those that never began, and folders that were on their way out.
     pub fn sweep(&self) {
+        self.sweep_by(Self::delete);
+    }
+
+    /// As [`sweep`](Self::sweep), but files go while the caller goes on, as with
+    /// [`discard`](Self::discard).
+    pub fn sweep_soon(&self) {
+        self.sweep_by(Self::delete_soon);
+    }
+
+    fn sweep_by(&self, delete: Delete) {
         for container in self.all().unwrap_or_default() {
             if container.is_left_over()
                 && container
                     .lock(FlockOperation::NonBlockingLockExclusive)
                     .is_ok()
             {
-                let _ = self.remove(&container);
+                let _ = self.remove_by(&container, delete);
             }
         }
         for entry in fs::read_dir(&self.trash).into_iter().flatten().flatten() {
@@ -260,9 +294,16 @@ impl Containers {
                 .and_then(|metadata| metadata.modified())
                 .is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 60));
             if old {
-                let _ = self.delete(&entry.path());
+                let _ = delete(self, &entry.path());
             }
         }
+    }
+
+    fn delete_soon(&self, folder: &Path) -> Result<(), ContainerError> {
+        if userns::ask_to_remove(&self.runroot, folder) {
+            return Ok(());
+        }
+        self.delete(folder)
     }
 
     /// Deletes a folder in which files may belong to ids of the container.
@@ -371,6 +412,10 @@ impl Container {
                 lock.write_all_at(&text, 0)
             })
             .at("write", &path)?;
+        if self.record.remove {
+            // It is about to go, and until then the lock file says enough.
+            return Ok(());
+        }
         self.write_state(state)
     }
 

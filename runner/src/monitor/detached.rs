@@ -108,6 +108,7 @@ fn main(graphroot: &Path, runroot: &Path, id: &Path) -> i32 {
         super::start(
             &containers,
             &container,
+            None,
             runroot,
             listeners,
             Attach::default(),
@@ -116,6 +117,7 @@ fn main(graphroot: &Path, runroot: &Path, id: &Path) -> i32 {
     match started {
         Ok(watched) => {
             report(&Report::Started(watched.ports().to_vec()));
+            sandbox::forget_code();
             i32::from(watched.wait())
         }
         Err(failure) => {

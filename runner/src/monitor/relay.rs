@@ -15,7 +15,6 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::Attach;
 use super::terminal::{self, RawMode};
-use crate::container::Record;
 use crate::container::log::{LogWriter, Stream};
 use crate::human::tell;
 use crate::sandbox::handle::{Handle, ProcessId};
@@ -61,14 +60,6 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Makes what the container `record` needs.
-    ///
-    /// # Errors
-    /// When the process has no descriptor left.
-    pub fn open(record: &Record, attach: Attach) -> io::Result<Self> {
-        Self::new(record.terminal, record.interactive && attach.input)
-    }
-
     /// Pipes for input, output and error; for a process with a terminal none of them.
     ///
     /// # Errors
@@ -179,7 +170,7 @@ impl Relay {
     /// Carries until `process`, a child of this one, ends; its exit code. `on_child` is called
     /// whenever a child may have ended.
     pub fn run(&mut self, process: ProcessId, mut on_child: impl FnMut()) -> u8 {
-        let handle = process.open();
+        let handle = Pid::from_raw(process.pid).and_then(|pid| Handle::of_child(pid).ok());
         while handle.as_ref().is_some_and(Handle::is_alive) {
             self.turn(handle.as_ref(), &mut on_child);
         }
@@ -230,7 +221,9 @@ impl Relay {
         let _ = poll(&mut set, None);
         let ready: Vec<bool> = set.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(set);
-        if ready[0] {
+        // The end of the container's own process is no news of any other child.
+        let has_ended = process.is_some() && ready[1];
+        if ready[0] && !has_ended {
             self.pass_signals(process, on_child);
         }
         if ready.get(input).copied().unwrap_or(false) {

@@ -74,6 +74,7 @@ pub fn main(context: &mut GuardContext) {
     raise_descriptor_limit();
     let routes = serde_json::from_str(&context.text).unwrap_or_default();
     if let Ok(mut proxy) = Proxy::new(context, routes) {
+        proxy.settle();
         proxy.run();
     }
 }
@@ -127,6 +128,20 @@ impl<'a> Proxy<'a> {
             started: Instant::now(),
             scratch: vec![0; 64 * 1024].into_boxed_slice(),
         })
+    }
+
+    /// Becomes small if nothing happens for a second: the container will be there for a while.
+    fn settle(&self) {
+        let second = Timespec {
+            tv_sec: 1,
+            tv_nsec: 0,
+        };
+        // The set tells again of what it tells of here.
+        let mut event = Vec::with_capacity(1);
+        let buffer = rustix::buffer::spare_capacity(&mut event);
+        if epoll::wait(&self.set, buffer, Some(&second)) == Ok(0) {
+            crate::sandbox::forget_code();
+        }
     }
 
     fn run(&mut self) {

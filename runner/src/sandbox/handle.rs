@@ -55,6 +55,20 @@ impl ProcessId {
 }
 
 impl Handle {
+    /// A process that its pidfd came with.
+    pub(super) fn new(pid: Pid, descriptor: OwnedFd) -> Self {
+        Self { pid, descriptor }
+    }
+
+    /// A child of this process that nobody has waited for: until then its pid is no other's.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn of_child(pid: Pid) -> io::Result<Self> {
+        let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(Self { pid, descriptor })
+    }
+
     /// The process id in the host's pid namespace.
     #[must_use]
     pub fn pid(&self) -> Pid {

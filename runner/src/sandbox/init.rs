@@ -3,14 +3,15 @@
 //! What is to be done is a list of steps in the order in which they happen; the first that fails
 //! ends the container with one line that names it.
 
+use std::cell::OnceCell;
 use std::fs;
-use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{DumpableBehavior, chdir, fchdir, pivot_root, set_dumpable_behavior};
 use rustix::system::sethostname;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::failure::{Context, Failure};
 use super::mounts::{self, Root};
@@ -32,21 +33,24 @@ pub(super) struct Setup {
     pub(super) sources: Sources,
     /// Mounts that the caller prepared.
     pub(super) mounts: Vec<OwnedFd>,
-    /// Tells when the ids are mapped.
-    pub(super) mapped: PipeReader,
+    /// Where the network comes from.
+    pub(super) inbox: OwnedFd,
+    /// The container's root, as soon as it is mounted.
+    pub(super) root: OnceCell<Root>,
 }
 
 type Step = fn(&Setup) -> Result<(), Failure>;
 
 /// Everything before the program, in order.
 const STEPS: &[Step] = &[
-    wait_for_ids,
     become_first_user,
     name_host,
     keep_mounts_private,
     mount_root,
     devices::mount,
-    system::mount,
+    system::mount_proc,
+    enter_network,
+    system::mount_sys,
     volumes::mount,
     system::mask,
     loopback::raise,
@@ -56,20 +60,18 @@ const STEPS: &[Step] = &[
     make_read_only,
 ];
 
-/// Takes the steps and becomes the program.
-pub(super) fn main(
-    spec: Spec,
-    mounts: Vec<OwnedFd>,
-    mapped: PipeReader,
-    status: BorrowedFd<'_>,
-) -> ! {
+/// Waits for the specification, which comes when the ids are mapped, takes the steps and becomes
+/// the program.
+pub(super) fn main(inbox: OwnedFd, status: BorrowedFd<'_>) -> ! {
     let start = || -> Result<Failure, Failure> {
+        let (spec, mounts): (Spec, _) = wire::receive(&inbox)?;
         let setup = Setup {
             // While this process still is the user outside, to whom the way to them is open.
             sources: Sources::open(&spec.rootfs)?,
             spec,
             mounts,
-            mapped,
+            inbox,
+            root: OnceCell::new(),
         };
         STEPS.iter().try_for_each(|step| step(&setup))?;
         let process = &setup.spec.process;
@@ -82,13 +84,6 @@ pub(super) fn main(
     let (Ok(failure) | Err(failure)) = start();
     wire::send_status(status, &Status::failed(failure), None);
     std::process::exit(125)
-}
-
-fn wait_for_ids(setup: &Setup) -> Result<(), Failure> {
-    let mut byte = [0];
-    (&setup.mapped)
-        .read_exact(&mut byte)
-        .map_err(|_| Failure::engine("the ids of the container were not mapped"))
 }
 
 /// Takes the id that owns the container's files. For the real root this is the moment at which it
@@ -115,22 +110,30 @@ fn keep_mounts_private(_: &Setup) -> Result<(), Failure> {
 }
 
 fn mount_root(setup: &Setup) -> Result<(), Failure> {
-    rootfs::mount(&setup.sources, setup.spec.rootfs.driver)
+    let _ = setup.root.set(rootfs::mount(&setup.sources, &setup.spec)?);
+    Ok(())
 }
 
 /// The container's root, before it is entered.
-fn root(setup: &Setup) -> Result<Root, Failure> {
-    setup
-        .sources
-        .open_merged()
-        .map(Root::from)
-        .context(|| "cannot open the root file system".to_owned())
+fn root(setup: &Setup) -> Result<&Root, Failure> {
+    let root = setup.root.get();
+    root.ok_or_else(|| Failure::engine("the root file system is not mounted yet"))
+}
+
+/// Enters the network that the stage makes meanwhile.
+fn enter_network(setup: &Setup) -> Result<(), Failure> {
+    if !has_own_network(setup) {
+        return Ok(());
+    }
+    let what = || "cannot enter the container's network".to_owned();
+    let ((), networks) = wire::receive(&setup.inbox)?;
+    let network = networks.first().ok_or_else(|| Failure::engine(what()))?;
+    move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).context(what)
 }
 
 /// Makes the root file system `/` and lets go of the host's (pivot_root(2), "pivot_root(".", ".")").
 fn enter_root(setup: &Setup) -> Result<(), Failure> {
-    let root = root(setup)?;
-    fchdir(&root)
+    fchdir(root(setup)?)
         .and_then(|()| pivot_root(".", "."))
         // The old root now lies over the new one; unmounting it is safe because nothing of the
         // host is reached through it any more.

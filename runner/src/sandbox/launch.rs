@@ -2,29 +2,25 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::Seek;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::{fs, io};
+use std::path::Path;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-use rustix::mount::{MountPropagationFlags, OpenTreeFlags, mount_change, open_tree};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::net::SocketType;
 use rustix::process::{Pid, WaitOptions, waitpid};
-use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::failure::{Context, Failure};
 use super::handle::ProcessId;
-use super::spec::{Join, Spec};
-use super::syscalls::{self, Fork};
-use super::userns::{self, UserNamespace};
+use super::own_program;
+use super::spec::{Join, Network, Spec};
+use super::syscalls;
+use super::userns::{self, Entrance, UserNamespace};
 use super::wire::{self, Request, Status};
 
 /// What a container is started with beside its specification.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// Standard input, output and error of the program, unless it gets a terminal.
-    pub stdio: [BorrowedFd<'a>; 3],
     /// Mounts that the caller prepared, in the order that the specification numbers them.
     pub mounts: Vec<BorrowedFd<'a>>,
     /// Sockets for the guard.
@@ -44,8 +40,8 @@ pub struct Running {
     pub guard: Option<Guard>,
 }
 
-/// The process that guards a container. When this value is dropped, the guard kills the
-/// container and ends.
+/// The process that guards a container. When this value is dropped, the guard has killed the
+/// container and has ended.
 #[derive(Debug)]
 pub struct Guard {
     pid: Pid,
@@ -54,7 +50,7 @@ pub struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        drop(self.control.take());
+        self.release();
         reap(self.pid);
     }
 }
@@ -65,48 +61,124 @@ impl Guard {
     pub fn pid(&self) -> Pid {
         self.pid
     }
+
+    /// Tells the guard to end, and does not wait for it.
+    pub fn release(&mut self) {
+        drop(self.control.take());
+    }
+}
+
+/// A container that is about to be: its first process is being made, in namespaces of its own, and
+/// waits for its specification. Dropped, it is ended.
+#[derive(Debug)]
+pub struct Stage {
+    // Dropped first: when the stage has ended, so has what it made.
+    guard: Guard,
+    birth: Birth,
+}
+
+/// Hears from a process in the container until it has become the program.
+#[derive(Debug)]
+struct Birth {
+    status: OwnedFd,
+    child: Option<Pid>,
+}
+
+impl Drop for Birth {
+    fn drop(&mut self) {
+        let kill = |child| rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        let _ = self.child.map(kill);
+        while let Ok(Some((status, _))) = wire::receive_status(&self.status) {
+            if let Status::Started(pid) = status {
+                self.child = Pid::from_raw(pid);
+                let _ = self.child.map(kill);
+            }
+        }
+        if let Some(child) = self.child {
+            reap(child);
+        }
+    }
+}
+
+impl Birth {
+    /// Waits until the program runs or could not be started.
+    fn wait(mut self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+        let mut terminal = None;
+        loop {
+            match wire::receive_status(&self.status)? {
+                Some((Status::Started(pid), _)) => self.child = Pid::from_raw(pid),
+                Some((Status::Terminal, descriptor)) => terminal = descriptor,
+                Some((Status::Failed(failure), _)) => return Err(failure),
+                None => break,
+            }
+        }
+        match self.child.map(ProcessId::of) {
+            Some(Ok(process)) => {
+                self.child = None;
+                Ok((process, terminal))
+            }
+            _ => Err(Failure::engine(
+                "the process that sets up the container has died",
+            )),
+        }
+    }
+}
+
+/// Begins to start a container of which nothing is known yet but its network and its streams: the
+/// kernel takes its time for the namespaces while the caller finds out the rest.
+///
+/// # Errors
+/// When there can be no such process.
+pub fn begin(
+    namespace: &UserNamespace,
+    network: Network,
+    stdio: [BorrowedFd<'_>; 3],
+) -> Result<Stage, Failure> {
+    Stage::start(namespace.entrance(), stdio, wire::task_of(network))
 }
 
 /// Starts a container.
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code; nothing of the container is left running then.
-pub fn launch(
-    namespace: &UserNamespace,
-    spec: &Spec,
-    with: &Launch<'_>,
-) -> Result<Running, Failure> {
+pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, Failure> {
     let request = Request::Launch {
         spec: Box::new(spec.clone()),
         mounts: with.mounts.len(),
-        sockets: with.sockets.len(),
         guard: with.guard.clone(),
     };
     let extra: Vec<_> = with.mounts.iter().chain(&with.sockets).copied().collect();
-    let stage = Stage::start(namespace.as_fd(), with.stdio, &extra, &request)?;
-    let (process, terminal) = stage.wait()?;
-    Ok(Running {
-        process,
-        terminal,
-        guard: Some(Guard {
-            pid: stage.pid,
-            control: Some(stage.control),
+    let Stage { mut guard, birth } = stage.told(&request, &extra)?;
+    match birth.wait() {
+        Ok((process, terminal)) => Ok(Running {
+            process,
+            terminal,
+            guard: Some(guard),
         }),
-    })
+        Err(failure) => {
+            guard.release();
+            Err(failure)
+        }
+    }
 }
 
 /// Runs one more process in a running container.
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code.
-pub fn join(join: &Join, stdio: [BorrowedFd<'_>; 3]) -> Result<Running, Failure> {
+pub fn join(join: &Join, runroot: &Path, stdio: [BorrowedFd<'_>; 3]) -> Result<Running, Failure> {
     let pid =
         Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
     let namespace = userns::around(pid)?;
-    let request = Request::Join(Box::new(join.clone()));
-    let stage = Stage::start(namespace.as_fd(), stdio, &[], &request)?;
-    let result = stage.wait();
-    reap(stage.pid);
+    let program = userns::program_of_holder(runroot);
+    let entrance = Entrance {
+        namespace: namespace.as_fd(),
+        program: program.as_ref().map(AsFd::as_fd),
+    };
+    let stage = Stage::start(entrance, stdio, wire::OTHER_TASK)?;
+    let Stage { guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), &[])?;
+    let result = birth.wait();
+    drop(guard);
     let (process, terminal) = result?;
     Ok(Running {
         process,
@@ -121,88 +193,61 @@ pub fn join(join: &Join, stdio: [BorrowedFd<'_>; 3]) -> Result<Running, Failure>
 /// A [`Failure`] when the container has ended meanwhile.
 pub fn guard(
     process: ProcessId,
+    namespace: &UserNamespace,
     sockets: &[BorrowedFd<'_>],
     guard: &str,
 ) -> Result<Guard, Failure> {
-    let pid =
-        Pid::from_raw(process.pid).ok_or_else(|| Failure::engine("the container has ended"))?;
-    let namespace = userns::around(pid)?;
     let null = File::open("/dev/null").context(|| "/dev/null".to_owned())?;
     let request = Request::Guard {
         pid: process.pid,
         start_time: process.start_time,
-        sockets: sockets.len(),
         guard: guard.to_owned(),
     };
     let stdio = [null.as_fd(); 3];
-    let stage = Stage::start(namespace.as_fd(), stdio, sockets, &request)?;
-    Ok(Guard {
-        pid: stage.pid,
-        control: Some(stage.control),
-    })
-}
-
-struct Stage {
-    pid: Pid,
-    control: OwnedFd,
-    status: OwnedFd,
+    let stage = Stage::start(namespace.entrance(), stdio, wire::OTHER_TASK)?;
+    Ok(stage.told(&request, sockets)?.guard)
 }
 
 impl Stage {
     fn start(
-        namespace: BorrowedFd<'_>,
+        entrance: Entrance<'_>,
         stdio: [BorrowedFd<'_>; 3],
-        extra: &[BorrowedFd<'_>],
-        request: &Request,
+        task: &str,
     ) -> Result<Self, Failure> {
-        let (control, control_inside) = sockets(SocketType::STREAM)?;
-        let (status, status_inside) = sockets(SocketType::SEQPACKET)?;
-        match syscalls::fork().context(|| "cannot fork".to_owned())? {
-            Fork::Child => {
-                let mut descriptors = stdio.to_vec();
-                descriptors.extend([control_inside.as_fd(), status_inside.as_fd()]);
-                descriptors.extend(extra);
-                let failure = become_stage(namespace, &descriptors);
-                wire::send_status(status_inside.as_fd(), &Status::failed(failure), None);
-                std::process::exit(125);
-            }
-            Fork::Parent(pid) => {
-                drop((control_inside, status_inside));
-                let stage = Self {
-                    pid,
-                    control,
-                    status,
-                };
-                if let Err(failure) = wire::send_request(&stage.control, request) {
-                    // If it could not start at all, its own words say more than a broken pipe.
-                    return Err(stage.wait().err().unwrap_or(failure));
-                }
-                Ok(stage)
-            }
-        }
+        let (control, control_inside) = wire::sockets(SocketType::STREAM)?;
+        let (status, status_inside) = wire::sockets(SocketType::SEQPACKET)?;
+        let mut descriptors = stdio.to_vec();
+        descriptors.extend([control_inside.as_fd(), status_inside.as_fd()]);
+        let pid = syscalls::spawn(&mut || {
+            become_stage(entrance, &descriptors, status_inside.as_fd(), task);
+            125
+        })
+        .context(|| "cannot start another process".to_owned())?;
+        Ok(Self {
+            guard: Guard {
+                pid,
+                control: Some(control),
+            },
+            birth: Birth {
+                status,
+                child: None,
+            },
+        })
     }
 
-    /// Waits until the program runs or could not be started.
-    fn wait(&self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
-        let (mut child, mut terminal) = (None, None);
-        let failure = loop {
-            match wire::receive_status(&self.status) {
-                Ok(Some((Status::Started(pid), _))) => child = Pid::from_raw(pid),
-                Ok(Some((Status::Terminal, descriptor))) => terminal = descriptor,
-                Ok(Some((Status::Failed(failure), _))) | Err(failure) => break failure,
-                Ok(None) => match child.map(ProcessId::of) {
-                    Some(Ok(process)) => return Ok((process, terminal)),
-                    _ => break Failure::engine("the process that sets up the container has died"),
-                },
-            }
+    /// Tells it what to do.
+    fn told(self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<Self, Failure> {
+        let sent = match &self.guard.control {
+            Some(control) => wire::send(control, request, descriptors),
+            None => Err(Failure::engine("the stage was released")),
         };
-        if let Some(child) = child {
-            let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
-            reap(child);
-        }
-        let _ = rustix::process::kill_process(self.pid, rustix::process::Signal::KILL);
-        reap(self.pid);
-        Err(failure)
+        let Err(failure) = sent else {
+            return Ok(self);
+        };
+        let Self { guard, birth } = self;
+        drop(guard);
+        // If it could not start at all, its own words say more than a broken pipe.
+        Err(birth.wait().err().unwrap_or(failure))
     }
 }
 
@@ -210,87 +255,53 @@ fn reap(pid: Pid) {
     let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
 }
 
-fn sockets(kind: SocketType) -> Result<(OwnedFd, OwnedFd), Failure> {
-    socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
-        .context(|| "cannot make a pair of sockets".to_owned())
-}
-
-/// In the child: enters the user namespace and starts this program anew as the stage, from a file
-/// that nobody inside can write. Returns only if something failed.
-fn become_stage(namespace: BorrowedFd<'_>, descriptors: &[BorrowedFd<'_>]) -> Failure {
+/// In the new process, whose memory is still the caller's: enters the user namespace and starts this
+/// program anew as the stage, from a file that nobody inside can write. Returns only if something
+/// failed, which it has reported to `status` then.
+fn become_stage(
+    entrance: Entrance<'_>,
+    descriptors: &[BorrowedFd<'_>],
+    status: BorrowedFd<'_>,
+    task: &str,
+) {
     let prepare = || -> Result<OwnedFd, Failure> {
-        userns::enter(namespace)?;
-        // A mount namespace of our own, so that what we mount is never seen outside, and what is
-        // mounted outside later does not turn up inside.
-        syscalls::unshare(UnshareFlags::NEWNS)
-            .context(|| "cannot make a mount namespace".to_owned())?;
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change("/", private).context(|| "cannot make the mounts private".to_owned())?;
-        let program = own_program().context(|| "cannot open this program".to_owned())?;
+        userns::enter(entrance.namespace)?;
         keep_capabilities().context(|| "cannot keep capabilities".to_owned())?;
         // Out of the way of the numbers that the descriptors are about to get.
         let above = i32::try_from(descriptors.len()).unwrap_or(i32::MAX) + 64;
-        let program = rustix::io::fcntl_dupfd_cloexec(&program, above)
-            .context(|| "too many descriptors".to_owned())?;
-        Ok(program)
+        let made;
+        let program = if let Some(program) = entrance.program {
+            program
+        } else {
+            made = own_program::make().context(|| "cannot open this program".to_owned())?;
+            made.as_fd()
+        };
+        rustix::io::fcntl_dupfd_cloexec(program, above)
+            .context(|| "too many descriptors".to_owned())
     };
     let program = match prepare() {
         Ok(program) => program,
-        Err(failure) => return failure,
+        Err(failure) => return wire::send_status(status, &Status::failed(failure), None),
     };
-    let name = CString::new(super::STAGE).unwrap_or_default();
+    let arguments = [super::STAGE, task].map(|text| CString::new(text).unwrap_or_default());
     let error = match syscalls::place_descriptors(descriptors) {
-        Ok(()) => syscalls::execute_descriptor(program.as_fd(), &[name], &[]),
+        Ok(()) => syscalls::execute_descriptor(program.as_fd(), &arguments, &[]),
         Err(error) => error,
     };
-    let failure = Err::<(), _>(error).context(|| "cannot start the stage".to_owned());
-    let failure = failure.expect_err("it was an error");
+    let error = super::failure::describe(&error);
+    let failure = Failure::engine(format!("cannot start the stage: {error}"));
+    // Its number may be that of something else by now.
     if let Ok(status) = syscalls::inherited(wire::STATUS) {
-        wire::send_status(status.as_fd(), &Status::failed(failure.clone()), None);
-    }
-    std::process::exit(125)
-}
-
-/// This program as a file that can not be written through `/proc/PID/exe`, whoever opens that
-/// (CVE-2019-5736): a read-only mount of it that exists nowhere in the file tree, or a sealed copy.
-fn own_program() -> io::Result<OwnedFd> {
-    match read_only_mount() {
-        Ok(Some(program)) => Ok(program),
-        // Not found at its path any more (it was replaced), or a kernel before 5.12.
-        Ok(None) | Err(_) => sealed_copy(),
+        wire::send_status(status.as_fd(), &Status::failed(failure), None);
     }
 }
 
-fn read_only_mount() -> io::Result<Option<OwnedFd>> {
-    let path: PathBuf = fs::read_link("/proc/self/exe")?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let mount = open_tree(rustix::fs::CWD, &path, flags)?;
-    let (found, ours) = (
-        rustix::fs::fstat(&mount)?,
-        rustix::fs::stat("/proc/self/exe")?,
-    );
-    if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino) {
-        return Ok(None);
+/// Lets the capabilities in the user namespace survive the start of the next program, which is not
+/// root there when the caller is the real root.
+pub(super) fn keep_capabilities() -> io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
     }
-    syscalls::mount_set_attributes(mount.as_fd(), libc::MOUNT_ATTR_RDONLY, None, false)?;
-    Ok(Some(mount))
-}
-
-fn sealed_copy() -> io::Result<OwnedFd> {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let mut copy = File::from(memfd_create("runner", flags)?);
-    io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
-    copy.rewind()?;
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    fcntl_add_seals(&copy, seals)?;
-    // Executed through a read-only descriptor: a file that is open for writing is busy.
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy));
-    Ok(File::open(path)?.into())
-}
-
-/// Lets the capabilities in the user namespace survive the start of the stage, which is not root
-/// there when the caller is the real root.
-fn keep_capabilities() -> io::Result<()> {
     let all = rustix::thread::capabilities(None)?.permitted;
     let sets = CapabilitySets {
         effective: all,

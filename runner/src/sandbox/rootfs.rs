@@ -2,13 +2,13 @@
 //!
 //! The thin layer lies between the two and holds the mount points and files such as
 //! `/etc/hosts`, so that these need neither a mount of their own nor a write into the
-//! writable layer. A directory in it hides the image's directory of the same path as far as mode,
-//! owner, times and extended attributes go, so it repeats those.
+//! writable layer. It is made in memory at each start. A directory in it hides the image's directory of
+//! the same path as far as mode, owner, times and extended attributes go, so it repeats those.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
@@ -25,6 +25,9 @@ use super::spec::{ConfigFile, Driver, Rootfs, Spec};
 
 /// Directories that a mount of ours covers in every container.
 const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "sys"];
+
+/// The most that our own files may take: `/etc/resolv.conf` and the like are the host's.
+const LAYER_SIZE: &str = "16m";
 
 /// Fills the container's folder from inside the user's own user namespace, before the
 /// container exists.
@@ -43,7 +46,7 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
         owner(root.st_uid, &spec.users),
         owner(root.st_gid, &spec.groups),
     );
-    for name in ["upper", "work", "merged"] {
+    for name in ["upper", "work"] {
         // What is there already is a container's that starts again.
         if make_directory(&folder, name, 0o755).context(|| what(name))? {
             chownat(
@@ -58,20 +61,13 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
     }
     let upper = folder.resolve("upper").context(|| what("upper"))?;
     repeat_attributes(&root, &tree, &upper).context(|| what("upper"))?;
-    match rootfs.driver {
-        Driver::Overlay => {
-            make_directory(&folder, "layer", 0o755).context(|| what("layer"))?;
-            let layer = folder.resolve("layer").context(|| what("layer"))?;
-            fill(&tree, &layer, ids, &spec.files).context(|| what("layer"))
+    if rootfs.driver == Driver::Copy {
+        if is_empty(&upper).context(|| what("upper"))? {
+            copy::tree(tree.as_fd(), upper.as_fd()).context(|| what("upper"))?;
         }
-        Driver::Copy => {
-            let empty = is_empty(&upper).context(|| what("upper"))?;
-            if empty {
-                copy::tree(tree.as_fd(), upper.as_fd()).context(|| what("upper"))?;
-            }
-            fill(&tree, &upper, ids, &spec.files).context(|| what("upper"))
-        }
+        fill(&tree, &upper, ids, &spec.files).context(|| what("upper"))?;
     }
+    Ok(())
 }
 
 fn is_empty(directory: &OwnedFd) -> io::Result<bool> {
@@ -226,68 +222,81 @@ fn copy_attributes(source: &Path, target: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub(super) struct Sources {
     folder: OwnedFd,
-    tree: OwnedFd,
+    upper: OwnedFd,
+    work: OwnedFd,
+    tree: Root,
 }
 
 impl Sources {
     pub(super) fn open(rootfs: &Rootfs) -> Result<Self, Failure> {
-        let open = |path: &Path| {
-            mounts::open_host(path).context(|| format!("cannot open {}", path.display()))
+        let what = |path: &Path| format!("cannot open {}", path.display());
+        let folder = mounts::open_host(&rootfs.folder).context(|| what(&rootfs.folder))?;
+        let below = |name: &str| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat(&folder, name, flags, Mode::empty()).context(|| what(&rootfs.folder.join(name)))
         };
         Ok(Self {
-            folder: open(&rootfs.folder)?,
-            tree: open(&rootfs.tree)?,
+            upper: below("upper")?,
+            work: below("work")?,
+            tree: Root::open(&rootfs.tree).context(|| what(&rootfs.tree))?,
+            folder,
         })
     }
 
-    /// Where the root file system is mounted.
-    pub(super) fn open_merged(&self) -> io::Result<OwnedFd> {
-        self.open_below("merged")
-    }
-
-    fn open_below(&self, name: &str) -> io::Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(openat(&self.folder, name, flags, Mode::empty())?)
+    /// The thin layer, mounted on the container's folder: the kernel takes no layer of an overlay
+    /// that is mounted nowhere.
+    fn layer(&self, spec: &Spec) -> io::Result<OwnedFd> {
+        let options = [("mode", Some("755")), ("size", Some(LAYER_SIZE))];
+        let layer = mounts::new_mount("tmpfs", &options, mounts::PLAIN)?;
+        mounts::attach(&layer, &self.folder)?;
+        let owner =
+            |extents: &[super::spec::Extent]| extents.first().map_or(0, |extent| extent.inside);
+        let ids = (owner(&spec.users), owner(&spec.groups));
+        fill(&self.tree, &layer, ids, &spec.files)?;
+        Ok(layer)
     }
 
     /// An overlay mount whose state lies in `user.overlay.*` attributes, as it has to be without
     /// real privilege (kernel 5.11; Documentation/filesystems/overlayfs.rst).
-    fn overlay(&self) -> io::Result<OwnedFd> {
+    fn overlay(&self, layer: &OwnedFd) -> io::Result<OwnedFd> {
         // By descriptor: no directory on the way needs to be open to the container's ids, and no
         // character of a path can be taken for a separator.
-        let inside = |name: &str| format!("/proc/self/fd/{}/{name}", self.folder.as_raw_fd());
-        let lower = format!(
-            "{}:/proc/self/fd/{}",
-            inside("layer"),
-            self.tree.as_raw_fd()
-        );
-        let (upper, work) = (inside("upper"), inside("work"));
+        let path = |fd: BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let lower = format!("{}:{}", path(layer.as_fd()), path(self.tree.as_fd()));
+        let (upper, work) = (path(self.upper.as_fd()), path(self.work.as_fd()));
         let options = [
             ("lowerdir", Some(lower.as_str())),
             ("upperdir", Some(&upper)),
             ("workdir", Some(&work)),
             ("userxattr", None),
+            // One device number for all files, although the layers are of two file systems.
+            ("xino", Some("on")),
         ];
         mounts::new_mount("overlay", &options, MountAttrFlags::empty())
     }
 }
 
-/// Mounts `/` on `merged`, in the container's own mount namespace.
-pub(super) fn mount(sources: &Sources, driver: Driver) -> Result<(), Failure> {
-    let mount = match driver {
-        Driver::Overlay => sources.overlay().map_err(|error| Failure {
-            no_overlay: true,
-            ..Failure::engine(format!(
-                "the kernel refuses an overlay mount: {}",
-                describe(&error)
-            ))
-        })?,
-        Driver::Copy => sources
-            .open_below("upper")
-            .and_then(|upper| mounts::clone_mount(upper, false))
-            .context(|| "cannot mount the copied files".to_owned())?,
-    };
+/// Mounts the root file system on the container's folder, in the container's own mount namespace.
+pub(super) fn mount(sources: &Sources, spec: &Spec) -> Result<Root, Failure> {
+    let mount = match spec.rootfs.driver {
+        Driver::Overlay => {
+            let layer = sources
+                .layer(spec)
+                .context(|| "cannot make the layer of /etc/hosts".to_owned())?;
+            let mount = sources.overlay(&layer).map_err(|error| Failure {
+                no_overlay: true,
+                ..Failure::engine(format!(
+                    "the kernel refuses an overlay mount: {}",
+                    describe(&error)
+                ))
+            })?;
+            mounts::attach(&mount, &layer).map(|()| mount)
+        }
+        Driver::Copy => mounts::clone_mount(&sources.upper, false)
+            .and_then(|mount| mounts::attach(&mount, &sources.folder).map(|()| mount)),
+    }
+    .context(|| "cannot mount the root file system".to_owned())?;
     mounts::restrict(&mount, MountAttrFlags::MOUNT_ATTR_NODEV)
-        .and_then(|()| mounts::attach(&mount, sources.open_merged()?))
-        .context(|| "cannot mount the root file system".to_owned())
+        .context(|| "cannot mount the root file system".to_owned())?;
+    Ok(Root::from(mount))
 }

@@ -52,7 +52,7 @@ pub struct Extent {
 pub struct Rootfs {
     /// The image's tree, which is never written.
     pub tree: PathBuf,
-    /// The container's own folder, in which `layer`, `upper`, `work` and `merged` are made.
+    /// The container's own folder, in which `upper` and `work` are made.
     pub folder: PathBuf,
     /// How the tree becomes writable.
     pub driver: Driver,

@@ -2,9 +2,9 @@
 //! then guards it.
 
 use std::fs;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::net::SocketType;
 use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior, setsid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, ThreadNameSpaceType, UnshareFlags, clear_ambient_capability_set,
@@ -13,8 +13,8 @@ use rustix::thread::{
 
 use super::failure::{Context, Failure};
 use super::handle::{Handle, ProcessId};
-use super::spec::{Extent, Join, Network, Spec};
-use super::syscalls::{self, Fork};
+use super::spec::{Extent, Join};
+use super::syscalls::{self, ForkInto};
 use super::wire::{self, Request, Status};
 use super::{init, program, rootfs};
 
@@ -54,33 +54,14 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         clear_ambient_capability_set().context(|| "prctl".to_owned())?;
         // A signal from the terminal is for the caller, which passes it on.
         let _ = setsid();
-        match wire::read_request(&control)? {
-            Request::Launch {
-                spec,
-                mounts,
-                sockets,
-                guard,
-            } => {
-                let mut extra = take_extra(mounts + sockets)?;
-                let sockets = extra.split_off(mounts);
-                let container = launch(*spec, extra, &status)?;
-                Ok(Some((container, sockets, guard)))
+        match std::env::args().nth(1).as_deref() {
+            Some(task @ (wire::OWN_NETWORK | wire::HOST_NETWORK)) => {
+                make(task, &control, &status).map(Some)
             }
-            Request::Join(request) => join(&request, &status).map(|()| None),
-            Request::Guard {
-                pid,
-                start_time,
-                sockets,
-                guard,
-            } => {
-                let container = ProcessId { pid, start_time }
-                    .open()
-                    .ok_or_else(|| Failure::engine("the container has ended"))?;
-                Ok(Some((container, take_extra(sockets)?, guard)))
-            }
+            _ => serve_running(&control, &status),
         }
     })();
-    let (container, sockets, text) = match result {
+    let guarded = match result {
         Ok(Some(guarded)) => guarded,
         Ok(None) => return Ok(()),
         Err(failure) => {
@@ -91,11 +72,11 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
     drop(status);
     let mut context = GuardContext {
         caller: control,
-        container,
-        sockets,
-        text,
+        container: guarded.container,
+        sockets: guarded.sockets,
+        text: guarded.text,
     };
-    if stand_beside(&context).is_ok() {
+    if stand_beside().is_ok() {
         guard(&mut context);
     }
     let _ = context.container.signal(libc::SIGKILL);
@@ -103,50 +84,129 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
     Ok(())
 }
 
-fn take_extra(count: usize) -> Result<Vec<OwnedFd>, Failure> {
-    (0..i32::try_from(count).unwrap_or(i32::MAX))
-        .map(|number| syscalls::inherited(wire::EXTRA + number))
-        .collect::<Result<_, _>>()
-        .context(|| "a descriptor for the container is missing".to_owned())
+/// A container, and what its guard works with.
+struct Guarded {
+    container: Handle,
+    sockets: Vec<OwnedFd>,
+    text: String,
 }
 
-/// Makes the container's first process and maps its ids.
-fn launch(spec: Spec, mounts: Vec<OwnedFd>, status: &OwnedFd) -> Result<Handle, Failure> {
-    rootfs::prepare(&spec)?;
-    let (mapped, mut mapped_write) = std::io::pipe().context(|| "pipe".to_owned())?;
-    let namespaces = namespaces(&spec);
-    match syscalls::fork_into(namespaces).context(|| "cannot make the namespaces".to_owned())? {
-        Fork::Child => {
-            drop(mapped_write);
-            init::main(spec, mounts, mapped, status.as_fd())
+/// Does what is asked for in a container that runs.
+fn serve_running(control: &OwnedFd, status: &OwnedFd) -> Result<Option<Guarded>, Failure> {
+    match wire::receive(control)? {
+        (Request::Join(request), _) => join(&request, status).map(|()| None),
+        (
+            Request::Guard {
+                pid,
+                start_time,
+                guard,
+            },
+            sockets,
+        ) => {
+            let container = ProcessId { pid, start_time }
+                .open()
+                .ok_or_else(|| Failure::engine("the container has ended"))?;
+            if !shares_network(pid) {
+                move_into_thread_name_spaces(container.as_fd(), ThreadNameSpaceType::NETWORK)
+                    .context(|| "cannot enter the container's network".to_owned())?;
+            }
+            Ok(Some(Guarded {
+                container,
+                sockets,
+                text: guard,
+            }))
         }
-        Fork::Parent(pid) => {
+        (Request::Launch { .. }, _) => Err(Failure::engine("this stage was not begun")),
+    }
+}
+
+/// Makes the container's first process, and gives it its ids and its specification as soon as they
+/// are known.
+fn make(task: &str, control: &OwnedFd, status: &OwnedFd) -> Result<Guarded, Failure> {
+    let (outbox, inbox) = wire::sockets(SocketType::STREAM)?;
+    match syscalls::fork_into(NAMESPACES).context(|| "cannot make the namespaces".to_owned())? {
+        ForkInto::Child => {
+            drop(outbox);
+            init::main(inbox, status.as_fd())
+        }
+        ForkInto::Parent(pid, pidfd) => {
+            drop(inbox);
             wire::send_status(
                 status.as_fd(),
                 &Status::Started(pid.as_raw_nonzero().get()),
                 None,
             );
-            write_map(pid, "uid_map", &spec.users)?;
-            write_map(pid, "gid_map", &spec.groups)?;
-            let handle = ProcessId::of(pid).ok().and_then(ProcessId::open);
-            // An init that has died has said why by itself.
-            let _ = mapped_write.write_all(b"x");
-            handle.ok_or_else(|| Failure::engine("the container's first process has died"))
+            let container = Handle::new(pid, pidfd);
+            let result = specify(task, pid, control, &outbox).and_then(|guarded| {
+                if task == wire::OWN_NETWORK {
+                    make_network(&container, &outbox)?;
+                }
+                Ok(guarded)
+            });
+            if result.is_err() {
+                let _ = container.signal(libc::SIGKILL);
+            }
+            result.map(|(sockets, text)| Guarded {
+                container,
+                sockets,
+                text,
+            })
         }
     }
 }
 
-fn namespaces(spec: &Spec) -> UnshareFlags {
-    let always = UnshareFlags::NEWUSER
-        | UnshareFlags::NEWNS
-        | UnshareFlags::NEWPID
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWCGROUP;
-    match spec.network {
-        Network::Host => always,
-        Network::Private | Network::None => always | UnshareFlags::NEWNET,
+/// Passes the specification on to the container's first process; the guard's part stays here.
+fn specify(
+    task: &str,
+    pid: Pid,
+    control: &OwnedFd,
+    outbox: &OwnedFd,
+) -> Result<(Vec<OwnedFd>, String), Failure> {
+    let (request, mut mounts) = wire::receive(control)?;
+    let Request::Launch {
+        spec,
+        mounts: count,
+        guard,
+    } = request
+    else {
+        return Err(Failure::engine("this stage was begun for a container"));
+    };
+    if wire::task_of(spec.network) != task || mounts.len() < count {
+        return Err(Failure::engine(
+            "this stage was begun for another container",
+        ));
     }
+    let sockets = mounts.split_off(count);
+    rootfs::prepare(&spec)?;
+    write_map(pid, "uid_map", &spec.users)?;
+    write_map(pid, "gid_map", &spec.groups)?;
+    let mounts: Vec<_> = mounts.iter().map(AsFd::as_fd).collect();
+    // An init that has died has said why by itself.
+    let _ = wire::send(outbox, &spec, &mounts);
+    Ok((sockets, guard))
+}
+
+/// The namespaces that the first process is made in. The network comes later.
+const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
+    .union(UnshareFlags::NEWNS)
+    .union(UnshareFlags::NEWPID)
+    .union(UnshareFlags::NEWIPC)
+    .union(UnshareFlags::NEWUTS)
+    .union(UnshareFlags::NEWCGROUP);
+
+/// Makes the container's network, which takes as long as all the other namespaces together, while
+/// the first process mounts its file systems; and stays in it as the guard. It belongs to the
+/// container's own user namespace, or no sysfs could be mounted there (user_namespaces(7)).
+fn make_network(container: &Handle, outbox: &OwnedFd) -> Result<(), Failure> {
+    let what = || "cannot make the container's network".to_owned();
+    move_into_thread_name_spaces(container.as_fd(), ThreadNameSpaceType::USER).context(what)?;
+    // Other capabilities made the process readable again.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(what)?;
+    syscalls::unshare(UnshareFlags::NEWNET).context(what)?;
+    let network = fs::File::open("/proc/self/ns/net").context(what)?;
+    // An init that has died has said why by itself.
+    let _ = wire::send(outbox, &(), &[network.as_fd()]);
+    Ok(())
 }
 
 fn write_map(pid: Pid, file: &str, extents: &[Extent]) -> Result<(), Failure> {
@@ -175,12 +235,12 @@ fn join(request: &Join, status: &OwnedFd) -> Result<(), Failure> {
     move_into_thread_name_spaces(container.as_fd(), namespaces)
         .context(|| "cannot enter the container".to_owned())?;
     match syscalls::fork_into(UnshareFlags::empty()).context(|| "cannot fork".to_owned())? {
-        Fork::Child => {
+        ForkInto::Child => {
             let failure = program::start(&request.process, status.as_fd());
             wire::send_status(status.as_fd(), &Status::failed(failure), None);
             std::process::exit(125)
         }
-        Fork::Parent(pid) => {
+        ForkInto::Parent(pid, _) => {
             wire::send_status(
                 status.as_fd(),
                 &Status::Started(pid.as_raw_nonzero().get()),
@@ -198,14 +258,9 @@ fn shares_network(pid: i32) -> bool {
     of("self").is_some() && of("self") == of(&pid.to_string())
 }
 
-/// Moves the stage into the container's network and gives up everything that a guard does not
-/// need. What it keeps is `CAP_KILL`: the container's processes may have another user.
-fn stand_beside(context: &GuardContext) -> Result<(), Failure> {
-    let pid = context.container.pid().as_raw_nonzero().get();
-    if !shares_network(pid) {
-        move_into_thread_name_spaces(context.container.as_fd(), ThreadNameSpaceType::NETWORK)
-            .context(|| "cannot enter the container's network".to_owned())?;
-    }
+/// Gives up everything that a guard, which is in the container's network by now, does not need.
+/// What it keeps is `CAP_KILL`: the container's processes may have another user.
+fn stand_beside() -> Result<(), Failure> {
     let _ = std::env::set_current_dir("/");
     // The program's streams end when the program ends them.
     let null = fs::File::open("/dev/null").context(|| "cannot open /dev/null".to_owned())?;

@@ -38,15 +38,64 @@ pub(super) fn fork() -> io::Result<Fork> {
     Ok(as_pid(pid).map_or(Fork::Child, Fork::Parent))
 }
 
+/// The stack of a process that [`spawn`] makes, in bytes: as much as a thread of Rust's gets.
+const SPAWN_STACK: usize = 2 << 20;
+
+/// Runs `work` in a new process that uses this one's memory, and lets this one go on when the new
+/// one has become another program or has ended (clone(2), `CLONE_VM` and `CLONE_VFORK`). No memory
+/// has to be copied for that. It has descriptors, credentials and namespaces of its own.
+///
+/// `work` returns the exit code of a process that could not become another program.
+///
+/// # Panics
+/// When another thread exists: it would go on using the memory.
+pub(super) fn spawn(mut work: &mut dyn FnMut() -> i32) -> io::Result<Pid> {
+    extern "C" fn run(argument: *mut libc::c_void) -> libc::c_int {
+        // SAFETY: it is the pointer that is passed below, and nobody else uses what it points to:
+        // the other process waits.
+        let work = unsafe { &mut *argument.cast::<&mut dyn FnMut() -> i32>() };
+        work()
+    }
+    assert_single_threaded();
+    // Pages that are never touched take no memory.
+    let mut stack = vec![0_u8; SPAWN_STACK];
+    let top = stack.as_mut_ptr_range().end;
+    // SAFETY: the stack lives until the new process uses it no more, because this one waits for
+    // that; it is aligned to 16 bytes, as the processors ask for. `run` returns to the C library,
+    // which ends the new process without running what this one has registered for its own end.
+    let pid = check(libc::c_long::from(unsafe {
+        libc::clone(
+            run,
+            top.map_addr(|address| address & !15).cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            (&raw mut work).cast(),
+        )
+    }))?;
+    // SAFETY: this thread's own flag. What the new process did to its credentials made the memory
+    // that both had unreadable for others; it is this process's alone again.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+    as_pid(pid).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// What [`fork_into`] returns: in the child nothing, in the parent the child and a pidfd of it.
+#[derive(Debug)]
+pub(super) enum ForkInto {
+    Child,
+    Parent(Pid, OwnedFd),
+}
+
 /// Copies this process into new namespaces, as a child of this process's parent
 /// (`CLONE_PARENT`), so that the grandparent can wait for it (clone3(2), kernel 5.3).
-pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<Fork> {
+pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<ForkInto> {
     assert_single_threaded();
+    let mut pidfd: RawFd = -1;
     // SAFETY: an all-zero `clone_args` is valid: no stack, no descriptor, no thread-local storage.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.flags = u64::from(namespaces.bits()) | libc::CLONE_PARENT as u64;
+    arguments.flags =
+        u64::from(namespaces.bits()) | (libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64;
+    arguments.pidfd = (&raw mut pidfd).addr() as u64;
     // SAFETY: no memory is shared (no CLONE_VM) and no other thread exists, so this is a fork. The
-    // kernel reads the structure during the call only.
+    // kernel reads the structure and writes the descriptor during the call only.
     let pid = check(unsafe {
         libc::syscall(
             libc::SYS_clone3,
@@ -54,11 +103,16 @@ pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<Fork> {
             size_of::<libc::clone_args>(),
         )
     })?;
-    Ok(as_pid(pid).map_or(Fork::Child, Fork::Parent))
+    Ok(match as_pid(pid) {
+        None => ForkInto::Child,
+        // SAFETY: the kernel just opened it for us.
+        Some(pid) => ForkInto::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }),
+    })
 }
 
 fn assert_single_threaded() {
-    let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    // A directory has a link from itself, one from its parent and one from each of its own.
+    let threads = rustix::fs::stat("/proc/self/task").map_or(1, |task| task.st_nlink - 2);
     assert_eq!(threads, 1, "a process with threads must not fork");
 }
 
@@ -357,4 +411,60 @@ pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
     // SAFETY: by contract no value owns any of these descriptors.
     check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) })?;
     Ok(())
+}
+
+/// Lets go of the memory that this program's own code takes: what is needed again comes back from
+/// the page cache, page by page (madvise(2), `MADV_DONTNEED`). For a process that will sleep for most
+/// of its life.
+pub(crate) fn forget_code() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for (start, end) in maps.lines().filter_map(code_range) {
+        // SAFETY: these are private mappings of files that were never written to, so that the
+        // kernel reads the very same content again.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+/// Where a line of `/proc/self/maps` is code, or the beginning of a program, which holds constants.
+/// Everything else may have been changed by relocations, also if it is read-only by now.
+fn code_range(line: &str) -> Option<(usize, usize)> {
+    let mut fields = line.split_ascii_whitespace();
+    let (start, end) = fields.next()?.split_once('-')?;
+    let (access, offset, _, inode) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
+    let is_code = access == "r-xp" || (access == "r--p" && offset.bytes().all(|byte| byte == b'0'));
+    let parse = |text| usize::from_str_radix(text, 16).ok();
+    (is_code && inode != "0").then_some((parse(start)?, parse(end)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_and_constants_are_let_go_of_and_relocated_data_is_kept() {
+        let path = "/usr/bin/runner";
+        for (line, expected) in [
+            (
+                "1000-3000 r--p 00000000 fe:00 326426",
+                Some((0x1000, 0x3000)),
+            ),
+            (
+                "3000-5000 r-xp 00002000 fe:00 326426",
+                Some((0x3000, 0x5000)),
+            ),
+            ("5000-6000 r--p 00004000 fe:00 326426", None),
+            ("6000-7000 rw-p 00005000 fe:00 326426", None),
+            ("7000-8000 r-xp 00000000 00:00 0 [vdso]", None),
+            ("8000-9000 r--s 00000000 fe:00 326426", None),
+        ] {
+            assert_eq!(code_range(&format!("{line} {path}")), expected, "{line}");
+        }
+        forget_code();
+        assert!(std::fs::read_to_string("/proc/self/maps").is_ok());
+    }
 }

@@ -16,13 +16,16 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::failure::{Context, Failure};
 use super::handle::ProcessId;
+use super::own_program;
 use super::spec::Extent;
 use super::syscalls::{self, Fork};
 
 pub mod holder;
+mod mailbox;
 mod map;
 mod subordinate;
 
+pub use mailbox::{TRASH, ask_to_remove};
 pub use map::IdMap;
 pub(super) use map::to_text;
 
@@ -31,6 +34,8 @@ pub(super) use map::to_text;
 pub struct UserNamespace {
     descriptor: OwnedFd,
     ids: IdMap,
+    /// This program as the holder runs it; `None` for a holder of another version.
+    program: Option<OwnedFd>,
     /// Shared lock that tells the holder that its namespace is in use.
     _lock: File,
 }
@@ -68,8 +73,17 @@ impl UserNamespace {
         Ok(Self {
             descriptor,
             ids,
+            program: own_program::of_process(holder.pid),
             _lock: lock,
         })
+    }
+
+    /// The way in for a process of ours.
+    pub(super) fn entrance(&self) -> Entrance<'_> {
+        Entrance {
+            namespace: self.descriptor.as_fd(),
+            program: self.program.as_ref().map(AsFd::as_fd),
+        }
     }
 
     /// The ids that are mapped into it.
@@ -131,6 +145,19 @@ impl AsFd for UserNamespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
+}
+
+/// What a process of ours needs to get into a user namespace and to run there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entrance<'a> {
+    pub(super) namespace: BorrowedFd<'a>,
+    /// This program from a file that nobody can write, if there is one already.
+    pub(super) program: Option<BorrowedFd<'a>>,
+}
+
+/// The program of the holder that was written down below `runroot`, if it is this very one.
+pub(super) fn program_of_holder(runroot: &Path) -> Option<OwnedFd> {
+    own_program::of_process(written_down(runroot)?.pid)
 }
 
 /// Moves this process into the user namespace behind `descriptor`.

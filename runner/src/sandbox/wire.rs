@@ -2,7 +2,8 @@
 //!
 //! The caller sends one [`Request`] through the *control* socket and keeps its end open: when it closes,
 //! the caller has died. Answers come as one [`Status`] a packet through the *status* socket, whose
-//! end of file means that the program has taken over (the descriptor is close-on-exec).
+//! end of file means that the program has taken over (the descriptor is close-on-exec). What the
+//! stage is to make, it is told at its start, before the request: a container's namespaces take time.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -11,22 +12,20 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Context, Failure};
-use super::spec::{Join, Spec};
+use super::spec::{Join, Network, Spec};
 use crate::human::one_line;
 
 /// The number at which the stage finds the control socket.
 pub(super) const CONTROL: i32 = 3;
 /// The number at which the stage finds the status socket.
 pub(super) const STATUS: i32 = 4;
-/// The first number at which it finds what the request came with.
-pub(super) const EXTRA: i32 = 5;
-
 /// The longest packet on the status socket: one line of an error, which has at most 4,096 characters.
 const PACKET: usize = 64 * 1024;
 
@@ -37,11 +36,10 @@ const REQUEST: usize = 64 << 20;
 /// What a stage is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Make a container; `mounts` prepared mounts and then `sockets` sockets come along.
+    /// Make a container; `mounts` prepared mounts come along, and then the guard's sockets.
     Launch {
         spec: Box<Spec>,
         mounts: usize,
-        sockets: usize,
         guard: String,
     },
     /// Run one more process in a container.
@@ -50,7 +48,6 @@ pub(super) enum Request {
     Guard {
         pid: i32,
         start_time: u64,
-        sockets: usize,
         guard: String,
     },
 }
@@ -76,32 +73,88 @@ impl Status {
     }
 }
 
-pub(super) fn send_request(control: &OwnedFd, request: &Request) -> Result<(), Failure> {
-    let text = serde_json::to_vec(request).map_err(|error| Failure::engine(error.to_string()))?;
-    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    let mut socket = File::from(
-        control
-            .try_clone()
-            .context(|| "control socket".to_owned())?,
-    );
-    socket
-        .write_all(&length.to_ne_bytes())
-        .and_then(|()| socket.write_all(&text))
-        .context(|| "cannot reach the process that sets up the container".to_owned())
+/// What a stage is started for: to make a container with a network of its own.
+pub(super) const OWN_NETWORK: &str = "container";
+/// To make a container with the host's network.
+pub(super) const HOST_NETWORK: &str = "container-in-host-network";
+/// For anything else.
+pub(super) const OTHER_TASK: &str = "other";
+
+/// The task of making a container that is connected so.
+pub(super) fn task_of(network: Network) -> &'static str {
+    match network {
+        Network::Host => HOST_NETWORK,
+        Network::Private | Network::None => OWN_NETWORK,
+    }
 }
 
-pub(super) fn read_request(control: &OwnedFd) -> Result<Request, Failure> {
-    let read = || -> io::Result<Request> {
-        let mut socket = File::from(control.try_clone()?);
-        let mut length = [0; 4];
-        socket.read_exact(&mut length)?;
-        let length = usize::try_from(u32::from_ne_bytes(length)).unwrap_or(usize::MAX);
+/// Two sockets that are connected with each other.
+pub(super) fn sockets(kind: SocketType) -> Result<(OwnedFd, OwnedFd), Failure> {
+    socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)
+        .context(|| "cannot make a pair of sockets".to_owned())
+}
+
+/// How many descriptors go with one byte; the kernel takes 253 (`SCM_MAX_FD`).
+const BATCH: usize = 128;
+
+/// Sends `value` with `descriptors` through a stream socket.
+pub(super) fn send(
+    socket: &OwnedFd,
+    value: &impl Serialize,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), Failure> {
+    let text = serde_json::to_vec(value).map_err(|error| Failure::engine(error.to_string()))?;
+    let write = || -> io::Result<()> {
+        let mut stream = File::from(socket.try_clone()?);
+        for length in [text.len(), descriptors.len()] {
+            let length = u32::try_from(length).map_err(io::Error::other)?;
+            stream.write_all(&length.to_ne_bytes())?;
+        }
+        for batch in descriptors.chunks(BATCH) {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
+            let mut ancillary = SendAncillaryBuffer::new(&mut space);
+            ancillary.push(SendAncillaryMessage::ScmRights(batch));
+            let byte = io::IoSlice::new(b"d");
+            sendmsg(socket, &[byte], &mut ancillary, SendFlags::NOSIGNAL)?;
+        }
+        stream.write_all(&text)
+    };
+    write().context(|| "cannot reach the process that sets up the container".to_owned())
+}
+
+/// Receives what [`send`] sent.
+pub(super) fn receive<T: DeserializeOwned>(socket: &OwnedFd) -> Result<(T, Vec<OwnedFd>), Failure> {
+    let read = || -> io::Result<(T, Vec<OwnedFd>)> {
+        let mut stream = File::from(socket.try_clone()?);
+        let mut length = || {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length)?;
+            usize::try_from(u32::from_ne_bytes(length)).map_err(io::Error::other)
+        };
+        let (length, count) = (length()?, length()?);
         if length > REQUEST {
             return Err(io::Error::other("the request is too long"));
         }
+        let mut descriptors = Vec::new();
+        while descriptors.len() < count {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
+            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+            let mut byte = [0];
+            let slices = &mut [io::IoSliceMut::new(&mut byte)];
+            let message = recvmsg(socket, slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+            let before = descriptors.len();
+            for message in ancillary.drain() {
+                if let RecvAncillaryMessage::ScmRights(some) = message {
+                    descriptors.extend(some);
+                }
+            }
+            if message.bytes == 0 || descriptors.len() == before {
+                return Err(io::Error::other("a descriptor is missing"));
+            }
+        }
         let mut text = vec![0; length];
-        socket.read_exact(&mut text)?;
-        Ok(serde_json::from_slice(&text)?)
+        stream.read_exact(&mut text)?;
+        Ok((serde_json::from_slice(&text)?, descriptors))
     };
     read().context(|| "cannot read what to set up".to_owned())
 }
@@ -166,17 +219,10 @@ pub(super) fn receive_status(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
     #[test]
     fn a_failure_with_a_very_long_name_in_it_arrives() {
-        let (here, there) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap();
+        let (here, there) = sockets(SocketType::SEQPACKET).unwrap();
         let failure = Failure::not_found("\u{1f980}\n".repeat(100_000));
         send_status(here.as_fd(), &Status::failed(failure), None);
         let (status, _) = receive_status(&there).unwrap().unwrap();
@@ -185,5 +231,20 @@ mod tests {
         drop(here);
         assert!(is_closed(there.as_fd()));
         assert!(receive_status(&there).unwrap().is_none());
+    }
+    #[test]
+    fn more_descriptors_than_the_kernel_takes_at_once_arrive_in_order() {
+        let (here, there) = sockets(SocketType::STREAM).unwrap();
+        let pipes: Vec<_> = (0..300).map(|_| io::pipe().unwrap()).collect();
+        let ends: Vec<_> = pipes.iter().map(|pipe| pipe.1.as_fd()).collect();
+        send(&here, &"text", &ends).unwrap();
+        let (text, received): (String, _) = receive(&there).unwrap();
+        assert_eq!((text.as_str(), received.len()), ("text", 300));
+        let mut last = File::from(received.into_iter().last().unwrap());
+        last.write_all(b"x").unwrap();
+        let mut byte = [0];
+        (&pipes[299].0).read_exact(&mut byte).unwrap();
+        drop(here);
+        assert!(receive::<String>(&there).is_err());
     }
 }

@@ -38,17 +38,21 @@ const READ_ONLY: [&str; 5] = [
     "proc/sysrq-trigger",
 ];
 
-pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn mount_proc(setup: &Setup) -> Result<(), Failure> {
     let root = root(setup)?;
     let proc = mounts::new_mount("proc", &[], PLAIN).context(|| {
         "cannot mount /proc (inside another container it must not be masked: run that one with \
          --security-opt unmask=ALL)"
             .to_owned()
     })?;
-    cover(&root, "proc", proc).context(|| "cannot mount /proc".to_owned())?;
+    cover(root, "proc", proc).context(|| "cannot mount /proc".to_owned())
+}
+
+pub(super) fn mount_sys(setup: &Setup) -> Result<(), Failure> {
+    let root = root(setup)?;
     let sys = sysfs(setup).context(|| "cannot mount /sys".to_owned())?;
-    cover(&root, "sys", sys).context(|| "cannot mount /sys".to_owned())?;
-    cgroups(&root);
+    cover(root, "sys", sys).context(|| "cannot mount /sys".to_owned())?;
+    cgroups(root);
     Ok(())
 }
 
@@ -83,20 +87,28 @@ fn cgroups(root: &Root) {
 /// Covers what must not be seen: a file with `/dev/null`, a directory with an empty one.
 pub(super) fn mask(setup: &Setup) -> Result<(), Failure> {
     let root = root(setup)?;
+    let null = open_host("/dev/null").context(|| "cannot open /dev/null".to_owned())?;
+    // One for all of them: a file system costs more than a mount.
+    let mut empty = None;
     for path in MASKED {
-        let hide = || -> io::Result<()> {
-            let Some(target) = find(&root, path)? else {
+        let mut hide = || -> io::Result<()> {
+            let Some(target) = find(root, path)? else {
                 return Ok(());
             };
-            let mount = match mounts::kind_of(&target)? {
-                Kind::Directory => {
-                    let attributes = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
-                    mounts::new_mount("tmpfs", &[("size", Some("0k"))], attributes)?
-                }
+            match (mounts::kind_of(&target)?, &empty) {
                 // The host's own device: the container's could have been replaced.
-                Kind::File => mounts::clone_mount(open_host("/dev/null")?, false)?,
-            };
-            mounts::attach(mount, target)
+                (Kind::File, _) => mounts::attach(mounts::clone_mount(&null, false)?, target),
+                (Kind::Directory, Some(empty)) => {
+                    mounts::attach(mounts::clone_mount(empty, false)?, target)
+                }
+                (Kind::Directory, None) => {
+                    let attributes = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
+                    let mount = mounts::new_mount("tmpfs", &[("size", Some("0k"))], attributes)?;
+                    mounts::attach(&mount, target)?;
+                    empty = Some(mount);
+                    Ok(())
+                }
+            }
         };
         hide().context(|| format!("cannot hide /{path}"))?;
     }
@@ -108,7 +120,7 @@ pub(super) fn protect(setup: &Setup) -> Result<(), Failure> {
     let root = root(setup)?;
     for path in READ_ONLY {
         let protect = || -> io::Result<()> {
-            let Some(target) = find(&root, path)? else {
+            let Some(target) = find(root, path)? else {
                 return Ok(());
             };
             let mount = mounts::clone_mount(&target, true)?;
@@ -134,12 +146,12 @@ pub(super) fn tune(setup: &Setup) -> Result<(), Failure> {
     if has_own_network(setup) {
         // Any user inside may listen on any port, as podman and docker set it.
         let name = "net/ipv4/ip_unprivileged_port_start";
-        set_kernel_parameter(&root, name, "0").context(|| format!("cannot set {name}"))?;
+        set_kernel_parameter(root, name, "0").context(|| format!("cannot set {name}"))?;
         // Group 0 may ping without a raw socket, as podman sets it; with a single id there may be
         // no group 0.
-        let _ = set_kernel_parameter(&root, "net/ipv4/ping_group_range", "0 0");
+        let _ = set_kernel_parameter(root, "net/ipv4/ping_group_range", "0 0");
     }
     // Beside the seccomp filter, a second bar against nested user namespaces.
     let name = "user/max_user_namespaces";
-    set_kernel_parameter(&root, name, "0").context(|| format!("cannot set {name}"))
+    set_kernel_parameter(root, name, "0").context(|| format!("cannot set {name}"))
 }

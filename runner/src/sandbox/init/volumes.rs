@@ -32,7 +32,7 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
                     Some(prepared) => prepared.try_clone().context(|| target.to_owned())?,
                     None => bind(source, *fill)?,
                 };
-                place(&root, &mount, target, *read_only, *fill)
+                place(root, &mount, target, *read_only, *fill)
                     .map_err(|error| refusal(source, target, &error))?;
             }
             Mount::Tmpfs {
@@ -41,7 +41,7 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
                 executable,
                 ..
             } => {
-                temporary(&root, target, options, *read_only, *executable)
+                temporary(root, target, options, *read_only, *executable)
                     .context(|| format!("cannot mount a temporary file system on {target}"))?;
             }
         }

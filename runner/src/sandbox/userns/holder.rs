@@ -1,8 +1,11 @@
 //! The holder: a small process that keeps the user's own user namespace between two commands.
 //!
-//! It is the one thing that may stay behind. It has no open descriptor but null, a session of its
-//! own, and ends when nobody has used the namespace for a while: every user of it keeps a shared lock
-//! on `holder.lock`, and the holder tries for the exclusive one.
+//! It is the one thing that may stay behind. It has a session of its own and no open descriptor but
+//! null and its mailbox, and ends when nobody has used the namespace for a while: every user of it
+//! keeps a shared lock on `holder.lock`, and the holder tries for the exclusive one.
+//!
+//! The mailbox is a FIFO that only the user can write to. Commands that have reported how their
+//! container ended leave its files to the holder, which removes them while nobody waits for that.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -14,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::net::SocketType;
 use rustix::process::{Pid, geteuid, setsid};
 use rustix::thread::{UnshareFlags, set_name};
 
@@ -21,6 +25,8 @@ use super::super::failure::{Context, Failure, describe};
 use super::super::handle::ProcessId;
 use super::super::spec::Extent;
 use super::super::syscalls::{self, Fork};
+use super::super::{launch, own_program, wire};
+use super::mailbox::Mailbox;
 use super::map;
 
 /// How often the holder looks whether it is needed.
@@ -97,16 +103,45 @@ fn become_holder(runroot: &Path, mut unshared: impl Write, mut go: impl Read) ->
         CString::new(runroot.as_os_str().as_bytes()),
     ]
     .map(Result::unwrap_or_default);
-    let null = File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")
-        .map(OwnedFd::from);
-    if let Ok(null) = null {
-        let _ = syscalls::place_descriptors(&[null.as_fd(), null.as_fd(), null.as_fd()]);
-    }
-    let _ = syscalls::execute(c"/proc/self/exe", &arguments, &[]);
+    let start = || -> Result<std::convert::Infallible, Failure> {
+        let null = || File::options().read(true).write(true).open("/dev/null");
+        let null = OwnedFd::from(null().context(|| "/dev/null".to_owned())?);
+        let program = make_program()?;
+        launch::keep_capabilities().context(|| "capabilities".to_owned())?;
+        syscalls::place_descriptors(&[null.as_fd(), null.as_fd(), null.as_fd()])
+            .context(|| "descriptors".to_owned())?;
+        let error = syscalls::execute_descriptor(program.as_fd(), &arguments, &[]);
+        Err(error).context(|| "cannot execute this program".to_owned())
+    };
+    let _ = start();
     std::process::exit(1);
+}
+
+/// This program as a file that nobody can write. Another process makes it, which has to enter a
+/// mount namespace for that: the holder would keep what is mounted there from being unmounted.
+fn make_program() -> Result<OwnedFd, Failure> {
+    let (here, there) = wire::sockets(SocketType::STREAM)?;
+    match syscalls::fork().context(|| "cannot fork".to_owned())? {
+        Fork::Child => {
+            let sent = own_program::make()
+                .context(|| "cannot open this program".to_owned())
+                .and_then(|program| wire::send(&there, &(), &[program.as_fd()]));
+            std::process::exit(i32::from(sent.is_err()))
+        }
+        Fork::Parent(pid) => {
+            drop(there);
+            let received = wire::receive::<()>(&here);
+            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+            let ((), mut programs) = received?;
+            // Above the numbers that are about to be taken.
+            let program = programs
+                .pop()
+                .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 128));
+            program
+                .ok_or_else(|| Failure::engine("cannot open this program"))?
+                .context(|| "cannot open this program".to_owned())
+        }
+    }
 }
 
 /// Waits until the child has made its namespace, or reports why it could not.
@@ -186,14 +221,20 @@ fn own_pid() -> i32 {
 /// The holder's own life.
 pub fn main() -> ! {
     let _ = set_name(c"runner-holder");
+    let _ = rustix::thread::clear_ambient_capability_set();
     let runroot = std::env::args_os().nth(1).map(OsStringExt::into_vec);
     let Some(runroot) = runroot else {
         std::process::exit(1);
     };
     let runroot = PathBuf::from(std::ffi::OsString::from_vec(runroot));
+    let mut mailbox = Mailbox::open(&runroot).ok();
+    syscalls::forget_code();
     let mut idle = 0;
     while idle < IDLE_LOOKS {
-        std::thread::sleep(LOOK_EVERY);
+        match &mut mailbox {
+            Some(mailbox) => mailbox.serve(LOOK_EVERY),
+            None => std::thread::sleep(LOOK_EVERY),
+        }
         // The command that started it was killed before it wrote it down, or another one is.
         if super::written_down(&runroot).map(|holder| holder.pid) != Some(own_pid()) {
             break;

@@ -1,0 +1,63 @@
+//! Links the program statically where the machine has glibc's static libraries, without the need of
+//! another target: the program is started twice for each container, and the loader of shared
+//! libraries would take longer each time than the kernel takes for the namespaces.
+//!
+//! rustc names the libraries of a dynamic program and asks for shared ones, whatever is said at the
+//! end. So they are looked for in a folder of ours first, where linker scripts lead to the static
+//! ones. Where anything is missing, the program is linked dynamically, as ever.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, io};
+
+/// The libraries that rustc names, and what each is in a static program. `libgcc_s` has no static
+/// form: `libgcc_eh` holds the same functions. The last four are part of `libc` since glibc 2.34,
+/// and still there.
+const LIBRARIES: [(&str, &str); 7] = [
+    ("gcc_s", "gcc_eh"),
+    ("c", "c"),
+    ("m", "m"),
+    ("util", "util"),
+    ("rt", "rt"),
+    ("pthread", "pthread"),
+    ("dl", "dl"),
+];
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let variable = |name| env::var(name).unwrap_or_default();
+    let is_glibc = variable("CARGO_CFG_TARGET_OS") == "linux"
+        && variable("CARGO_CFG_TARGET_ENV") == "gnu"
+        && variable("HOST") == variable("TARGET");
+    let mut features = variable("CARGO_CFG_TARGET_FEATURE");
+    features.push(',');
+    if !is_glibc || features.contains("crt-static,") || find("rcrt1.o").is_none() {
+        return;
+    }
+    let folder = PathBuf::from(variable("OUT_DIR"));
+    if write_scripts(&folder).is_ok() {
+        println!("cargo::rustc-link-arg-bins=-L{}", folder.display());
+        println!("cargo::rustc-link-arg-bins=-static-pie");
+    }
+}
+
+fn write_scripts(folder: &Path) -> io::Result<()> {
+    for (shared, fixed) in LIBRARIES {
+        let library = find(&format!("lib{fixed}.a")).ok_or(io::ErrorKind::NotFound)?;
+        let script = format!("INPUT({})\n", library.display());
+        fs::write(folder.join(format!("lib{shared}.a")), script)?;
+    }
+    Ok(())
+}
+
+/// Where the C compiler that links finds `name`.
+fn find(name: &str) -> Option<PathBuf> {
+    let linker = env::var("RUSTC_LINKER").unwrap_or_else(|_| "cc".to_owned());
+    let output = Command::new(linker)
+        .arg(format!("-print-file-name={name}"))
+        .output()
+        .ok()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    // The bare name comes back for what is not there.
+    path.is_absolute().then_some(path)
+}

@@ -1,0 +1,95 @@
+//! What is done in a container that runs, and what it costs to keep one running.
+
+use std::fs;
+
+use tests::client::find;
+use tests::fixture::busybox;
+use tests::processes::Process;
+use tests::ratio::{Side, compare};
+use tests::{World, leaks};
+
+use super::{bundle, crun, unless_missing};
+
+/// How long the containers sleep, in seconds.
+const LONG: &str = "600";
+
+/// One more program, `true`, in a container that sleeps.
+pub(super) fn compare_exec(world: &World) {
+    let runner = world.runner();
+    runner.to(&["run", "-d", "--name", "one", busybox::NAME, "sleep", LONG]);
+    let ours = Side::new("runner exec", || {
+        runner.command(&["exec", "one", "/bin/true"])
+    });
+    unless_missing(find("nsenter").map(|_| {
+        let pid = runner.to(&["inspect", "--format", "{{.State.Pid}}", "one"]);
+        // The namespaces that ours enters.
+        let words = [
+            "-t",
+            pid.trim(),
+            "-U",
+            "-m",
+            "-p",
+            "-i",
+            "-u",
+            "-n",
+            "-C",
+            "/bin/true",
+        ];
+        compare(
+            &ours,
+            &Side::new("nsenter", || world.run("nsenter").args(words)),
+        );
+    }));
+    unless_missing(bundle(world).map(|bundle| {
+        let path = bundle.join("config.json");
+        let text = fs::read_to_string(&path).expect("it was written");
+        let sleeps = text.replace("\"/bin/true\"", &format!("\"/bin/sleep\",\"{LONG}\""));
+        world.write(&path, sleeps);
+        let detached = ["run", "--detach", "two"];
+        let ran = crun(world).args(detached).current_dir(&bundle).finish();
+        if ran.code == 0 {
+            let exec = || crun(world).args(["exec", "two", "/bin/true"]);
+            compare(&ours, &Side::new("crun exec", exec));
+            let _ = crun(world).args(["delete", "--force", "two"]).finish();
+        } else {
+            eprintln!("  did not run, because crun says: {}", ran.stderr.trim());
+        }
+    }));
+    runner.to(&["rm", "-f", "one"]);
+}
+
+/// The memory of the processes beside a container with a published port.
+pub(super) fn show_memory(world: &World) {
+    let runner = world.runner();
+    let publish = ["-p", "127.0.0.1::80"];
+    runner
+        .command(&["run", "-d", "--name", "three"])
+        .args(publish)
+        .args([busybox::NAME, "sleep", LONG])
+        .succeed();
+    for name in ["runner-monitor", "runner-stage", "runner-holder"] {
+        for process in leaks::of_world(world)
+            .iter()
+            .filter(|process| process.name == name)
+        {
+            if let Some(memory) = memory(process) {
+                println!("| {name} | {memory} |");
+            }
+        }
+    }
+    runner.to(&["rm", "-f", "three"]);
+}
+
+/// What it has resident, and what of that it shares with nobody.
+fn memory(process: &Process) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", process.pid)).ok()?;
+    let sum = |names: &[&str]| -> u64 {
+        let lines = text.lines().filter_map(|line| line.split_once(':'));
+        let named = lines.filter(|(name, _)| names.contains(name));
+        named
+            .filter_map(|(_, size)| size.split_whitespace().next()?.parse::<u64>().ok())
+            .sum()
+    };
+    let (resident, own) = (sum(&["Rss"]), sum(&["Private_Dirty", "Private_Clean"]));
+    Some(format!("resident {resident} kB | of its own {own} kB"))
+}
