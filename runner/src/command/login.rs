@@ -4,18 +4,17 @@ use std::io::{BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
-use packer::reference::Reference;
-use packer::registry::{Access, RETRIES};
+use packer::registry::{Access, RETRIES, Realm};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-use super::remote::{Creds, RegistryArguments};
+use super::remote::RegistryArguments;
 
 /// Flags of `login`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginArguments {
     /// The registry, or a part of it: REGISTRY[/PATH]
     #[arg(value_name = "REGISTRY")]
-    registry: String,
+    registry: Realm,
 
     /// The user; asked for if it is not given
     #[arg(short, long)]
@@ -42,7 +41,7 @@ pub(super) struct LoginArguments {
 pub(super) struct LogoutArguments {
     /// The registry, or a part of it: REGISTRY[/PATH]
     #[arg(value_name = "REGISTRY", required_unless_present = "all")]
-    registry: Option<String>,
+    registry: Option<Realm>,
 
     /// Forget all credentials of the file
     #[arg(short, long, conflicts_with = "registry")]
@@ -55,14 +54,13 @@ pub(super) struct LogoutArguments {
 
 pub(super) fn login(arguments: &LoginArguments) -> anyhow::Result<ExitCode> {
     let access = arguments.access.access(None, RETRIES)?;
-    let registry = place(&arguments.registry);
-    let known = access.keyring().user(registry)?;
+    let registry = &arguments.registry;
+    let known = access.keyring().user(&registry.to_string())?;
     if arguments.get_login {
-        let user = known.with_context(|| format!("not logged into {}", registry.escape_debug()))?;
+        let user = known.with_context(|| format!("not logged into {registry}"))?;
         writeln!(stdout(), "{user}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let reference = reference_of(registry)?;
     let user = match &arguments.username {
         Some(user) => user.clone(),
         None => ask_user(known.as_deref())?,
@@ -80,8 +78,7 @@ pub(super) fn login(arguments: &LoginArguments) -> anyhow::Result<ExitCode> {
         !user.is_empty() && !password.is_empty(),
         "a user and a password are needed"
     );
-    access.check(&reference, Creds::new(&user, &password).into_inner())?;
-    access.keyring().store(registry, &user, &password)?;
+    access.login(registry, &user, &password)?;
     writeln!(stdout(), "Login Succeeded!")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -97,29 +94,13 @@ pub(super) fn logout(arguments: &LogoutArguments) -> anyhow::Result<ExitCode> {
             writeln!(stdout(), "Removed login credentials for all registries")?;
         }
         Some(registry) => {
-            let registry = place(registry);
-            if !access.keyring().erase(registry)? {
-                bail!("not logged into {}", registry.escape_debug());
+            if !access.logout(registry)? {
+                bail!("not logged into {registry}");
             }
             writeln!(stdout(), "Removed login credentials for {registry}")?;
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A registry as people paste it.
-fn place(typed: &str) -> &str {
-    let bare = typed.strip_prefix("https://").unwrap_or(typed);
-    let bare = bare.strip_prefix("http://").unwrap_or(bare);
-    bare.trim_end_matches('/')
-}
-
-/// Something in the registry, to ask it at all.
-fn reference_of(registry: &str) -> anyhow::Result<Reference> {
-    match registry.contains('/') {
-        true => Ok(registry.parse()?),
-        false => Ok(format!("{registry}/login").parse()?),
-    }
 }
 
 fn ask_user(known: Option<&str>) -> anyhow::Result<String> {

@@ -59,25 +59,15 @@ pub(super) fn usual_access() -> anyhow::Result<Access> {
 #[derive(Debug, Clone)]
 pub(super) struct Creds(Credentials);
 
-impl Creds {
-    pub(super) fn new(user: &str, password: &str) -> Self {
-        Self(Credentials::Password {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        })
-    }
-
-    pub(super) fn into_inner(self) -> Credentials {
-        self.0
-    }
-}
-
 impl FromStr for Creds {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (user, password) = text.split_once(':').ok_or("USER:PASSWORD is expected")?;
-        Ok(Self::new(user, password))
+        Ok(Self(Credentials::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        }))
     }
 }
 
