@@ -7,7 +7,11 @@ use clap::{Parser, Subcommand};
 
 mod build;
 mod cache;
+mod copy;
+mod diff;
 mod init;
+mod inspect;
+mod login;
 mod output;
 mod pull;
 mod push;
@@ -33,6 +37,16 @@ enum Verb {
     Build(Box<build::Arguments>),
     /// Write a definition that explains every key
     Init(init::Arguments),
+    /// Copy an image from anywhere to anywhere
+    Copy(copy::Arguments),
+    /// Print in what two images differ; the exit code is 1 if they do
+    Diff(diff::Arguments),
+    /// Print what an image says about itself and what is in it
+    Inspect(inspect::Arguments),
+    /// Keep user name and password for a registry
+    Login(login::Login),
+    /// Forget user name and password for a registry
+    Logout(login::Logout),
     /// Copy an image from a registry into an archive or a folder and print its path
     Pull(pull::Arguments),
     /// Copy an image from an archive or a folder to a registry and print its digest
@@ -46,12 +60,22 @@ pub(crate) fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Init(arguments) => init::run(&arguments),
+        Verb::Copy(arguments) => copy::run(arguments),
+        Verb::Diff(arguments) => return finish(diff::run(arguments)),
+        Verb::Inspect(arguments) => inspect::run(arguments),
+        Verb::Login(arguments) => login::login(arguments),
+        Verb::Logout(arguments) => login::logout(&arguments),
         Verb::Pull(arguments) => pull::run(arguments),
         Verb::Push(arguments) => push::run(arguments),
         Verb::Show(arguments) => show::run(&arguments),
     };
+    finish(done.map(|()| ExitCode::SUCCESS))
+}
+
+/// The exit code; an error is printed on one line.
+fn finish(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to tell when standard error is closed.

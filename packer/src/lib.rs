@@ -10,7 +10,9 @@
 //! to pack.
 
 pub mod archive;
+pub mod contents;
 pub mod credentials;
+pub mod difference;
 pub mod digest;
 pub mod epoch;
 pub mod image;

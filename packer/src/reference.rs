@@ -38,6 +38,14 @@ impl InvalidReference {
         }
         self
     }
+
+    /// The same for a `suffix`.
+    pub(crate) fn without_suffix(mut self, suffix: &str) -> Self {
+        if let Some(typed) = self.text.strip_suffix(suffix) {
+            self.text = typed.to_owned();
+        }
+        self
+    }
 }
 
 impl Reference {

@@ -13,8 +13,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hyper::Method;
-
 use crate::credentials::{Credentials, Keyring};
 use crate::reference::Reference;
 use crate::registries::{Endpoint, Registries};
@@ -25,9 +23,13 @@ mod call;
 mod challenge;
 mod client;
 mod connection;
+mod copy;
 mod download;
 mod error;
+mod location;
+mod login;
 mod manifest;
+mod patience;
 mod platform;
 mod prefetch;
 mod pull;
@@ -38,13 +40,14 @@ mod target;
 mod tls;
 mod upload;
 
+pub use copy::{End, Extent, copy};
 pub use error::{Error, Problem};
+pub use login::Realm;
 pub use manifest::{Content, Document};
 pub use pull::Pull;
 pub use push::{Push, Pushing, Watch};
 pub use repository::Repository;
 
-use call::{Call, Place};
 use client::{Client, Settings};
 
 /// Attempts after the first one, where nobody says otherwise; podman's number.
@@ -175,18 +178,5 @@ impl Access {
             patience: self.options.patience,
         };
         Client::new(reference, settings, self.keyring.clone())
-    }
-
-    /// Asks the registry of `reference` whether it takes these credentials. Nothing is kept.
-    ///
-    /// # Errors
-    /// [`Error`]; [`Problem::Unauthorized`] when it does not.
-    pub fn check(&self, reference: &Reference, credentials: Credentials) -> Result<(), Error> {
-        let endpoint = self.registries.endpoint(reference)?;
-        let client = self.client(&endpoint.reference, endpoint.insecure);
-        let client = client.with_credentials(Some(credentials));
-        let call = Call::new(Method::GET, Place::Path("/v2/".to_owned()), "a login");
-        let mut answer = client.exchange(&call)?;
-        answer.expect(&call, &[200])
     }
 }

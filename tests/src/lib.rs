@@ -18,6 +18,7 @@ pub mod leaks;
 pub mod missing;
 pub mod processes;
 pub mod ratio;
+pub mod scripted;
 pub mod toolchain;
 pub mod wait;
 pub mod world;

@@ -164,7 +164,8 @@ fn put_all(
     Ok(packed.collect::<Result<_, _>>()?)
 }
 
-fn copy_to(path: &Path, archive: NewFile) -> anyhow::Result<()> {
+/// Copies an archive that was made elsewhere into a stream.
+pub(super) fn copy_to(path: &Path, archive: NewFile) -> anyhow::Result<()> {
     if path == "-" {
         return Ok(archive.copy_to(&mut io::stdout())?);
     }
@@ -175,12 +176,12 @@ fn copy_to(path: &Path, archive: NewFile) -> anyhow::Result<()> {
         .with_context(context)
 }
 
-fn cannot_be_written(path: &Path) -> String {
+pub(super) fn cannot_be_written(path: &Path) -> String {
     format!("{} cannot be written", path.display())
 }
 
 /// Whether `path` takes bytes without being a file: `-`, a pipe, `/dev/stdout`.
-fn is_stream(path: &Path) -> bool {
+pub(super) fn is_stream(path: &Path) -> bool {
     let is_special = |kind: fs::FileType| !kind.is_file() && !kind.is_dir();
     path == "-" || fs::metadata(path).is_ok_and(|metadata| is_special(metadata.file_type()))
 }

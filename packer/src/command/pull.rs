@@ -54,12 +54,21 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Some(path) if path.as_os_str() != "-" => folder_of(path),
         _ => std::env::temp_dir(),
     };
+    // Before anything is fetched, so that a place that cannot be written costs no time.
+    let typed_place = match &arguments.output {
+        Some(path) => Some(Destination::open(path, arguments.format)?),
+        None => None,
+    };
     let pull = Pull::find(&access, typed, &wanted, &folder)?;
-    let path = arguments
-        .output
-        .unwrap_or_else(|| default_path(&pull, arguments.format));
+    let (path, destination) = match (arguments.output, typed_place) {
+        (Some(path), Some(destination)) => (path, destination),
+        _ => {
+            let path = default_path(&pull, arguments.format);
+            let destination = Destination::open(&path, arguments.format)?;
+            (path, destination)
+        }
+    };
     let watcher = Watcher::new(arguments.quiet);
-    let destination = Destination::open(&path, arguments.format)?;
     destination.write(pull.image(), &pull, &mut |step| watcher.copying(step))?;
     drop(watcher);
     if path.as_os_str() != "-" {

@@ -1,13 +1,14 @@
 //! Images that are written to a file, a folder or standard output. Nothing has a name before it is
 //! complete.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use packer::archive::{FolderWriter, Layout, Writer};
 use packer::place::{self, Image, Source, Step};
+
+use super::output::{cannot_be_written, copy_to, is_stream};
 
 /// What an image is written as.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -31,7 +32,11 @@ pub(super) struct Destination {
 }
 
 enum Kind {
-    File { writer: Writer, target: PathBuf },
+    File {
+        writer: Writer,
+        target: PathBuf,
+    },
+    /// A stream cannot be gone back in, so the archive is made elsewhere first.
     Stream(Writer),
     Folder(FolderWriter),
 }
@@ -41,7 +46,7 @@ impl Destination {
     pub(super) fn open(path: &Path, format: Format) -> anyhow::Result<Self> {
         let context = || cannot_be_written(path);
         let writer = match format {
-            Format::Archive if path.as_os_str() == "-" => {
+            Format::Archive if is_stream(path) => {
                 Kind::Stream(Writer::in_folder(&std::env::temp_dir())?)
             }
             Format::Archive => {
@@ -82,7 +87,7 @@ impl Destination {
             }
             Kind::Stream(mut writer) => {
                 place::copy(image, source, &mut writer, watch)?;
-                Ok(writer.finish()?.copy_to(&mut io::stdout())?)
+                copy_to(&self.shown, writer.finish()?)
             }
             Kind::Folder(mut writer) => {
                 place::copy(image, source, &mut writer, watch)?;
@@ -98,8 +103,4 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     }
-}
-
-fn cannot_be_written(path: &Path) -> String {
-    format!("{} cannot be written", path.display())
 }

@@ -179,6 +179,11 @@ impl AuthFile {
             .path
             .canonicalize()
             .unwrap_or_else(|_| self.path.clone());
+        // What is no file, such as /dev/null, is somebody's way to say that there are no credentials.
+        if fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            let message = "it is no file; name another one with --authfile";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),

@@ -18,6 +18,8 @@ use super::call::{Call, Place};
 use super::challenge::{self, Challenge};
 use super::connection::{Body, Connection, Upload};
 use super::error::{Error, Problem, quoted};
+use super::location::resolve;
+use super::patience::{MOST_PAUSE, is_passing, pause, wait_for};
 use super::target::{Target, is_private_to_host};
 use super::{Verify, tls};
 use crate::credentials::{Credentials, Keyring};
@@ -28,12 +30,6 @@ const MOST_REDIRECTS: usize = 8;
 
 /// Connections that are kept for the next request.
 const MOST_IDLE: usize = 8;
-
-/// The first pause before a second attempt; each further one is twice as long.
-const PAUSE: Duration = Duration::from_millis(500);
-
-/// A registry that wants us to wait for longer is not waited for.
-const MOST_PAUSE: Duration = Duration::from_secs(60);
 
 const AGENT: &str = concat!("packer/", env!("CARGO_PKG_VERSION"));
 
@@ -421,86 +417,6 @@ fn may_be_plain(problem: &Problem) -> bool {
     )
 }
 
-fn is_passing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
-}
-
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-pub(super) fn pause(attempt: u32) -> Duration {
-    PAUSE * 2_u32.saturating_pow(attempt.min(6))
-}
-
-/// What `Retry-After` says: seconds, or a date (RFC 9110, section 10.2.3).
-fn wait_for(value: &str) -> Option<Duration> {
-    if let Ok(seconds) = value.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(
-        date.duration_since(std::time::SystemTime::now())
-            .unwrap_or_default(),
-    )
-}
-
-/// An address as it stands in `Location`: complete, or without scheme and host.
-fn resolve(here: Option<&Uri>, location: &str) -> Option<Uri> {
-    let uri: Uri = location.parse().ok()?;
-    if uri.scheme().is_some() {
-        return Some(uri);
-    }
-    let here = here?;
-    let (scheme, authority) = (here.scheme_str()?, here.authority()?);
-    if let Some(rest) = location.strip_prefix("//") {
-        return format!("{scheme}://{rest}").parse().ok();
-    }
-    if location.starts_with('/') {
-        return format!("{scheme}://{authority}{location}").parse().ok();
-    }
-    let folder = here
-        .path()
-        .rsplit_once('/')
-        .map_or("", |(folder, _)| folder);
-    format!("{scheme}://{authority}{folder}/{location}")
-        .parse()
-        .ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_location_is_seen_from_where_it_was_given() {
-        let here = "https://r.example:5000/v2/x/blobs/uploads/"
-            .parse()
-            .unwrap();
-        let resolved = |location: &str| resolve(Some(&here), location).map(|uri| uri.to_string());
-        assert_eq!(
-            resolved("/v2/y?a=b").unwrap(),
-            "https://r.example:5000/v2/y?a=b"
-        );
-        assert_eq!(
-            resolved("https://s.example/z").unwrap(),
-            "https://s.example/z"
-        );
-        assert_eq!(resolved("//s.example/z").unwrap(), "https://s.example/z");
-        assert_eq!(resolved("").as_deref(), None);
-    }
-
-    #[test]
-    fn pauses_grow_and_a_registry_may_name_one() {
-        assert_eq!(
-            [pause(0), pause(1), pause(2)].map(|pause| pause.as_millis()),
-            [500, 1000, 2000]
-        );
-        assert_eq!(wait_for("3"), Some(Duration::from_secs(3)));
-        assert_eq!(
-            wait_for("Thu, 01 Jan 1970 00:00:00 GMT"),
-            Some(Duration::ZERO)
-        );
-        assert_eq!(wait_for("soon"), None);
-    }
 }

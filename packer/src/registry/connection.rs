@@ -293,6 +293,9 @@ fn invalid_certificate(error: &rustls::CertificateError) -> String {
         Is::NotValidForName | Is::NotValidForNameContext { .. } => {
             "its certificate is for another name".to_owned()
         }
+        Is::Other(error) if format!("{error:?}").contains("CaUsedAsEndEntity") => {
+            "it has signed its certificate itself".to_owned()
+        }
         Is::Other(error) => quoted(&format!("its certificate is not accepted: {error}")),
         other => quoted(&format!("its certificate is not accepted: {other}")),
     }

@@ -9,8 +9,8 @@ use hyper::Method;
 use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE};
 
 use super::answer::Answer;
-use super::client::pause;
 use super::error::{Error, Problem};
+use super::patience::pause;
 use super::repository::Repository;
 use crate::digest::DigestWriter;
 use crate::image::Descriptor;

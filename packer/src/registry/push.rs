@@ -94,6 +94,8 @@ impl Push {
         source: &(dyn Source + Sync),
         watch: Watch<'_>,
     ) -> Result<(), Error> {
+        // Connected to once, before several threads need it.
+        self.repository.client.origin()?;
         let config = &image.manifest.config;
         let mut blobs: BTreeMap<Digest, &Descriptor> = BTreeMap::new();
         for blob in image.manifest.layers.iter().chain([config]) {
@@ -111,7 +113,12 @@ impl Push {
         })
     }
 
-    fn blob(&self, blob: &Descriptor, open: Open<'_>, watch: Watch<'_>) -> Result<(), Error> {
+    pub(super) fn blob(
+        &self,
+        blob: &Descriptor,
+        open: Open<'_>,
+        watch: Watch<'_>,
+    ) -> Result<(), Error> {
         watch(Pushing::Blob(blob));
         if self.repository.has_blob(blob)? {
             watch(Pushing::Present(blob));
@@ -157,7 +164,7 @@ fn manifest_type(image: &Image) -> &str {
 
 /// Does `work` on every item, on a few threads. After an error nothing new is begun; the first
 /// error is returned.
-fn in_parallel<T: Sync>(
+pub(super) fn in_parallel<T: Sync>(
     items: &[T],
     work: impl Fn(&T) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {

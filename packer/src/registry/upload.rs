@@ -13,9 +13,9 @@ use super::answer::Answer;
 use super::auth::with_query;
 use super::call::{Call, Place};
 use super::challenge;
-use super::client::pause;
 use super::connection::Wants;
 use super::error::{Error, Problem};
+use super::patience::pause;
 use super::repository::{Mounted, Repository};
 use crate::image::Descriptor;
 
