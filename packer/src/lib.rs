@@ -1,18 +1,22 @@
 //! From a program to an OCI image: package definition, root file system, layer, image, archive.
 //!
-//! The modules follow the road. A [`package`] says what is packed; [`program`] obtains its static
-//! executable; [`rootfs`] plans the tree around it; [`layer`] writes that tree down; the image
-//! model ([`image`]) is what travels; and a place that takes or gives images ([`place`]) is where
-//! the road leads: an [`archive`], and in other crates a store.
+//! The modules follow the road. A [`package`] says what is packed; [`program`] obtains its
+//! executable, and [`closure`] what that needs beside it; [`rootfs`] plans the tree around it;
+//! [`layer`] writes that tree down; the image model ([`image`]) is what travels; and a place that
+//! takes or gives images ([`place`]) is where the road leads: an [`archive`], and in other crates a
+//! store.
 //!
 //! Most callers need two calls: [`prepare`] compiles and plans, and [`Plan::write`] packs into any
 //! place. Between the two stands [`Plan::fingerprint`]: when it has not changed, there is nothing
 //! to pack.
 
 pub mod archive;
+pub mod closure;
 pub mod credentials;
 pub mod digest;
+mod elf;
 pub mod epoch;
+mod glob;
 pub mod image;
 pub mod import;
 pub mod layer;

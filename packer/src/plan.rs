@@ -13,6 +13,7 @@ mod tree;
 
 pub use bundle::{Bundle, Packed, PackedImage};
 
+use crate::closure::ClosureError;
 use crate::digest::Digest;
 use crate::epoch::Epoch;
 use crate::image::{self, Descriptor, Platform, media_type};
@@ -60,7 +61,7 @@ pub enum Subject {
         /// Which package and which binary, where there are several.
         choice: Choice,
     },
-    /// A static executable.
+    /// An executable.
     File(PathBuf),
 }
 
@@ -86,7 +87,7 @@ impl Request {
         })
     }
 
-    /// The static executable `file`, gzip'd, without a date.
+    /// The executable `file`, gzip'd, without a date.
     #[must_use]
     pub fn file(file: &Path) -> Self {
         Self::new(Subject::File(file.to_owned()))
@@ -148,6 +149,9 @@ pub enum Error {
         /// The first word of the entry point.
         path: String,
     },
+    /// Something that the program needs was not found.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
     /// The name that was asked for is none.
     #[error(transparent)]
     Name(#[from] InvalidName),
@@ -212,23 +216,28 @@ impl Packages {
         system: Option<System>,
         progress: &dyn Progress,
     ) -> Result<Plan, Error> {
-        let package = &self.main;
-        let program = Program::of(package, system, progress)?;
-        let mut tree = tree::tree(package, program.as_ref(), progress)?;
+        let mut package = self.main.clone();
+        let program = Program::of(&package, system, progress)?;
+        let mut tree = tree::tree(&package, program.as_ref(), progress)?;
         for package in &self.also {
             let program = Program::of(package, system, progress)?;
             tree::add(&mut tree, package, program.as_ref(), progress)?;
         }
         let here = || system.map_or_else(Platform::host, System::platform);
+        let platform = program.map_or_else(here, |program| program.platform);
+        let environment = tree::complete(&mut tree, &package, &self.also, &platform)?;
+        for (name, value) in environment {
+            package.environment.entry(name).or_insert(value);
+        }
         let compression = request.compression.or(package.compression);
         Ok(Plan {
-            package: package.clone(),
-            platform: program.map_or_else(here, |program| program.platform),
-            tree,
             names: match request.tags.as_slice() {
                 [] => vec![package.name.parse()?],
                 tags => tags.to_vec(),
             },
+            package,
+            platform,
+            tree,
             compression: compression.unwrap_or_default(),
             epoch: request.epoch,
         })

@@ -1,7 +1,8 @@
 //! The executable that is packed: compiled from a package of Cargo, or a file that is there.
 //!
-//! Either way it has to be a static executable for Linux, because nothing is in the image but the
-//! program; its architecture is read from its ELF header and not taken from the host.
+//! Either way it has to be something that Linux can start: a static executable, a dynamic one, or a
+//! script; what the latter two need beside them is found by [`crate::closure`]. The architecture is
+//! read from the ELF header, of the interpreter for a script, and not taken from the host.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,22 +11,23 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::closure::{ClosureError, HashBang};
 use crate::digest::Digest;
+pub use crate::elf::NoProgram;
+use crate::elf::Object;
 use crate::image::Platform;
 use crate::package::{Origin, Package, PackageError, System};
 use crate::progress::Progress;
 use crate::rootfs::{Content, Entry};
 
 mod compile;
-mod elf;
 mod flags;
 mod needs;
 mod target;
 
-pub use elf::NotStatic;
 pub use needs::Needs;
 
-/// A static executable.
+/// An executable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Where it is.
@@ -77,7 +79,7 @@ impl Program {
         Entry::new(0o755, content)
     }
 
-    /// Takes a file that has to be a static executable for Linux.
+    /// Takes a file that has to be an executable for Linux.
     ///
     /// # Errors
     /// [`ProgramError`] when it cannot be read or is anything else.
@@ -87,10 +89,14 @@ impl Program {
             cause,
         };
         let mut file = open_regular(path).map_err(unreadable)?;
-        let platform = elf::inspect(&file).map_err(|cause| ProgramError::NotStatic {
-            path: path.to_owned(),
-            cause,
-        })?;
+        let script = HashBang::read(&file).map_err(unreadable)?;
+        let platform = match script {
+            Some(script) => script.platform(path)?,
+            None => inspect(&file).map_err(|cause| ProgramError::NoProgram {
+                path: path.to_owned(),
+                cause,
+            })?,
+        };
         io::Seek::rewind(&mut file).map_err(unreadable)?;
         let mut needs = needs::Finder::default();
         let (digest, size) = Digest::of_reader(&mut needs.watch(&mut file)).map_err(unreadable)?;
@@ -102,6 +108,16 @@ impl Program {
             needs: needs.found(),
         })
     }
+}
+
+/// What an ELF file runs on, if it can be started.
+fn inspect(file: &File) -> Result<Platform, NoProgram> {
+    let object = Object::read(file)?;
+    let starts = object.starts && object.needed.is_empty();
+    if object.interpreter.is_none() && !starts {
+        return Err(NoProgram::Unstartable("a shared library"));
+    }
+    object.machine.platform()
 }
 
 /// Opens a regular file for reading. A FIFO would keep us waiting for a writer, so nothing is
@@ -139,14 +155,17 @@ pub enum ProgramError {
         /// Why.
         cause: io::Error,
     },
-    /// Not a static executable for Linux.
+    /// Not an executable for Linux.
     #[error("{} cannot be packed: {cause}", .path.display())]
-    NotStatic {
+    NoProgram {
         /// The file.
         path: PathBuf,
         /// What it is instead.
-        cause: NotStatic,
+        cause: NoProgram,
     },
+    /// A script whose interpreter is not there.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
     /// Cargo could not be started or asked.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -238,5 +257,14 @@ mod tests {
             let error = Program::from_file(path).unwrap_err().to_string();
             assert!(error.starts_with(&path.display().to_string()), "{error}");
         }
+    }
+
+    #[test]
+    fn a_text_without_an_interpreter_is_no_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = folder.path().join("hello.scm");
+        std::fs::write(&text, "(display 1)").unwrap();
+        let error = Program::from_file(&text).unwrap_err().to_string();
+        assert!(error.contains("a script that begins with"), "{error}");
     }
 }

@@ -16,6 +16,7 @@ use crate::program::Program;
 
 mod clash;
 mod host;
+mod links;
 mod sources;
 
 pub use clash::Clash;

@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "NAME|DIR|FILE", conflicts_with_all = ["file", "manifest"])]
     subject: Option<PathBuf>,
 
-    /// Pack this static executable instead of a package
+    /// Pack this program or script instead of a package
     #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["package", "bin", "manifest"])]
     file: Option<PathBuf>,
 

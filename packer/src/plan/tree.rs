@@ -1,8 +1,11 @@
 //! From a package and its program to the tree of its image.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use crate::closure::Closure;
+use crate::image::Platform;
 use crate::package::{Package, User};
 use crate::program::Program;
 use crate::progress::Progress;
@@ -25,8 +28,28 @@ pub(super) fn tree(
         // The user's own, because a new volume takes its owner from the image.
         tree.ensure_directory(&in_tree(path), uid, gid)?;
     }
-    check_entrypoint(package, &tree)?;
     Ok(tree)
+}
+
+/// Adds what the programs in a tree need from this host, and gives the environment that this wants.
+pub(super) fn complete(
+    tree: &mut Tree,
+    main: &Package,
+    also: &[Package],
+    platform: &Platform,
+) -> Result<BTreeMap<String, String>, Error> {
+    let packages = std::iter::once(main).chain(also);
+    let mut starts: Vec<String> = packages
+        .map(|package| package.command().swap_remove(0))
+        .collect();
+    // A program of this host is of no use on another processor.
+    if *platform != Platform::host() {
+        starts.retain(|path| tree.get(path.trim_start_matches('/')).is_some());
+    }
+    let closure = Closure::of(tree, &starts, main.certificates.unwrap_or(true))?;
+    closure.add_to(tree);
+    check_entrypoint(main, tree)?;
+    Ok(closure.environment().clone())
 }
 
 /// Adds a program under its name, what lies beside it, and what it needs.

@@ -1,0 +1,132 @@
+//! Links to directories in a planned tree, such as `/lib` on most machines: whatever is put below one
+//! lies where it leads.
+
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use super::{Content, Entry, Tree};
+
+/// As many links as the kernel follows in one path (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+impl Tree {
+    /// Adds an entry where `path` leads through the links that the tree has, unless something is
+    /// there.
+    pub fn complete(&mut self, path: impl AsRef<Path>, entry: Entry) {
+        let path = self.through_links(path.as_ref());
+        if self.get(&path).is_none() {
+            self.insert(path, entry);
+        }
+    }
+
+    /// Makes `path` a link to a directory. What the tree has below `path` moves to where the link
+    /// leads; what is there and no directory stays.
+    pub fn link(&mut self, path: impl AsRef<Path>, target: impl Into<PathBuf>) {
+        let path = self.through_links(path.as_ref());
+        if self
+            .get(&path)
+            .is_some_and(|entry| entry.content != Content::Directory)
+        {
+            return;
+        }
+        let below = self
+            .entries
+            .keys()
+            .filter(|key| Path::new(key).starts_with(&path));
+        let below: Vec<OsString> = below.cloned().collect();
+        let moved: Vec<(OsString, Entry)> = below
+            .into_iter()
+            .filter_map(|path| self.entries.remove_entry(&path))
+            .collect();
+        let link = Content::Symlink(target.into());
+        self.insert(&path, Entry::new(0o777, link));
+        for (moved, entry) in moved
+            .into_iter()
+            .filter(|(moved, _)| path.as_os_str() != moved)
+        {
+            self.complete(moved, entry);
+        }
+    }
+
+    /// `path` with the links above its last step followed; after 40 of them they are left alone,
+    /// as the kernel does.
+    fn through_links(&self, path: &Path) -> PathBuf {
+        let mut path = plain(path);
+        for _ in 0..MOST_LINKS {
+            let link = path.ancestors().skip(1).find_map(|above| {
+                match self.get(above).map(|entry| &entry.content) {
+                    Some(Content::Symlink(target)) => Some((above, target)),
+                    _ => None,
+                }
+            });
+            let Some((link, target)) = link else { break };
+            let rest = path.strip_prefix(link).unwrap_or(&path);
+            let folder = link.parent().unwrap_or(Path::new(""));
+            // An absolute target takes the place of the folder.
+            path = plain(&Path::new("/").join(folder).join(target).join(rest));
+        }
+        path
+    }
+}
+
+/// The path without a root, `.` and `..`.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for step in path.components() {
+        match step {
+            Component::Normal(name) => plain.push(name),
+            Component::ParentDir => drop(plain.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_below_a_directory_moves_when_that_becomes_a_link() {
+        let mut tree = Tree::default();
+        let file = || Entry::new(0o644, Content::Bytes(Vec::new()));
+        tree.insert("lib/x/a", file());
+        tree.link("lib", "usr/lib");
+        tree.link("lib", "usr/lib");
+        tree.complete("lib/x/b", file());
+        tree.insert("libx", file());
+        let paths: Vec<&Path> = tree.entries().map(|(path, _)| path).collect();
+        let expected = [
+            "lib",
+            "libx",
+            "usr",
+            "usr/lib",
+            "usr/lib/x",
+            "usr/lib/x/a",
+            "usr/lib/x/b",
+        ];
+        assert_eq!(paths, expected.map(Path::new));
+    }
+
+    #[test]
+    fn a_path_that_leads_in_a_circle_ends() {
+        let mut tree = Tree::default();
+        tree.link("a", "b");
+        tree.link("b", "/a");
+        tree.complete("a/c", Entry::new(0o755, Content::Directory));
+        assert!(tree.entries().count() >= 3);
+    }
+
+    #[test]
+    fn what_is_there_stays() {
+        let mut tree = Tree::default();
+        let file = |text: &str| Entry::new(0o644, Content::Bytes(text.into()));
+        tree.insert("etc/a", file("own"));
+        tree.insert("lib", file("own"));
+        tree.complete("/etc/a", file("other"));
+        tree.link("lib", "usr/lib");
+        for path in ["etc/a", "lib"] {
+            assert_eq!(tree.get(path), Some(&file("own")), "{path}");
+        }
+    }
+}
