@@ -328,4 +328,23 @@ mod tests {
             assert_eq!(entry.unwrap().header().mtime().unwrap(), 1_700_000_000);
         }
     }
+
+    /// The bytes that everybody gets, on any machine. Whoever changes them gives every image a new
+    /// name, and should know it.
+    #[test]
+    fn a_tree_has_the_digest_that_it_always_had() {
+        let mut tree = tree();
+        let bytes = super::blocks::tests::sample(3 << 20);
+        tree.insert("srv/sample", Entry::new(0o640, Content::Bytes(bytes)));
+        let digests = [Compression::None, Compression::GZIP, Compression::ZSTD]
+            .map(|compression| Digest::of(&layer(&tree, compression).0).hex());
+        assert_eq!(
+            digests,
+            [
+                "c3a49241d407147960545605b52131fa695a83ec96e288b019922b4f44bbcfaa",
+                "9959b531a327bfc515ac43431903abf4e95bcb14c4c1e1bb4e5d6c079545119f",
+                "ffe4ab2f784e427085164fb3c3482cd7485e885bdd3954afb546db346566f42d",
+            ]
+        );
+    }
 }

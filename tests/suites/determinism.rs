@@ -137,3 +137,88 @@ fn packing_twice_in_one_place_gives_one_archive() {
         .succeed();
     assert!(one == read_archive(&world.path("one"), again.text()));
 }
+
+/// A folder with a definition, a static program, and files beside it in two folders.
+fn with_files(world: &World) -> PathBuf {
+    let folder = world.make_dir("home/files", 0o755);
+    let program = folder.join("prog");
+    std::fs::copy(find("busybox").expect("asked for before"), program).expect("a new folder");
+    world.make_dir(folder.join("data"), 0o755);
+    for inner in 0..7 {
+        let inner = world.make_dir(folder.join(format!("data/d{inner}")), 0o755);
+        for number in 0..9 {
+            let text = format!("{number}\n").repeat(20_000);
+            world.write(inner.join(format!("f{number}")), text);
+        }
+    }
+    let definition = "name = \"files\"\nprogram = \"prog\"\ntime-zones = false\n\
+                      files = [{ source = \"data\", destination = \"/srv\" }]\n";
+    world.write(folder.join("packer.toml"), definition);
+    world.own_all(&folder);
+    folder
+}
+
+/// Packs the definition of `folder`, started by `around`.
+fn pack_around(world: &World, folder: &Path, around: &[&str], compression: &str) -> Vec<u8> {
+    let packer = binaries::path("packer");
+    let words = ["build", "--compress", compression, "-o"];
+    let run = match around.split_first() {
+        None => world.run(&packer),
+        Some((first, rest)) => world.run(first).args(rest).args([&packer]),
+    };
+    let archive = world.path(format!("{compression}.tar"));
+    let command = run.args(words).args([&archive]);
+    drop(command.current_dir(folder).succeed());
+    std::fs::read(&archive).expect("it was written")
+}
+
+#[test]
+fn threads_locale_and_time_zone_do_not_show() {
+    require!(find("busybox"));
+    require!(find("taskset"));
+    let world = require!(World::of_a_user());
+    let folder = with_files(&world);
+    let arounds: [&[&str]; 4] = [
+        &["taskset", "-c", "0"],
+        &["env", "LC_ALL=tr_TR.UTF-8", "TZ=Asia/Kathmandu"],
+        &["env", "-i", "PATH=/usr/bin:/bin"],
+        &["sh", "-c", r#"umask 077; exec "$0" "$@""#],
+    ];
+    for compression in ["gzip", "zstd", "none"] {
+        let plain = pack_around(&world, &folder, &[], compression);
+        for around in arounds {
+            let other = pack_around(&world, &folder, around, compression);
+            assert!(
+                plain == other,
+                "{around:?}: {}",
+                first_difference(&plain, &other)
+            );
+        }
+    }
+}
+
+#[test]
+fn the_order_of_a_directory_does_not_show() {
+    require!(find("busybox"));
+    require!(find("disorderfs"));
+    let world = require!(World::of_a_user());
+    if !tests::account::we_are_root() {
+        let why = Missing::because("only root can show a file system to another user");
+        return tests::missing::did_not_run("determinism::the_order_of_a_directory", &why);
+    }
+    let folder = with_files(&world);
+    let plain = pack_around(&world, &folder, &[], "gzip");
+    let shuffled = world.make_dir("home/shuffled", 0o755);
+    let mounted = Run::new("disorderfs")
+        .args(["-q", "--multi-user=yes", "--shuffle-dirents=yes"])
+        .args([&folder, &shuffled])
+        .finish();
+    if mounted.code != 0 {
+        let why = Missing::because("disorderfs cannot be mounted here");
+        return tests::missing::did_not_run("determinism::the_order_of_a_directory", &why);
+    }
+    let other = std::panic::catch_unwind(|| pack_around(&world, &shuffled, &[], "gzip"));
+    drop(Run::new("umount").args(["-l"]).args([&shuffled]).finish());
+    let other = other.expect("packing a shuffled folder");
+    assert!(plain == other, "{}", first_difference(&plain, &other));
+}
