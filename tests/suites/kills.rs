@@ -61,10 +61,16 @@ fn left_over(engine: &Engine) -> BTreeSet<PathBuf> {
         }
     }
     engine.to(&["ps"]);
-    ["containers", "container-names", "container-trash", "tmp"]
-        .iter()
-        .flat_map(|name| entries(&store.join(name)))
-        .collect()
+    let left = || -> BTreeSet<PathBuf> {
+        ["containers", "container-names", "container-trash", "tmp"]
+            .iter()
+            .flat_map(|name| entries(&store.join(name)))
+            .collect()
+    };
+    // Both the command and the holder remove: what the one has found gone already, the other may
+    // just be finishing.
+    let _ = wait::poll(Duration::from_secs(5), || left().is_empty().then_some(()));
+    left()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
