@@ -147,7 +147,7 @@ impl Purpose {
 }
 
 /// Finds or packs the image and writes the container down. For one that is about to be started its
-/// namespaces are begun meanwhile, unless something has to be compiled first.
+/// namespaces are begun meanwhile.
 fn make(
     (arguments, words): (&ContainerArguments, &Words),
     purpose: &Purpose,
@@ -157,17 +157,8 @@ fn make(
     // Read before anything is compiled: a mistake in the flags shows at once.
     let (what, command) = words.split()?;
     let mut options = arguments.options(command, context)?;
-    let folder = as_folder(what);
-    let begun = if folder.is_none() && purpose.is_foreground() {
-        // Why it can not be begun is said when it has to be.
-        let interactive = arguments.is_interactive();
-        let runroot = &context.paths.runroot;
-        monitor::begin(runroot, options.network, options.terminal, interactive).ok()
-    } else {
-        None
-    };
     let store = context.store()?;
-    let (name, image) = match folder {
+    let (name, image) = match as_folder(what) {
         Some(folder) => {
             options.publish_implied = true;
             // Nobody asked for a container that stays, and it has no name to find it by.
@@ -181,6 +172,15 @@ fn make(
                 .map_or_else(|| found.image.id.hex(), |name| name.to_string());
             (name, found.image)
         }
+    };
+    // Not before: an image may have to be compiled or pulled first, and that can be interrupted.
+    let begun = if purpose.is_foreground() {
+        // Why it can not be begun is said when it has to be.
+        let interactive = arguments.is_interactive();
+        let runroot = &context.paths.runroot;
+        monitor::begin(runroot, options.network, options.terminal, interactive).ok()
+    } else {
+        None
     };
     // Nobody removes the image until the container that uses it is written down.
     let _hold = store.hold()?;
