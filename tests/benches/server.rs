@@ -154,7 +154,7 @@ fn compare(peers: &[Peer], rounds: usize, time: Duration, plot: &Path) {
         (16, true, "16 at once"),
     ] {
         let counts = vec![own::instructions(peers, pipeline, alike)];
-        if pipeline == 1 && alike {
+        if pipeline == 1 {
             figures.row(
                 &format!("user instructions a request to hyper's example, {name}"),
                 AtMost(0.8),

@@ -90,11 +90,18 @@ pub fn server_archive() -> &'static Path {
 }
 
 /// Gives `run` the environment of the suite, for tools that are to work as they do for whoever
-/// started it.
+/// started it: without what cargo tells a test about its package, for which build scripts look, and
+/// which would make cargo build everything behind them anew.
 #[must_use]
 pub fn with_our_environment(run: Run) -> Run {
+    let of_the_test = |name: &str| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| !of_the_test(name))
         .fold(run, |run, (name, value)| run.env(&name, value))
 }
 

@@ -43,7 +43,7 @@ impl Machine {
         Host::below(self.0.path())
     }
 
-    /// A program that lies in `/work` and goes to `/bin/program`.
+    /// A program that lies in `/build` and goes to `/bin/program`.
     fn tree(&self, dynamic: Dynamic<'_>) -> Tree {
         let interpreter = match dynamic.interpreter {
             "" => LOADER,
@@ -53,9 +53,9 @@ impl Machine {
             interpreter,
             ..dynamic
         };
-        self.put("/work/program", dynamic.bytes());
+        self.put("/build/program", dynamic.bytes());
         let mut tree = Tree::default();
-        tree.insert("bin/program", self.entry("/work/program"));
+        tree.insert("bin/program", self.entry("/build/program"));
         tree
     }
 
@@ -191,16 +191,16 @@ fn what_lies_beside_the_program_moves_with_it() {
         runpath: "$ORIGIN/deep",
         ..needs(&["libb.so"])
     };
-    machine.library("/work/lib/liba.so", own);
-    machine.library("/work/lib/deep/libb.so", needs(&[]));
+    machine.library("/build/lib/liba.so", own);
+    machine.library("/build/lib/deep/libb.so", needs(&[]));
     let program = Dynamic {
-        runpath: "${ORIGIN}/../work/lib/",
+        runpath: "${ORIGIN}/../build/lib/",
         ..needs(&["liba.so"])
     };
     // Seen from /bin/program.
     assert_eq!(
         machine.packed(program),
-        ["/work/lib/deep/libb.so", "/work/lib/liba.so"]
+        ["/build/lib/deep/libb.so", "/build/lib/liba.so"]
     );
     let beside = Dynamic {
         rpath: "$ORIGIN/lib",
@@ -275,7 +275,7 @@ fn musl_inherits_every_path_and_reads_its_path_file() {
 #[test]
 fn a_plugin_that_the_program_names_and_finds_goes_along() {
     let machine = Machine::new();
-    machine.library("/work/plugins/plug.so", needs(&["liba.so"]));
+    machine.library("/build/plugins/plug.so", needs(&["liba.so"]));
     machine.library("/lib/liba.so", needs(&[]));
     let program = Dynamic {
         runpath: "$ORIGIN/plugins",
@@ -305,9 +305,9 @@ fn a_program_without_its_loader_is_refused() {
 #[test]
 fn a_script_whose_interpreter_is_absent_is_refused() {
     let machine = Machine::new();
-    machine.put("/work/script", "#!/no/such\r\n");
+    machine.put("/build/script", "#!/no/such\r\n");
     let mut tree = Tree::default();
-    tree.insert("bin/program", machine.entry("/work/script"));
+    tree.insert("bin/program", machine.entry("/build/script"));
     let error = machine.closure_of(&tree).unwrap_err().to_string();
     assert!(error.contains("a script for \"/no/such\\r\""), "{error}");
 }
@@ -315,7 +315,7 @@ fn a_script_whose_interpreter_is_absent_is_refused() {
 #[test]
 fn libraries_that_the_package_brings_are_found_and_followed() {
     let machine = Machine::new();
-    machine.library("/work/liba.so", needs(&["libb.so"]));
+    machine.library("/build/liba.so", needs(&["libb.so"]));
     machine.library("/lib/libb.so", needs(&[]));
     machine.library("/lib/liba.so", needs(&["libgone.so"]));
     let program = Dynamic {
@@ -323,7 +323,7 @@ fn libraries_that_the_package_brings_are_found_and_followed() {
         ..needs(&["liba.so"])
     };
     let mut tree = machine.tree(program);
-    tree.insert("app/liba.so", machine.entry("/work/liba.so"));
+    tree.insert("app/liba.so", machine.entry("/build/liba.so"));
     let closure = machine.closure_of(&tree).unwrap();
     let packed: Vec<&String> = closure.entries.keys().collect();
     assert!(packed.contains(&&"/lib/libb.so".to_owned()), "{packed:?}");
@@ -353,9 +353,9 @@ fn an_entry_point_of_this_machine_is_packed_where_it_is() {
 #[test]
 fn a_static_program_needs_nothing() {
     let machine = Machine::new();
-    machine.put("/work/program", crate::elf::fixture::elf(2, 62, 1, &[]));
+    machine.put("/build/program", crate::elf::fixture::elf(2, 62, 1, &[]));
     let mut tree = Tree::default();
-    tree.insert("bin/program", machine.entry("/work/program"));
+    tree.insert("bin/program", machine.entry("/build/program"));
     let closure = machine.closure_of(&tree).unwrap();
     assert!(closure.links.is_empty() && closure.entries.is_empty());
 }
