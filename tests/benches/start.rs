@@ -111,7 +111,7 @@ fn against_bwrap(world: &World, ours: &Side) {
 
 /// crun on an unpacked copy of the image, as the user, with its own default specification.
 fn against_crun(world: &World, ours: &Side) {
-    unless_missing(bundle(world).map(|bundle| {
+    unless_missing(bundle(world, "start", &["/bin/true"]).map(|bundle| {
         let run = || crun(world).args(["run", "benchmark"]).current_dir(&bundle);
         let ran = run().finish();
         if ran.code == 0 {
@@ -127,11 +127,12 @@ fn crun(world: &World) -> Run {
     world.run("crun").args(["--cgroup-manager=disabled"])
 }
 
-fn bundle(world: &World) -> Result<std::path::PathBuf, Missing> {
+/// A bundle of this name whose container runs `program`.
+fn bundle(world: &World, name: &str, program: &[&str]) -> Result<std::path::PathBuf, Missing> {
     find("crun")?;
-    let bundle = world.make_dir("bundle", 0o755);
-    let rootfs = world.make_dir("bundle/rootfs", 0o755);
-    let layer = world.write("bundle/layer.tar", busybox::layer()?.tar());
+    let bundle = world.make_dir(name, 0o755);
+    let rootfs = world.make_dir(bundle.join("rootfs"), 0o755);
+    let layer = world.write(bundle.join("layer.tar"), busybox::layer()?.tar());
     world
         .run("tar")
         .args(["-xf"])
@@ -146,7 +147,7 @@ fn bundle(world: &World) -> Result<std::path::PathBuf, Missing> {
     let text = std::fs::read_to_string(&path).expect("crun wrote it");
     let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     config["process"]["terminal"] = json!(false);
-    config["process"]["args"] = json!(["/bin/true"]);
+    config["process"]["args"] = json!(program);
     world.write(&path, config.to_string());
     Ok(bundle)
 }
