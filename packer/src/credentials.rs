@@ -10,6 +10,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use crate::reference::Reference;
 
@@ -35,6 +36,19 @@ pub enum Credentials {
     },
     /// A token that a token server changes into others (OAuth 2).
     IdentityToken(String),
+}
+
+/// `USER:PASSWORD`, as command lines have it.
+impl FromStr for Credentials {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (user, password) = text.split_once(':').ok_or("USER:PASSWORD is expected")?;
+        Ok(Self::Password {
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
+    }
 }
 
 impl fmt::Debug for Credentials {

@@ -13,8 +13,9 @@ use packer::transport::Transport;
 use packer::{Digest, ImageName};
 
 use super::push::parse;
-use super::transfer::{Creds, RegistryArguments, Watcher, platform};
+use super::transfer::{RegistryArguments, Watcher, platform};
 use super::write::{Destination, Format, folder_of};
+use packer::credentials::Credentials;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -38,11 +39,11 @@ pub(super) struct Arguments {
 
     /// Log in with these where the image comes from
     #[arg(long, value_name = "USER:PASSWORD")]
-    src_creds: Option<Creds>,
+    src_creds: Option<Credentials>,
 
     /// Log in with these where the image goes
     #[arg(long, value_name = "USER:PASSWORD")]
-    dest_creds: Option<Creds>,
+    dest_creds: Option<Credentials>,
 
     /// Write the digest of the manifest to this file
     #[arg(long, alias = "digest-file", value_name = "FILE")]
@@ -57,12 +58,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let from = arguments
-        .registry
-        .access(arguments.src_creds.map(|creds| creds.0))?;
-    let to = arguments
-        .registry
-        .access(arguments.dest_creds.map(|creds| creds.0))?;
+    let from = arguments.registry.access(arguments.src_creds)?;
+    let to = arguments.registry.access(arguments.dest_creds)?;
     let (source, target) = (
         Transport::parse(&arguments.from)?,
         Transport::parse(&arguments.to)?,

@@ -8,7 +8,8 @@ use packer::place::Image;
 use packer::transport::Transport;
 use serde_json::{Value, json};
 
-use super::transfer::{Creds, RegistryArguments, platform};
+use super::transfer::{RegistryArguments, platform};
+use packer::credentials::Credentials;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -32,16 +33,14 @@ pub(super) struct Arguments {
 
     /// Log in with these
     #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<Creds>,
+    creds: Option<Credentials>,
 
     #[command(flatten)]
     registry: RegistryArguments,
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let access = arguments
-        .registry
-        .access(arguments.creds.map(|creds| creds.0))?;
+    let access = arguments.registry.access(arguments.creds)?;
     let platform = arguments.platform.unwrap_or_else(Platform::host);
     let place = Transport::parse(&arguments.image)?;
     let found = place.find(&access, &platform, &std::env::temp_dir())?;

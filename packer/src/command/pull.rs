@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use packer::image::Platform;
 use packer::registry::Pull;
 
-use super::transfer::{Creds, RegistryArguments, Watcher, platform};
+use super::transfer::{RegistryArguments, Watcher, platform};
 use super::write::{Destination, Format, folder_of};
+use packer::credentials::Credentials;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(super) struct Arguments {
 
     /// Log in with these for this one pull
     #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<Creds>,
+    creds: Option<Credentials>,
 
     /// Print nothing but the path
     #[arg(short, long)]
@@ -42,9 +43,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let access = arguments
-        .registry
-        .access(arguments.creds.map(|creds| creds.0))?;
+    let access = arguments.registry.access(arguments.creds)?;
     let typed = arguments
         .reference
         .strip_prefix("docker://")

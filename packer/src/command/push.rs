@@ -9,7 +9,8 @@ use packer::reference::Reference;
 use packer::registry::Push;
 use packer::transport::{Found, Transport};
 
-use super::transfer::{Creds, RegistryArguments, Watcher};
+use super::transfer::{RegistryArguments, Watcher};
+use packer::credentials::Credentials;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -25,7 +26,7 @@ pub(super) struct Arguments {
 
     /// Log in with these for this one push
     #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<Creds>,
+    creds: Option<Credentials>,
 
     /// Write the digest of the manifest to this file
     #[arg(long, alias = "digest-file", value_name = "FILE")]
@@ -40,9 +41,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let access = arguments
-        .registry
-        .access(arguments.creds.map(|creds| creds.0))?;
+    let access = arguments.registry.access(arguments.creds)?;
     let place = Transport::parse(&arguments.image)?;
     if let Transport::Registry(typed) = &place {
         bail!(

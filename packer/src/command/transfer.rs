@@ -53,22 +53,6 @@ impl RegistryArguments {
     }
 }
 
-/// `USER:PASSWORD` of a command line.
-#[derive(Debug, Clone)]
-pub(super) struct Creds(pub(super) Credentials);
-
-impl std::str::FromStr for Creds {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (user, password) = text.split_once(':').ok_or("USER:PASSWORD is expected")?;
-        Ok(Self(Credentials::Password {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        }))
-    }
-}
-
 /// `OS/ARCHITECTURE[/VARIANT]` of a command line.
 pub(super) fn platform(text: &str) -> Result<Platform, String> {
     let parts: Vec<&str> = text.split('/').collect();

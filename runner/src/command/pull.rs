@@ -10,11 +10,12 @@ use packer::reference::Reference;
 use packer::registry::{Access, RETRIES};
 use packer::transport::{Found, Transport};
 
-use super::remote::{self, Creds, Policy, RegistryArguments};
+use super::remote::{self, Policy, RegistryArguments};
 use super::{Context, image, pack};
 use crate::human::tell;
 use crate::sandbox::userns::UserNamespace;
 use crate::store::{Resolved, Store, StoreError, StoredImage};
+use packer::credentials::Credentials;
 
 /// Flags of `pull`.
 #[derive(Debug, clap::Args)]
@@ -50,7 +51,7 @@ pub(super) struct Arguments {
 
     /// Log in with these for this one pull
     #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<Creds>,
+    creds: Option<Credentials>,
 
     /// Try so often again when the registry is busy or the connection breaks
     #[arg(long, value_name = "NUMBER", default_value_t = RETRIES)]

@@ -12,9 +12,10 @@ use packer::registry::{Push, RETRIES};
 use packer::transport::Transport;
 
 use super::Context;
-use super::remote::{Creds, RegistryArguments};
+use super::remote::RegistryArguments;
 use super::watch::{PushWatch, Watch};
 use crate::store::Resolved;
+use packer::credentials::Credentials;
 
 /// Flags of `push`.
 #[derive(Debug, clap::Args)]
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
 
     /// Log in with these for this one push
     #[arg(long, value_name = "USER:PASSWORD")]
-    creds: Option<Creds>,
+    creds: Option<Credentials>,
 
     /// Write the digest of the manifest to this file
     #[arg(long, value_name = "FILE")]

@@ -2,7 +2,6 @@
 //! and the way of one into the store.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use packer::credentials::Credentials;
 use packer::image::Platform;
@@ -31,7 +30,11 @@ pub(super) struct RegistryArguments {
 
 impl RegistryArguments {
     /// The way to registries.
-    pub(super) fn access(&self, creds: Option<&Creds>, retries: u32) -> anyhow::Result<Access> {
+    pub(super) fn access(
+        &self,
+        creds: Option<&Credentials>,
+        retries: u32,
+    ) -> anyhow::Result<Access> {
         Ok(Access::new(Options {
             verify: match self.tls_verify {
                 None => Verify::Default,
@@ -39,7 +42,7 @@ impl RegistryArguments {
                 Some(false) => Verify::Never,
             },
             authfile: self.authfile.clone(),
-            credentials: creds.map(|creds| creds.0.clone()),
+            credentials: creds.cloned(),
             certificates: self.cert_dir.clone(),
             retries,
             ..Options::default()
@@ -53,22 +56,6 @@ pub(super) fn usual_access() -> anyhow::Result<Access> {
         retries: RETRIES,
         ..Options::default()
     })?)
-}
-
-/// `USER:PASSWORD` of a command line.
-#[derive(Debug, Clone)]
-pub(super) struct Creds(Credentials);
-
-impl FromStr for Creds {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (user, password) = text.split_once(':').ok_or("USER:PASSWORD is expected")?;
-        Ok(Self(Credentials::Password {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        }))
-    }
 }
 
 /// `OS/ARCHITECTURE[/VARIANT]` of a command line.
