@@ -22,6 +22,7 @@ mod newfile;
 mod oci;
 mod path;
 mod read;
+mod whole;
 mod write;
 
 pub use folder::{FolderWriter, Layout};

@@ -13,6 +13,7 @@ mod init;
 mod inspect;
 mod login;
 mod output;
+mod publish;
 mod pull;
 mod push;
 mod report;

@@ -76,8 +76,11 @@ impl Image {
 pub struct ImageIndex {
     /// The names that point at this index; may be empty.
     pub names: Vec<ImageName>,
-    /// The images, themselves without names, each for another platform.
+    /// The images, themselves without names, each for another platform. What was said about one of
+    /// them (an attestation) is among them, for the platform `unknown`.
     pub images: Vec<Image>,
+    /// What the index is called; see [`media_type`].
+    pub media_type: String,
     /// The bytes of the index.
     pub bytes: Vec<u8>,
 }
@@ -96,6 +99,7 @@ impl ImageIndex {
         Self {
             names,
             images,
+            media_type: index.media_type.clone(),
             bytes: to_json(&index),
         }
     }
@@ -104,6 +108,73 @@ impl ImageIndex {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.bytes)
+    }
+}
+
+/// What stands under some names: an image, or one for each of several platforms.
+#[derive(Debug, Clone)]
+pub enum Held {
+    /// An image.
+    Image(Box<Image>),
+    /// Images for several platforms.
+    Index(ImageIndex),
+}
+
+impl Held {
+    /// The names that point at it; may be none.
+    #[must_use]
+    pub fn names(&self) -> &[ImageName] {
+        match self {
+            Self::Image(image) => &image.names,
+            Self::Index(index) => &index.names,
+        }
+    }
+
+    /// The same under other names.
+    #[must_use]
+    pub fn renamed(mut self, names: Vec<ImageName>) -> Self {
+        match &mut self {
+            Self::Image(image) => image.names = names,
+            Self::Index(index) => index.names = names,
+        }
+        self
+    }
+
+    /// The images in it.
+    #[must_use]
+    pub fn images(&self) -> &[Image] {
+        match self {
+            Self::Image(image) => std::slice::from_ref(image),
+            Self::Index(index) => &index.images,
+        }
+    }
+
+    /// The image for those who know only one a name: of several the first that runs anywhere.
+    #[must_use]
+    pub fn first_image(&self) -> Option<&Image> {
+        let mut images = self.images().iter();
+        images.find(|image| image.config.os != "unknown")
+    }
+
+    /// The digest that a registry knows it by.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Image(image) => image.digest(),
+            Self::Index(index) => index.digest(),
+        }
+    }
+
+    /// Points at it.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        match self {
+            Self::Image(image) => image.descriptor(),
+            Self::Index(index) => {
+                let size = index.bytes.len() as u64;
+                Descriptor::new(&index.media_type, index.digest(), size)
+            }
+        }
     }
 }
 
@@ -189,14 +260,47 @@ pub fn copy(
     sink: &mut dyn Sink,
     watch: &mut dyn FnMut(Step<'_>),
 ) -> io::Result<()> {
+    copy_layers(std::slice::from_ref(image), source, sink, watch)?;
+    watch(Step::Config(&image.manifest.config.digest));
+    watch(Step::Manifest);
+    sink.put_image(image)
+}
+
+/// Copies an image, or an index with all its images, from one place to another.
+///
+/// # Errors
+/// As [`copy`].
+pub fn copy_held(
+    held: &Held,
+    source: &dyn Source,
+    sink: &mut dyn Sink,
+    watch: &mut dyn FnMut(Step<'_>),
+) -> io::Result<()> {
+    let index = match held {
+        Held::Image(image) => return copy(image, source, sink, watch),
+        Held::Index(index) => index,
+    };
+    copy_layers(&index.images, source, sink, watch)?;
+    watch(Step::Manifest);
+    sink.put_index(index)
+}
+
+/// Copies the layers of some images, each once.
+pub(crate) fn copy_layers(
+    images: &[Image],
+    source: &dyn Source,
+    sink: &mut dyn Sink,
+    watch: &mut dyn FnMut(Step<'_>),
+) -> io::Result<()> {
+    let layers = || images.iter().flat_map(|image| &image.manifest.layers);
     let mut missing: Vec<Digest> = Vec::new();
-    for layer in &image.manifest.layers {
+    for layer in layers() {
         if !sink.has_blob(&layer.digest) && !missing.contains(&layer.digest) {
             missing.push(layer.digest);
         }
     }
     source.expect(&missing);
-    for layer in &image.manifest.layers {
+    for layer in layers() {
         let present = sink.has_blob(&layer.digest);
         watch(Step::Layer { layer, present });
         if present {
@@ -209,9 +313,7 @@ pub fn copy(
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
     }
-    watch(Step::Config(&image.manifest.config.digest));
-    watch(Step::Manifest);
-    sink.put_image(image)
+    Ok(())
 }
 
 /// What is read at once.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::{Archive, ArchiveError, Layout};
 use crate::image::Platform;
-use crate::place::{Image, Source};
+use crate::place::{Held, Image, Source};
 use crate::registry::{self, Access, Pull};
 
 /// A place that was typed.
@@ -66,7 +66,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Found {
     place: Place,
-    chosen: usize,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -138,34 +138,78 @@ impl Transport {
     ) -> Result<Found, Error> {
         let (path, name) = match self {
             Self::Registry(typed) => {
-                let pull = Pull::find(access, typed, platform, temporary)?;
-                let place = Place::Registry(Box::new(pull));
-                return Ok(Found { place, chosen: 0 });
+                return Ok(Pull::find(access, typed, platform, temporary)?.into());
             }
-            Self::Archive { path, name } | Self::Folder { path, name, .. } => {
-                (path, name.as_deref())
-            }
+            Self::Archive { path, name } | Self::Folder { path, name, .. } => (path, name),
         };
         let archive = match path.as_os_str() == "-" {
             true => {
                 Archive::from_reader("standard input", &mut std::io::stdin().lock(), temporary)?
             }
-            false => Archive::open_with(path, temporary)?,
+            false => Archive::open_for(path, temporary, platform)?,
         };
-        let chosen = choose(archive.images(), name).ok_or_else(|| Error::Choose {
-            place: path.display().to_string(),
-            held: held(archive.images()),
-        })?;
+        let images = archive.images().iter().cloned().map(Box::new);
+        let held = self.choose(images.map(Held::Image).collect(), name.as_deref())?;
         let place = Place::Archive(Box::new(archive));
-        Ok(Found { place, chosen })
+        Ok(Found { place, held })
+    }
+
+    /// Finds all that is meant: of an index the images for all platforms.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn find_whole(&self, access: &Access, temporary: &Path) -> Result<Found, Error> {
+        let (path, name) = match self {
+            Self::Registry(typed) => {
+                return Ok(Pull::find_whole(access, typed, temporary)?.into());
+            }
+            Self::Archive { path, name } | Self::Folder { path, name, .. } => (path, name),
+        };
+        let (archive, held) = match path.as_os_str() == "-" {
+            true => Archive::whole_from_reader(
+                "standard input",
+                &mut std::io::stdin().lock(),
+                temporary,
+            )?,
+            false => Archive::open_whole(path, temporary)?,
+        };
+        let held = self.choose(held, name.as_deref())?;
+        let place = Place::Archive(Box::new(archive));
+        Ok(Found { place, held })
+    }
+
+    /// The one that was named, or the only one.
+    fn choose(&self, mut all: Vec<Held>, wanted: Option<&str>) -> Result<Held, Error> {
+        match choose(&all, wanted) {
+            Some(chosen) => Ok(all.swap_remove(chosen)),
+            None => Err(Error::Choose {
+                place: self.to_string(),
+                held: names(&all),
+            }),
+        }
+    }
+}
+
+impl From<Pull> for Found {
+    fn from(pull: Pull) -> Self {
+        Self {
+            held: pull.held().clone(),
+            place: Place::Registry(Box::new(pull)),
+        }
     }
 }
 
 impl Found {
-    /// The image.
+    /// The image; of an index the first.
     #[must_use]
     pub fn image(&self) -> &Image {
-        &self.source().images()[self.chosen]
+        &self.held.images()[0]
+    }
+
+    /// All that was found.
+    #[must_use]
+    pub fn held(&self) -> &Held {
+        &self.held
     }
 
     /// The place that gives its layers.
@@ -204,28 +248,25 @@ fn is_path(text: &str) -> bool {
     looks_so || ["-", ".", ".."].contains(&text) || Path::new(text).exists()
 }
 
-fn choose(images: &[Image], wanted: Option<&str>) -> Option<usize> {
-    match (wanted, images) {
+fn choose(all: &[Held], wanted: Option<&str>) -> Option<usize> {
+    match (wanted, all) {
         (None, [_]) => Some(0),
         (None, _) => None,
-        (Some(wanted), images) => {
+        (Some(wanted), all) => {
             let whole = wanted.parse().ok();
-            let has = |image: &Image| {
-                let mut names = image.names.iter();
+            let has = |held: &Held| {
+                let mut names = held.names().iter();
                 names.any(|name| Some(name) == whole.as_ref() || name.tag() == wanted)
             };
-            images.iter().position(has)
+            all.iter().position(has)
         }
     }
 }
 
-fn held(images: &[Image]) -> String {
-    let names = images
-        .iter()
-        .flat_map(|image| &image.names)
-        .map(ToString::to_string);
+fn names(all: &[Held]) -> String {
+    let names = all.iter().flat_map(Held::names).map(ToString::to_string);
     match names.take(20).collect::<Vec<_>>() {
-        names if names.is_empty() => format!("{} images without names", images.len()),
+        names if names.is_empty() => format!("{} images without names", all.len()),
         names => names.join(", "),
     }
 }

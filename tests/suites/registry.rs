@@ -11,6 +11,8 @@ use tests::{Mode, Outcome, World, require};
 
 #[path = "registry/faults.rs"]
 mod faults;
+#[path = "registry/publish.rs"]
+mod publish;
 #[path = "registry/verbs.rs"]
 mod verbs;
 

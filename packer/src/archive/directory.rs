@@ -7,14 +7,21 @@ use serde_json::Value;
 
 use super::Problem;
 use super::backing::Backing;
-use super::oci::{choose_for_host, image_of};
+use super::oci::{choose_for, image_of};
 use super::read::Found;
 use crate::digest::Digest;
-use crate::image::{Index, from_json};
+use crate::image::{Index, Platform, from_json};
 
-/// The only image of such a folder; nothing if it is none: `manifest.json` is a list in a
+/// What `manifest.json` is.
+pub(super) enum Document {
+    Manifest(Vec<u8>),
+    /// As `skopeo copy --all` writes it: the manifests lie in files beside it.
+    Index(Vec<u8>, Index),
+}
+
+/// The manifest of such a folder; nothing if it is none: `manifest.json` is a list in a
 /// docker-archive.
-pub(super) fn images(backing: &Backing) -> Result<Option<Vec<Found>>, Problem> {
+pub(super) fn document(backing: &Backing) -> Result<Option<Document>, Problem> {
     let Some(bytes) = backing.read_json("manifest.json", "manifest.json")? else {
         return Ok(None);
     };
@@ -23,18 +30,41 @@ pub(super) fn images(backing: &Backing) -> Result<Option<Vec<Found>>, Problem> {
     let Value::Object(fields) = value else {
         return Ok(None);
     };
-    let bytes = match fields.contains_key("manifests") {
-        true => instance(backing, &bytes)?,
-        false => bytes,
-    };
-    let found = image_of(backing, bytes, Vec::new(), |digest| digest.hex())?;
-    Ok(Some(vec![found]))
+    Ok(Some(match fields.contains_key("manifests") {
+        true => {
+            let index = from_json("manifest.json", &bytes)?;
+            Document::Index(bytes, index)
+        }
+        false => Document::Manifest(bytes),
+    }))
 }
 
-/// The manifest for the host, where `manifest.json` is an index (`skopeo copy --all`).
-fn instance(backing: &Backing, index: &[u8]) -> Result<Vec<u8>, Problem> {
-    let index: Index = from_json("manifest.json", index)?;
-    let path = |digest: &Digest| format!("{}.manifest.json", digest.hex());
-    let entry = choose_for_host(backing, &index, path)?;
-    backing.read_json_blob(&path(&entry.digest), &entry.digest, "a manifest")
+/// The image of such a folder for this platform; nothing if it is none.
+pub(super) fn images(
+    backing: &Backing,
+    platform: &Platform,
+) -> Result<Option<Vec<Found>>, Problem> {
+    let manifest = match document(backing)? {
+        None => return Ok(None),
+        Some(Document::Manifest(bytes)) => bytes,
+        Some(Document::Index(_, index)) => {
+            let entry = choose_for(backing, &index, platform, manifest_path)?;
+            manifest_blob(backing, &entry.digest)?
+        }
+    };
+    Ok(Some(vec![image(backing, manifest)?]))
+}
+
+/// The image with this manifest.
+pub(super) fn image(backing: &Backing, manifest: Vec<u8>) -> Result<Found, Problem> {
+    image_of(backing, manifest, Vec::new(), |digest| digest.hex())
+}
+
+/// One manifest of an index.
+pub(super) fn manifest_blob(backing: &Backing, digest: &Digest) -> Result<Vec<u8>, Problem> {
+    backing.read_json_blob(&manifest_path(digest), digest, "a manifest")
+}
+
+fn manifest_path(digest: &Digest) -> String {
+    format!("{}.manifest.json", digest.hex())
 }

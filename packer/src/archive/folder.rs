@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::index::{self, Held};
+use super::index;
 use crate::digest::{Digest, DigestWriter};
 use crate::image::to_json;
-use crate::place::{Image, ImageIndex, Sink, WriteBlob};
+use crate::place::{Held, Image, ImageIndex, Sink, WriteBlob};
 
 /// What a folder looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,13 @@ impl FolderWriter {
             Layout::Directory => {
                 let version = b"Directory Transport Version: 1.1\n";
                 write_synced(&folder.join("version"), version)?;
-                if let Some(image) = self.held.last().and_then(Held::first_image) {
-                    write_synced(&folder.join("manifest.json"), &image.manifest_bytes)?;
+                let manifest = match self.held.last() {
+                    None => None,
+                    Some(Held::Image(image)) => Some(&image.manifest_bytes),
+                    Some(Held::Index(index)) => Some(&index.bytes),
+                };
+                if let Some(manifest) = manifest {
+                    write_synced(&folder.join("manifest.json"), manifest)?;
                 }
             }
         }
@@ -143,17 +148,23 @@ impl Sink for FolderWriter {
         Ok(())
     }
 
+    /// In a `dir:` the index is the manifest, and that of each image a file of its own, as skopeo
+    /// has them.
     fn put_index(&mut self, index: &ImageIndex) -> io::Result<()> {
-        if self.layout == Layout::Directory {
-            let message = "a dir: folder holds an image for one platform";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-        }
         for image in &index.images {
             image.check_layers(self)?;
             self.put_known_blob(image.id(), &image.config_bytes)?;
-            self.put_known_blob(image.digest(), &image.manifest_bytes)?;
+            match self.layout {
+                Layout::Oci => self.put_known_blob(image.digest(), &image.manifest_bytes)?,
+                Layout::Directory => {
+                    let name = format!("{}.manifest.json", image.digest().hex());
+                    write_synced(&self.new.path().join(name), &image.manifest_bytes)?;
+                }
+            }
         }
-        self.put_known_blob(index.digest(), &index.bytes)?;
+        if self.layout == Layout::Oci {
+            self.put_known_blob(index.digest(), &index.bytes)?;
+        }
         self.held.push(Held::Index(index.clone()));
         Ok(())
     }

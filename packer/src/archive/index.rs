@@ -4,44 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::ImageName;
 use crate::image::{Descriptor, Index, media_type};
-use crate::place::{Image, ImageIndex};
+use crate::place::Held;
 
 /// The content of the file `oci-layout`.
 pub(super) const OCI_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
-
-/// What a layout holds under some names.
-#[derive(Debug)]
-pub(super) enum Held {
-    Image(Box<Image>),
-    Index(ImageIndex),
-}
-
-impl Held {
-    pub(super) fn names(&self) -> &[ImageName] {
-        match self {
-            Self::Image(image) => &image.names,
-            Self::Index(index) => &index.names,
-        }
-    }
-
-    /// The image for those who know only one a name: of several the first.
-    pub(super) fn first_image(&self) -> Option<&Image> {
-        match self {
-            Self::Image(image) => Some(image),
-            Self::Index(index) => index.images.first(),
-        }
-    }
-
-    fn descriptor(&self) -> Descriptor {
-        match self {
-            Self::Image(image) => image.descriptor(),
-            Self::Index(index) => {
-                let size = index.bytes.len() as u64;
-                Descriptor::new(media_type::INDEX, index.digest(), size)
-            }
-        }
-    }
-}
 
 /// The index of a layout that holds this.
 pub(super) fn of(held: &[Held]) -> Index {

@@ -1,7 +1,7 @@
 //! Reading OCI layouts, in a tar or in a folder: an `index.json` that names manifests by digest.
 //!
-//! An index may hold an index with one image for each platform; the host's is taken. What is no
-//! image (build attestations) is left out.
+//! An index may hold an index with one image for each platform; the one for the wanted platform is
+//! taken (`whole` takes all of them). What is no image (build attestations) is left out.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +23,16 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// The images of an OCI layout; nothing if it is none.
-pub(super) fn images(backing: &Backing) -> Result<Option<Vec<Found>>, Problem> {
-    let Some(bytes) = backing.read_json("index.json", "index.json")? else {
+pub(super) fn images(
+    backing: &Backing,
+    platform: &Platform,
+) -> Result<Option<Vec<Found>>, Problem> {
+    let Some(index) = layout_index(backing)? else {
         return Ok(None);
     };
-    let index: Index = from_json("index.json", &bytes)?;
     let mut images: Vec<Found> = Vec::new();
-    for entry in for_host(&index.manifests) {
-        let manifest = choose(backing, entry, 0)?;
+    for entry in for_platform(&index.manifests, platform) {
+        let manifest = choose(backing, entry, platform, 0)?;
         let names = names(entry)?;
         let known = images
             .iter_mut()
@@ -49,46 +51,59 @@ pub(super) fn images(backing: &Backing) -> Result<Option<Vec<Found>>, Problem> {
     Ok(Some(images))
 }
 
-/// The entries that matter on this host: an entry for another platform does not when one of the
-/// same name is for ours.
-fn for_host(entries: &[Descriptor]) -> Vec<&Descriptor> {
+/// The `index.json` of an OCI layout; nothing if it is none.
+pub(super) fn layout_index(backing: &Backing) -> Result<Option<Index>, Problem> {
+    let bytes = backing.read_json("index.json", "index.json")?;
+    let index = bytes.map(|bytes| from_json("index.json", &bytes));
+    Ok(index.transpose()?)
+}
+
+/// The entries that matter on a platform: an entry for another one does not when one of the same
+/// name is for this.
+fn for_platform<'a>(entries: &'a [Descriptor], platform: &Platform) -> Vec<&'a Descriptor> {
     let label = |entry: &Descriptor| {
         let key = |key| entry.annotations.get(key).cloned();
         (key(CONTAINERD_NAME), key(REF_NAME))
     };
     let ours: Vec<_> = entries
         .iter()
-        .filter(|entry| is_for_host(entry))
+        .filter(|entry| is_for(entry, platform))
         .map(label)
         .collect();
     entries
         .iter()
         .filter(|entry| !is_attestation(entry))
         .filter(|entry| {
-            entry.platform.is_none() || is_for_host(entry) || !ours.contains(&label(entry))
+            entry.platform.is_none() || is_for(entry, platform) || !ours.contains(&label(entry))
         })
         .collect()
 }
 
-fn is_for_host(entry: &Descriptor) -> bool {
-    let host = Platform::host();
+fn is_for(entry: &Descriptor, wanted: &Platform) -> bool {
     entry.platform.as_ref().is_some_and(|platform| {
-        (&platform.os, &platform.architecture) == (&host.os, &host.architecture)
+        let same_variant = [&wanted.variant, &platform.variant].contains(&&None)
+            || platform.variant == wanted.variant;
+        same_variant && (&platform.os, &platform.architecture) == (&wanted.os, &wanted.architecture)
     })
 }
 
-fn is_attestation(entry: &Descriptor) -> bool {
+pub(super) fn is_attestation(entry: &Descriptor) -> bool {
     let platform = entry.platform.as_ref();
     platform.is_some_and(|platform| platform.os == "unknown")
         || entry.annotations.contains_key("vnd.docker.reference.type")
 }
 
-fn is_index(media_type: &str) -> bool {
+pub(super) fn is_index(media_type: &str) -> bool {
     [media_type::INDEX, media_type::DOCKER_INDEX].contains(&media_type)
 }
 
-/// The manifest that an entry means: itself, or the host's of an index.
-fn choose(backing: &Backing, entry: &Descriptor, depth: usize) -> Result<Descriptor, Problem> {
+/// The manifest that an entry means: itself, or the platform's of an index.
+fn choose(
+    backing: &Backing,
+    entry: &Descriptor,
+    platform: &Platform,
+    depth: usize,
+) -> Result<Descriptor, Problem> {
     if !is_index(&entry.media_type) {
         return Ok(entry.clone());
     }
@@ -97,17 +112,24 @@ fn choose(backing: &Backing, entry: &Descriptor, depth: usize) -> Result<Descrip
             "it has indexes in indexes in indexes".to_owned(),
         ));
     }
-    let bytes = backing.read_json_blob(&blob_path(&entry.digest), &entry.digest, "an index")?;
-    check_kind(&bytes, true)?;
-    let index: Index = from_json("an index", &bytes)?;
-    let entry = choose_for_host(backing, &index, blob_path)?;
-    choose(backing, &entry, depth + 1)
+    let (_, index) = index_blob(backing, &entry.digest)?;
+    let entry = choose_for(backing, &index, platform, blob_path)?;
+    choose(backing, &entry, platform, depth + 1)
 }
 
-/// The entry of an index that is for this host and is there, as a file where `path` says.
-pub(super) fn choose_for_host(
+/// The index with this digest, and its bytes.
+pub(super) fn index_blob(backing: &Backing, digest: &Digest) -> Result<(Vec<u8>, Index), Problem> {
+    let bytes = backing.read_json_blob(&blob_path(digest), digest, "an index")?;
+    check_kind(&bytes, true)?;
+    let index = from_json("an index", &bytes)?;
+    Ok((bytes, index))
+}
+
+/// The entry of an index that is for this platform and is there, as a file where `path` says.
+pub(super) fn choose_for(
     backing: &Backing,
     index: &Index,
+    platform: &Platform,
     path: fn(&Digest) -> String,
 ) -> Result<Descriptor, Problem> {
     let images: Vec<&Descriptor> = index
@@ -117,7 +139,7 @@ pub(super) fn choose_for_host(
         .collect();
     let ours = images
         .iter()
-        .filter(|entry| is_for_host(entry) || is_index(&entry.media_type));
+        .filter(|entry| is_for(entry, platform) || is_index(&entry.media_type));
     let mut present = Vec::new();
     for entry in ours {
         if backing.open(&path(&entry.digest))?.is_some() {
@@ -127,7 +149,7 @@ pub(super) fn choose_for_host(
     match (present.first(), images.as_slice()) {
         (Some(entry), _) | (None, [entry]) => Ok(Descriptor::clone(entry)),
         (None, images) => Err(Problem::Platform {
-            wanted: shown(&Platform::host()),
+            wanted: shown(platform),
             there: images
                 .iter()
                 .map(|entry| {
@@ -159,7 +181,7 @@ fn shown(platform: &Platform) -> String {
 
 /// The names of an entry: the whole one that containerd and docker write, or the reference if it is
 /// a name and not only a tag.
-fn names(entry: &Descriptor) -> Result<Vec<ImageName>, Problem> {
+pub(super) fn names(entry: &Descriptor) -> Result<Vec<ImageName>, Problem> {
     let annotation = |key| {
         entry
             .annotations
@@ -178,7 +200,11 @@ fn names(entry: &Descriptor) -> Result<Vec<ImageName>, Problem> {
         .map(|name| name.into_iter().collect())
 }
 
-fn image(backing: &Backing, entry: &Descriptor, names: Vec<ImageName>) -> Result<Found, Problem> {
+pub(super) fn image(
+    backing: &Backing,
+    entry: &Descriptor,
+    names: Vec<ImageName>,
+) -> Result<Found, Problem> {
     let path = blob_path(&entry.digest);
     let manifest_bytes = backing.read_json_blob(&path, &entry.digest, "a manifest")?;
     check_size("a manifest", entry, manifest_bytes.len() as u64)?;
@@ -289,7 +315,8 @@ mod tests {
             with_platform(&host, "a"),
             with_platform("other", "b"),
         ];
-        assert_eq!(for_host(&entries), [&entries[1], &entries[2]]);
+        let found = for_platform(&entries, &Platform::host());
+        assert_eq!(found, [&entries[1], &entries[2]]);
     }
 
     #[test]

@@ -6,10 +6,12 @@ use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use super::backing::Backing;
+use super::whole::Whole;
 use super::{ArchiveError, Problem, directory, docker, oci};
 use crate::digest::Digest;
+use crate::image::Platform;
 use crate::layer::{Encoding, decompress};
-use crate::place::{Image, Source};
+use crate::place::{Held, Image, Source};
 use crate::program::open_regular;
 
 /// An image that was found in an archive, and where its layers are.
@@ -45,7 +47,48 @@ impl Archive {
     /// # Errors
     /// [`ArchiveError`], which names `path`.
     pub fn open_with(path: &Path, temporary: &Path) -> Result<Self, ArchiveError> {
-        Self::open_path(path, temporary).map_err(|problem| problem.of(&path.display().to_string()))
+        Self::open_for(path, temporary, &Platform::host())
+    }
+
+    /// The same for whom another platform matters: of what is there for several, its images are
+    /// found.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], which names `path`.
+    pub fn open_for(
+        path: &Path,
+        temporary: &Path,
+        platform: &Platform,
+    ) -> Result<Self, ArchiveError> {
+        Self::open_path(path, temporary)
+            .and_then(|backing| Self::of_backing(backing, platform))
+            .map_err(|problem| problem.of(&path.display().to_string()))
+    }
+
+    /// As [`Archive::from_reader`], with all that it holds, for all platforms.
+    ///
+    /// # Errors
+    /// [`ArchiveError`].
+    pub fn whole_from_reader(
+        name: &str,
+        stream: &mut dyn Read,
+        temporary: &Path,
+    ) -> Result<(Self, Vec<Held>), ArchiveError> {
+        spool(stream, temporary)
+            .and_then(Backing::tar)
+            .and_then(Self::whole)
+            .map_err(|problem| problem.of(name))
+    }
+
+    /// Opens a file or a folder to copy it whole: with what it holds, and the images for all
+    /// platforms.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], which names `path`.
+    pub fn open_whole(path: &Path, temporary: &Path) -> Result<(Self, Vec<Held>), ArchiveError> {
+        Self::open_path(path, temporary)
+            .and_then(Self::whole)
+            .map_err(|problem| problem.of(&path.display().to_string()))
     }
 
     /// Reads an archive from a stream, such as standard input; `name` is what errors call it.
@@ -58,18 +101,19 @@ impl Archive {
         temporary: &Path,
     ) -> Result<Self, ArchiveError> {
         spool(stream, temporary)
-            .and_then(Self::of_tar)
+            .and_then(Backing::tar)
+            .and_then(|backing| Self::of_backing(backing, &Platform::host()))
             .map_err(|problem| problem.of(name))
     }
 
-    fn open_path(path: &Path, temporary: &Path) -> Result<Self, Problem> {
+    fn open_path(path: &Path, temporary: &Path) -> Result<Backing, Problem> {
         let kind = fs::metadata(path).map_err(Problem::Io)?.file_type();
         if kind.is_dir() {
-            return Self::of_backing(Backing::folder(path)?);
+            return Backing::folder(path);
         }
         if !kind.is_file() {
             let mut stream = File::open(path).map_err(Problem::Io)?;
-            return Self::of_tar(spool(&mut stream, temporary)?);
+            return Backing::tar(spool(&mut stream, temporary)?);
         }
         let mut file = open_regular(path).map_err(Problem::Io)?;
         let mut start = Vec::new();
@@ -77,31 +121,22 @@ impl Archive {
         beginning.map_err(Problem::Io)?;
         file.rewind().map_err(Problem::Io)?;
         match Encoding::of(&start) {
-            Encoding::Plain => Self::of_tar(file),
-            _ => Self::of_tar(spool(&mut file, temporary)?),
+            Encoding::Plain => Backing::tar(file),
+            _ => Backing::tar(spool(&mut file, temporary)?),
         }
-    }
-
-    fn of_tar(file: File) -> Result<Self, Problem> {
-        Self::of_backing(Backing::tar(file)?)
     }
 
     /// An archive that is an OCI layout and a docker-archive at once is read as the former, because
     /// only that has the manifests, and with them the digests that registries know.
-    fn of_backing(backing: Backing) -> Result<Self, Problem> {
-        let found = match oci::images(&backing)? {
+    fn of_backing(backing: Backing, platform: &Platform) -> Result<Self, Problem> {
+        let found = match oci::images(&backing, platform)? {
             Some(found) => Some(found),
-            None => match directory::images(&backing)? {
+            None => match directory::images(&backing, platform)? {
                 Some(found) => Some(found),
                 None => docker::images(&backing)?,
             },
         };
-        let found = found.ok_or_else(|| {
-            Problem::NotAnArchive("it has neither manifest.json nor index.json".to_owned())
-        })?;
-        if found.is_empty() {
-            return Err(Problem::NotAnArchive("it holds no image".to_owned()));
-        }
+        let found = some_image(found)?;
         let mut archive = Self {
             backing,
             images: Vec::new(),
@@ -112,6 +147,31 @@ impl Archive {
             archive.images.push(found.image);
         }
         Ok(archive)
+    }
+
+    fn whole(backing: Backing) -> Result<(Self, Vec<Held>), Problem> {
+        let whole = Whole::of(&backing)?;
+        let (held, layers) = whole.map_or((None, BTreeMap::new()), |whole| {
+            (Some(whole.held), whole.layers)
+        });
+        let held = some_image(held)?;
+        let archive = Self {
+            backing,
+            images: held.iter().flat_map(Held::images).cloned().collect(),
+            layers,
+        };
+        Ok((archive, held))
+    }
+}
+
+/// What was found in an archive, if that is one and holds anything.
+fn some_image<T>(found: Option<Vec<T>>) -> Result<Vec<T>, Problem> {
+    let found = found.ok_or_else(|| {
+        Problem::NotAnArchive("it has neither manifest.json nor index.json".to_owned())
+    })?;
+    match found.is_empty() {
+        true => Err(Problem::NotAnArchive("it holds no image".to_owned())),
+        false => Ok(found),
     }
 }
 

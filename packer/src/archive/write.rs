@@ -16,11 +16,11 @@ use std::path::Path;
 use serde::Serialize;
 use tar::{EntryType, Header};
 
-use super::index::{self, Held};
+use super::index;
 use super::newfile::NewFile;
 use crate::digest::{Digest, DigestWriter};
 use crate::image::to_json;
-use crate::place::{Image, ImageIndex, Sink, WriteBlob};
+use crate::place::{Held, Image, ImageIndex, Sink, WriteBlob};
 use crate::ustar::{BLOCK, EMPTY, padding};
 
 /// What is collected before it is written to the file.

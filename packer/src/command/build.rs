@@ -1,5 +1,6 @@
 //! `packer build`.
 
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -7,15 +8,18 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context;
+use packer::credentials::Credentials;
 use packer::epoch::Epoch;
 use packer::layer::Compression;
 use packer::package::{Choice, InvalidSystem, Listed, System};
 use packer::plan::{Bundle, Packed, Subject, Targets};
-use packer::{ImageName, Progress, Request};
+use packer::{ImageName, Progress, Reference, Request};
 use serde::Serialize;
 
 use super::output::{Format, Output};
+use super::publish::{self, publish};
 use super::report::Report;
+use super::transfer::RegistryArguments;
 
 /// What was typed.
 #[derive(Debug, clap::Args)]
@@ -67,6 +71,18 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     target: Vec<Target>,
 
+    /// Push the image, with --target of several an index, to this place in a registry and print what
+    /// can be pulled there; may be given several times. No archive is written then unless -o says so
+    #[arg(long, value_name = "REFERENCE")]
+    push: Vec<String>,
+
+    /// Log in with these
+    #[arg(long, value_name = "USER:PASSWORD")]
+    creds: Option<Credentials>,
+
+    #[command(flatten)]
+    registry: RegistryArguments,
+
     /// Write the digest of the image into this file
     #[arg(long, value_name = "FILE")]
     digest_file: Option<PathBuf>,
@@ -101,8 +117,21 @@ impl FromStr for Target {
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Printed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     images: &'a [Packed],
+    /// What can be pulled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pushed: Vec<String>,
+}
+
+/// What came of a build.
+struct Done {
+    /// Where the archive or folder is.
+    path: Option<PathBuf>,
+    packed: Vec<Packed>,
+    /// Where the image was pushed to.
+    references: Vec<Reference>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -110,6 +139,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         !(arguments.json && arguments.output.as_deref() == Some(Path::new("-"))),
         "--json and the archive cannot both be written to standard output: name a file with -o"
     );
+    let references = publish::references(&arguments.push)?;
     let output = Output::open(arguments.output.as_deref(), arguments.format)?;
     let report = Report::default();
     let bundles = requests(arguments)?
@@ -117,25 +147,65 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .map(|request| Bundle::prepare(request, &report))
         .collect::<Result<Vec<_>, _>>()?;
     check_names(&bundles)?;
+    anyhow::ensure!(
+        references.is_empty() || bundles.len() == 1,
+        "the list has {} images, and --push names the place of one: push each from its own list",
+        bundles.len()
+    );
     if bundles
         .iter()
         .any(|bundle| matches!(bundle.compression(), Compression::Zstd(_)))
     {
         report.note("not every client reads zstd: docker before 23 and umoci before 0.5 do not");
     }
-    let (path, packed) = output.fill(&bundles, &report)?;
-    // Before the path, or the bar would be drawn over it.
+    let done = write(arguments, references, output, &bundles, &report)?;
+    // Before the result, or the bar would be drawn over it.
     drop(report);
-    write_notes(arguments, &packed)?;
-    if arguments.json {
-        let path = path.map(|path| path.to_string_lossy().into_owned());
-        let result = Printed {
+    write_notes(arguments, &done)?;
+    print(arguments, done)
+}
+
+/// Writes the images where they go.
+fn write(
+    arguments: &Arguments,
+    references: Vec<Reference>,
+    output: Output,
+    bundles: &[Bundle],
+    report: &Report,
+) -> anyhow::Result<Done> {
+    if references.is_empty() {
+        let (path, packed) = output.fill(bundles, report)?;
+        return Ok(Done {
             path,
-            images: &packed,
+            packed,
+            references,
+        });
+    }
+    let access = arguments.registry.access(arguments.creds.clone())?;
+    let (cached, packed) = Output::fill_cache(bundles, report)?;
+    publish(&cached, &references, &access, output)?;
+    let written = |path: &PathBuf| path.as_os_str() != "-";
+    Ok(Done {
+        path: arguments.output.clone().filter(written),
+        packed,
+        references,
+    })
+}
+
+/// Standard output: what was pushed, or else the path.
+fn print(arguments: &Arguments, done: Done) -> anyhow::Result<()> {
+    let pushed = publish::pullable(&done.references, &done.packed[0]);
+    if arguments.json {
+        let result = Printed {
+            path: done.path.map(|path| path.to_string_lossy().into_owned()),
+            images: &done.packed,
+            pushed,
         };
         let text = serde_json::to_string_pretty(&result).context("the result as JSON")?;
         writeln!(io::stdout(), "{text}")?;
-    } else if let Some(path) = path {
+    } else if !pushed.is_empty() && arguments.output.as_deref() != Some(Path::new("-")) {
+        writeln!(io::stdout(), "{}", pushed.join("\n"))?;
+    } else if let Some(path) = done.path {
         let mut line = path.as_os_str().as_bytes().to_vec();
         line.push(b'\n');
         io::stdout().write_all(&line)?;
@@ -157,13 +227,14 @@ fn check_names(bundles: &[Bundle]) -> anyhow::Result<()> {
 }
 
 /// The files that were asked for beside the archive.
-fn write_notes(arguments: &Arguments, packed: &[Packed]) -> anyhow::Result<()> {
+fn write_notes(arguments: &Arguments, done: &Done) -> anyhow::Result<()> {
     let write = |path: &Path, text: String| {
         let context = || format!("{} cannot be written", path.display());
         fs::write(path, text).with_context(context)
     };
     if let Some(path) = &arguments.digest_file {
-        let digests: Vec<String> = packed
+        let digests: Vec<String> = done
+            .packed
             .iter()
             .map(|image| image.digest.to_string())
             .collect();
@@ -171,11 +242,19 @@ fn write_notes(arguments: &Arguments, packed: &[Packed]) -> anyhow::Result<()> {
         write(path, digests.join("\n"))?;
     }
     if let Some(path) = &arguments.image_refs {
-        let names = packed.iter().flat_map(|image| {
-            let line = |name| format!("{name}@{}\n", image.digest);
-            image.names.iter().map(line)
+        let line = |name: &dyn Display, image: &Packed| format!("{name}@{}\n", image.digest);
+        let references = done.references.iter();
+        let names = done.packed.iter().flat_map(|image| {
+            let names = image.names.iter();
+            names.map(move |name| line(name, image))
         });
-        write(path, names.collect())?;
+        let lines = match done.references.is_empty() {
+            true => names.collect(),
+            false => references
+                .map(|reference| line(reference, &done.packed[0]))
+                .collect(),
+        };
+        write(path, lines)?;
     }
     Ok(())
 }

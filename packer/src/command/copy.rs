@@ -1,12 +1,12 @@
 //! `packer copy`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use packer::archive::Layout;
 use packer::image::Platform;
-use packer::place::Image;
+use packer::place::Held;
 use packer::reference::Reference;
 use packer::registry::{Access, End, Extent, Push};
 use packer::transport::Transport;
@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "TO")]
     to: String,
 
-    /// Copy an index with the images for all platforms, from a registry to a registry
+    /// Copy an index with the images for all platforms
     #[arg(short, long, conflicts_with = "platform")]
     all: bool,
 
@@ -65,28 +65,27 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         Transport::parse(&arguments.to)?,
     );
     let platform = arguments.platform.unwrap_or_else(Platform::host);
+    let find = |source: &Transport, temporary: &Path| match arguments.all {
+        true => source.find_whole(&from, temporary),
+        false => source.find(&from, &platform, temporary),
+    };
     let (shown, digest) = match (&source, &target) {
         (Transport::Registry(typed), Transport::Registry(_)) => {
             let target = parse(&arguments.to)?;
             let extent = if arguments.all {
                 Extent::All
             } else {
-                Extent::One(platform)
+                Extent::One(platform.clone())
             };
             let digest = between_registries(&from, typed, &to, &target, &extent, arguments.quiet)?;
             (target.untagged(), digest)
         }
-        _ if arguments.all => bail!(
-            "--all copies from a registry to a registry: an archive has the image for one platform, \
-             which --platform chooses"
-        ),
         (_, Transport::Registry(_)) => {
             let target = parse(&arguments.to)?;
-            let found = source.find(&from, &platform, &std::env::temp_dir())?;
+            let found = find(&source, &std::env::temp_dir())?;
             let watcher = Watcher::new(arguments.quiet);
             let push = Push::open(&to, &target)?;
-            let digest =
-                push.image(found.image(), found.source(), &|what| watcher.pushing(what))?;
+            let digest = push.held(found.held(), found.source(), &|what| watcher.pushing(what))?;
             (target.untagged(), digest)
         }
         (_, Transport::Archive { path, name } | Transport::Folder { path, name, .. }) => {
@@ -98,12 +97,12 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Transport::Folder { .. } => Format::Dir,
                 _ => Format::Archive,
             };
-            let found = source.find(&from, &platform, &folder_of(path))?;
-            let image = renamed(found.image(), name.as_deref())?;
+            let found = find(&source, &folder_of(path))?;
+            let held = renamed(found.held(), name.as_deref())?;
             let watcher = Watcher::new(arguments.quiet);
             let destination = Destination::open(path, format)?;
-            destination.write(&image, found.source(), &mut |step| watcher.copying(step))?;
-            (target.to_string(), image.digest())
+            destination.write(&held, found.source(), &mut |step| watcher.copying(step))?;
+            (target.to_string(), held.digest())
         }
     };
     if let Some(path) = &arguments.digestfile {
@@ -147,16 +146,16 @@ fn between_registries(
     Err(last.map_or_else(|| anyhow::anyhow!("{typed} was not found"), Into::into))
 }
 
-/// The image under the name that it gets in an archive: a whole one, or a tag for the one it has.
-fn renamed(image: &Image, name: Option<&str>) -> anyhow::Result<Image> {
-    let mut image = image.clone();
-    if let Some(typed) = name {
-        let whole = typed.contains(['/', ':']);
-        let name: ImageName = match image.names.first() {
-            Some(known) if !whole => known.with_tag(typed)?,
-            _ => typed.parse()?,
-        };
-        image.names = vec![name];
-    }
-    Ok(image)
+/// What was found under the name that it gets in an archive: a whole one, or a tag for the one it
+/// has.
+fn renamed(held: &Held, name: Option<&str>) -> anyhow::Result<Held> {
+    let Some(typed) = name else {
+        return Ok(held.clone());
+    };
+    let whole = typed.contains(['/', ':']);
+    let name: ImageName = match held.names().first() {
+        Some(known) if !whole => known.with_tag(typed)?,
+        _ => typed.parse()?,
+    };
+    Ok(held.clone().renamed(vec![name]))
 }

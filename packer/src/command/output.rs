@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use packer::Progress;
 use packer::archive::{FolderWriter, Kind, Layout, NewFile, Writer};
-use packer::place::Sink;
+use packer::place::{self, Held, Sink, Source};
 use packer::plan::{Bundle, Packed};
 
 use super::cache::Cache;
@@ -87,6 +87,39 @@ impl Output {
         };
         let writer = FolderWriter::new(layout, path).with_context(|| cannot_be_written(path))?;
         Ok(Self::Folder(writer, path.to_owned()))
+    }
+
+    /// Packs all images into the cache, whatever this place is.
+    pub(super) fn fill_cache(
+        bundles: &[Bundle],
+        progress: &dyn Progress,
+    ) -> anyhow::Result<(PathBuf, Vec<Packed>)> {
+        in_cache(&Cache::open()?, Kind::Both, bundles, progress)
+    }
+
+    /// Copies what was packed into this place, which is not the cache.
+    pub(super) fn copy(self, held: &[Held], source: &dyn Source) -> anyhow::Result<()> {
+        let all = |place: &mut dyn Sink| {
+            held.iter()
+                .try_for_each(|held| place::copy_held(held, source, place, &mut |_| {}))
+        };
+        match self {
+            Self::Cache(..) => Ok(()),
+            Self::File {
+                mut archive,
+                target,
+                ..
+            } => all(&mut archive)
+                .and_then(|()| archive.finish()?.place(&target))
+                .with_context(|| cannot_be_written(&target)),
+            Self::Stream(mut archive, path) => {
+                all(&mut archive)?;
+                copy_to(&path, archive.finish()?)
+            }
+            Self::Folder(mut writer, path) => all(&mut writer)
+                .and_then(|()| writer.finish())
+                .with_context(|| cannot_be_written(&path)),
+        }
     }
 
     /// Packs all images into this place. The path is where they are now, unless that is a stream.

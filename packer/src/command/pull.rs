@@ -68,7 +68,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     let watcher = Watcher::new(arguments.quiet);
-    destination.write(pull.image(), &pull, &mut |step| watcher.copying(step))?;
+    destination.write(pull.held(), &pull, &mut |step| watcher.copying(step))?;
     drop(watcher);
     if path.as_os_str() != "-" {
         let mut line = path.as_os_str().as_bytes().to_vec();
@@ -80,13 +80,13 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 /// A name for the archive: the last part of the image's, and its tag.
 fn default_path(pull: &Pull, format: Format) -> PathBuf {
-    let image = pull.image();
-    let name = match image.names.first() {
+    let held = pull.held();
+    let name = match held.names().first() {
         Some(name) => {
             let last = name.repository().rsplit('/').next().unwrap_or_default();
             format!("{last}-{}", name.tag())
         }
-        None => image.digest().hex(),
+        None => held.digest().hex(),
     };
     match format {
         Format::Archive => PathBuf::from(format!("{name}.tar")),

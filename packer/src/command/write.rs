@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use packer::archive::{FolderWriter, Layout, Writer};
-use packer::place::{self, Image, Source, Step};
+use packer::place::{self, Held, Source, Step};
 
 use super::output::{cannot_be_written, copy_to, is_stream};
 
@@ -71,26 +71,26 @@ impl Destination {
         Ok(Self { shown, writer })
     }
 
-    /// Writes the image and gives the place its name.
+    /// Writes an image or an index and gives the place its name.
     pub(super) fn write(
         self,
-        image: &Image,
+        held: &Held,
         source: &dyn Source,
         watch: &mut dyn FnMut(Step<'_>),
     ) -> anyhow::Result<()> {
         let context = || cannot_be_written(&self.shown);
         match self.writer {
             Kind::File { mut writer, target } => {
-                place::copy(image, source, &mut writer, watch)?;
+                place::copy_held(held, source, &mut writer, watch)?;
                 let placed = writer.finish().and_then(|archive| archive.place(&target));
                 placed.with_context(context)
             }
             Kind::Stream(mut writer) => {
-                place::copy(image, source, &mut writer, watch)?;
+                place::copy_held(held, source, &mut writer, watch)?;
                 copy_to(&self.shown, writer.finish()?)
             }
             Kind::Folder(mut writer) => {
-                place::copy(image, source, &mut writer, watch)?;
+                place::copy_held(held, source, &mut writer, watch)?;
                 writer.finish().with_context(context)
             }
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Access;
+use super::copy::Extent;
 use super::error::{Error, Problem, quoted};
 use super::manifest::{Content, Document, MOST_MANIFEST};
 use super::platform;
@@ -13,7 +14,7 @@ use super::prefetch::Prefetch;
 use super::repository::Repository;
 use crate::digest::Digest;
 use crate::image::{Descriptor, ImageConfig, Manifest, Platform, from_json, media_type};
-use crate::place::{Image, Source};
+use crate::place::{Held, Image, ImageIndex, Source};
 use crate::reference::Reference;
 
 /// Indexes in indexes.
@@ -24,7 +25,7 @@ const MOST_DEPTH: usize = 4;
 #[derive(Debug)]
 pub struct Pull {
     repository: Arc<Repository>,
-    images: Vec<Image>,
+    held: Held,
     layers: BTreeMap<Digest, Descriptor>,
     prefetch: Prefetch,
 }
@@ -44,10 +45,27 @@ impl Pull {
         platform: &Platform,
         temporary: &Path,
     ) -> Result<Self, Error> {
+        Self::search(access, typed, &Extent::One(platform.clone()), temporary)
+    }
+
+    /// The same for all that it means: of an index every image.
+    ///
+    /// # Errors
+    /// As [`Pull::find`].
+    pub fn find_whole(access: &Access, typed: &str, temporary: &Path) -> Result<Self, Error> {
+        Self::search(access, typed, &Extent::All, temporary)
+    }
+
+    fn search(
+        access: &Access,
+        typed: &str,
+        extent: &Extent,
+        temporary: &Path,
+    ) -> Result<Self, Error> {
         let candidates = access.registries().candidates(typed)?;
         let mut tried = Vec::new();
         for candidate in &candidates {
-            match Self::open(access, candidate, platform, temporary) {
+            match Self::open(access, candidate, extent, temporary) {
                 Ok(pull) => return Ok(pull),
                 Err(error) if candidates.len() == 1 => return Err(error),
                 Err(error) => tried.push(error.to_string()),
@@ -59,60 +77,65 @@ impl Pull {
         })
     }
 
-    /// Opens one image: at the first mirror that has it, else at the registry.
-    ///
-    /// # Errors
-    /// [`Error`], the registry's and not that of a mirror.
-    pub fn open(
+    /// Opens what one reference means: at the first mirror that has it, else at the registry, whose
+    /// errors are told.
+    fn open(
         access: &Access,
         reference: &Reference,
-        platform: &Platform,
+        extent: &Extent,
         temporary: &Path,
     ) -> Result<Self, Error> {
         let mut repositories = access.repositories(reference)?;
         let registry = repositories.pop();
         for mirror in repositories {
-            if let Ok(pull) = Self::at(mirror, reference, platform, temporary) {
+            if let Ok(pull) = Self::at(mirror, reference, extent, temporary) {
                 return Ok(pull);
             }
         }
         match registry {
-            Some(registry) => Self::at(registry, reference, platform, temporary),
+            Some(registry) => Self::at(registry, reference, extent, temporary),
             None => Err(Problem::NotFound(reference.to_string()).of(reference.registry())),
         }
     }
 
-    /// Opens an image at one place. It is called by the name under which it was asked for.
+    /// Opens it at one place. It is called by the name under which it was asked for.
     fn at(
         repository: Repository,
         reference: &Reference,
-        platform: &Platform,
+        extent: &Extent,
         temporary: &Path,
     ) -> Result<Self, Error> {
         let document = repository.document(&reference.selector())?;
-        let (document, manifest) = repository.image(document, platform)?;
-        let (config_bytes, config) = repository.config(&manifest)?;
-        let layers = manifest.layers.iter();
-        let layers = layers.map(|layer| (layer.digest, layer.clone())).collect();
-        let image = Image {
-            names: reference.name().into_iter().collect(),
-            manifest,
-            manifest_bytes: document.bytes,
-            config,
-            config_bytes,
+        let held = match extent {
+            Extent::One(platform) => {
+                let (document, manifest) = repository.image(document, platform)?;
+                Held::Image(Box::new(repository.complete(document, manifest)?))
+            }
+            Extent::All => repository.whole(document)?,
         };
+        let layers = held
+            .images()
+            .iter()
+            .flat_map(|image| &image.manifest.layers);
+        let layers = layers.map(|layer| (layer.digest, layer.clone())).collect();
         Ok(Self {
             repository: Arc::new(repository),
-            images: vec![image],
+            held: held.renamed(reference.name().into_iter().collect()),
             layers,
             prefetch: Prefetch::new(temporary),
         })
     }
 
-    /// The image.
+    /// What was found.
     #[must_use]
-    pub fn image(&self) -> &Image {
-        &self.images[0]
+    pub fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The repository in which it was found.
+    #[must_use]
+    pub fn reference(&self) -> &Reference {
+        self.repository.reference()
     }
 }
 
@@ -149,6 +172,49 @@ impl Repository {
         Err(self.problem(Problem::Malformed(reason)))
     }
 
+    /// The image that a manifest describes, without a name.
+    fn complete(&self, document: Document, manifest: Manifest) -> Result<Image, Error> {
+        let (config_bytes, config) = self.config(&manifest)?;
+        Ok(Image {
+            names: Vec::new(),
+            manifest,
+            manifest_bytes: document.bytes,
+            config,
+            config_bytes,
+        })
+    }
+
+    /// Everything that a document means: one image, or every image of an index.
+    fn whole(&self, document: Document) -> Result<Held, Error> {
+        let index = match document.content {
+            Content::Manifest(ref manifest) => {
+                let manifest = manifest.clone();
+                return Ok(Held::Image(Box::new(self.complete(document, manifest)?)));
+            }
+            Content::Index(index) => index,
+        };
+        let mut images = Vec::new();
+        for entry in &index.manifests {
+            let member = self.document(&entry.digest.to_string())?;
+            let Content::Manifest(ref manifest) = member.content else {
+                let reason = "an index in an index, which no archive takes".to_owned();
+                return Err(self.problem(Problem::Malformed(reason)));
+            };
+            let manifest = manifest.clone();
+            images.push(self.complete(member, manifest)?);
+        }
+        if images.is_empty() {
+            let reason = "an index of nothing".to_owned();
+            return Err(self.problem(Problem::Malformed(reason)));
+        }
+        Ok(Held::Index(ImageIndex {
+            names: Vec::new(),
+            images,
+            media_type: document.media_type,
+            bytes: document.bytes,
+        }))
+    }
+
     /// The config of an image, checked against its manifest.
     pub(super) fn config(&self, manifest: &Manifest) -> Result<(Vec<u8>, ImageConfig), Error> {
         let malformed = |reason: String| self.problem(Problem::Malformed(reason));
@@ -171,7 +237,7 @@ impl Repository {
 
 impl Source for Pull {
     fn images(&self) -> &[Image] {
-        &self.images
+        self.held.images()
     }
 
     fn open_blob(&self, digest: &Digest) -> io::Result<Box<dyn Read + '_>> {

@@ -12,8 +12,8 @@ use super::error::Error;
 use super::repository::{Mounted, Repository};
 use super::upload::Open;
 use crate::digest::Digest;
-use crate::image::{Descriptor, media_type};
-use crate::place::{Image, Source};
+use crate::image::Descriptor;
+use crate::place::{Held, Image, Source};
 use crate::reference::Reference;
 
 /// Blobs that are on their way at once.
@@ -78,35 +78,65 @@ impl Push {
         source: &(dyn Source + Sync),
         watch: Watch<'_>,
     ) -> Result<Digest, Error> {
-        self.blobs(image, source, watch)?;
+        self.blobs(std::slice::from_ref(image), source, watch)?;
         watch(Pushing::Manifest);
-        let selector = self.repository.reference().selector();
-        self.document(&selector, manifest_type(image), &image.manifest_bytes)
+        self.tag(&image.descriptor().media_type, &image.manifest_bytes)
     }
 
-    /// Puts the blobs of an image.
+    /// Puts an image, or an index with all its images, under the tag of the reference.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn blobs(
+    /// As [`Push::image`].
+    pub fn held(
         &self,
-        image: &Image,
+        held: &Held,
+        source: &(dyn Source + Sync),
+        watch: Watch<'_>,
+    ) -> Result<Digest, Error> {
+        let index = match held {
+            Held::Image(image) => return self.image(image, source, watch),
+            Held::Index(index) => index,
+        };
+        self.blobs(&index.images, source, watch)?;
+        watch(Pushing::Manifest);
+        in_parallel(&index.images, |image| {
+            let media_type = image.descriptor().media_type;
+            let selector = image.digest().to_string();
+            self.document(&selector, &media_type, &image.manifest_bytes)?;
+            Ok(())
+        })?;
+        self.tag(&index.media_type, &index.bytes)
+    }
+
+    /// Puts a document under the tag of the reference.
+    fn tag(&self, media_type: &str, bytes: &[u8]) -> Result<Digest, Error> {
+        let selector = self.repository.reference().selector();
+        self.document(&selector, media_type, bytes)
+    }
+
+    /// Puts the blobs of some images, each once.
+    fn blobs(
+        &self,
+        images: &[Image],
         source: &(dyn Source + Sync),
         watch: Watch<'_>,
     ) -> Result<(), Error> {
         // Connected to once, before several threads need it.
         self.repository.client.origin()?;
-        let config = &image.manifest.config;
-        let mut blobs: BTreeMap<Digest, &Descriptor> = BTreeMap::new();
-        for blob in image.manifest.layers.iter().chain([config]) {
-            blobs.insert(blob.digest, blob);
+        let mut blobs: BTreeMap<Digest, (&Descriptor, Option<&[u8]>)> = BTreeMap::new();
+        for image in images {
+            for layer in &image.manifest.layers {
+                blobs.entry(layer.digest).or_insert((layer, None));
+            }
+            let config = &image.manifest.config;
+            blobs.insert(config.digest, (config, Some(&image.config_bytes)));
         }
         let blobs: Vec<_> = blobs.into_values().collect();
-        in_parallel(&blobs, |blob| {
+        in_parallel(&blobs, |(blob, known)| {
             let open = || -> io::Result<Box<dyn Read + '_>> {
-                match blob.digest == config.digest {
-                    true => Ok(Box::new(image.config_bytes.as_slice())),
-                    false => source.open_blob(&blob.digest),
+                match known {
+                    Some(bytes) => Ok(Box::new(*bytes)),
+                    None => source.open_blob(&blob.digest),
                 }
             };
             self.blob(blob, &open, watch)
@@ -151,14 +181,6 @@ impl Push {
     ) -> Result<Digest, Error> {
         self.repository.put_document(selector, media_type, bytes)?;
         Ok(Digest::of(bytes))
-    }
-}
-
-/// What the manifest of an image is called.
-fn manifest_type(image: &Image) -> &str {
-    match image.manifest.media_type.as_str() {
-        "" => media_type::MANIFEST,
-        stated => stated,
     }
 }
 
