@@ -22,7 +22,7 @@ use crate::h2c::drive as http2;
 use crate::io::{Io, Link, Stream};
 use crate::memory::Memory;
 use crate::reaper::{Phase, Verdict};
-use crate::worker::Worker;
+use crate::worker::{Place, Worker};
 
 /// How a connection stopped being driven.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ pub(crate) enum Stop {
 }
 
 /// Serves a connection until it ends. A client that breaks the protocol or vanishes is its own
-/// affair: nothing is reported.
-pub async fn serve(stream: Stream, client: Client, worker: Rc<Worker>) {
+/// affair: nothing is reported. Its `_place` is given back at the end.
+pub(crate) async fn serve(stream: Stream, client: Client, worker: Rc<Worker>, _place: Place) {
     let link = Rc::new(Link::new(stream, worker.reaper.enter()));
     let mut received = Bytes::new();
     let stop = loop {
@@ -116,10 +116,10 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
             Poll::Pending => {}
         }
         // A request may have come since the verdict.
-        let is_idle = clock.phase() == Phase::Idle && link.is_sent();
+        let is_idle = || clock.phase() == Phase::Idle && link.is_sent();
         match verdict {
-            Some(Verdict::Park) if is_idle => Poll::Ready(Stop::Quiet(Bytes::new())),
-            Some(Verdict::Close) if is_idle => Poll::Ready(Stop::Gone),
+            Some(Verdict::Park) if is_idle() => Poll::Ready(Stop::Quiet(Bytes::new())),
+            Some(Verdict::Close) if is_idle() => Poll::Ready(Stop::Gone),
             _ => Poll::Pending,
         }
     })

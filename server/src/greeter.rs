@@ -55,21 +55,15 @@ impl Greeter {
         self.worker.limits
     }
 
-    /// Ends a request with its answer.
-    fn finish(
-        &self,
-        status: StatusCode,
-        headers: HeaderMap,
-        last: bool,
-        line: Option<Line>,
-    ) -> Answer {
+    /// Ends a request whose answer will have this status. Returns whether it is the last answer.
+    fn finish(&self, status: StatusCode, last: bool, line: Option<Line>) -> bool {
         let entry = self.link.entry();
         entry.clock.begin(self.rest, entry.now());
         self.link.owe();
         if let (Some(log), Some(line)) = (&self.worker.log, line) {
             log.write(line, status);
         }
-        service::answer(status, headers, last || self.worker.is_draining())
+        last || self.worker.is_draining()
     }
 }
 
@@ -78,7 +72,7 @@ impl Service<Request<Incoming>> for Greeter {
     type Error = Infallible;
     type Future = Reply;
 
-    fn call(&self, mut request: Request<Incoming>) -> Reply {
+    fn call(&self, request: Request<Incoming>) -> Reply {
         let head = Head::of(&request);
         let line = self
             .worker
@@ -89,8 +83,8 @@ impl Service<Request<Incoming>> for Greeter {
         if request.body().is_end_stream() {
             // After CONNECT a client takes what follows for the tunnel's, whatever the answer was.
             let last = status == StatusCode::BAD_REQUEST || request.method() == Method::CONNECT;
-            let headers = std::mem::take(request.headers_mut());
-            return Reply::Ready(Some(self.finish(status, headers, last, line)));
+            let last = self.finish(status, last, line);
+            return Reply::Ready(status, last, Some(request.into_parts().0.headers));
         }
         let (head, body) = request.into_parts();
         let limit = self.worker.limits.body;
@@ -101,7 +95,8 @@ impl Service<Request<Incoming>> for Greeter {
         }
         if status.is_client_error() || status.is_server_error() {
             // The body is not wanted, so there is no telling where the next request would begin.
-            return Reply::Ready(Some(self.finish(status, head.headers, true, line)));
+            let last = self.finish(status, true, line);
+            return Reply::Ready(status, last, Some(head.headers));
         }
         let entry = self.link.entry();
         if self.rest == Phase::Idle {
@@ -122,7 +117,9 @@ impl Service<Request<Incoming>> for Greeter {
 /// An answer that is there, or will be when the body has been taken in.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Ready(Option<Answer>),
+    /// The status, whether the connection ends with it, and the headers of the request, to be used
+    /// again. The answer itself is larger and would be moved once more.
+    Ready(StatusCode, bool, Option<HeaderMap>),
     Taking(Box<Taking>),
 }
 
@@ -161,20 +158,16 @@ impl Future for Reply {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
-            Reply::Ready(answer) => match answer.take() {
-                Some(answer) => Poll::Ready(Ok(answer)),
+            Reply::Ready(status, last, headers) => match headers.take() {
+                Some(headers) => Poll::Ready(Ok(service::answer(*status, headers, *last))),
                 None => Poll::Pending,
             },
             Reply::Taking(taking) => {
                 let status = ready!(taking.poll_body(cx));
                 let headers = std::mem::take(&mut taking.headers);
                 let last = status != taking.status;
-                Poll::Ready(Ok(taking.greeter.finish(
-                    status,
-                    headers,
-                    last,
-                    taking.line.take(),
-                )))
+                let last = taking.greeter.finish(status, last, taking.line.take());
+                Poll::Ready(Ok(service::answer(status, headers, last)))
             }
         }
     }

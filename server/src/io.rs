@@ -59,9 +59,19 @@ impl Stream {
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        // Nearly always the kernel takes it at once, and nobody has to be noted for a wake-up.
+        let tried = match self {
+            Stream::Tcp(stream) => stream.try_write(bytes),
+            Stream::Unix(stream) => stream.try_write(bytes),
+        };
+        match (tried, self) {
+            (Err(error), Stream::Tcp(stream)) if error.kind() == io::ErrorKind::WouldBlock => {
+                Pin::new(stream).poll_write(cx, bytes)
+            }
+            (Err(error), Stream::Unix(stream)) if error.kind() == io::ErrorKind::WouldBlock => {
+                Pin::new(stream).poll_write(cx, bytes)
+            }
+            (tried, _) => Poll::Ready(tried),
         }
     }
 
@@ -135,7 +145,7 @@ impl Link {
         while !unsent.is_empty() {
             match self.stream.borrow_mut().poll_write(cx, &unsent) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                // Nearly always all of it, and then this moves nothing.
+                Poll::Ready(Ok(sent)) if sent == unsent.len() => unsent.clear(),
                 Poll::Ready(Ok(sent)) => drop(unsent.drain(..sent)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
@@ -203,7 +213,7 @@ impl Io {
     }
 
     /// Answers what is remembered, and returns the rest.
-    fn answer_known<'a>(&self, mut received: &'a [u8]) -> &'a [u8] {
+    fn answer_known<'a>(&mut self, mut received: &'a [u8]) -> &'a [u8] {
         let entry = &self.link.entry;
         while let Some((asked, answer)) = self.memory.recall(received, entry.now()) {
             self.link.queue(answer);

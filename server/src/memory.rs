@@ -9,6 +9,9 @@
 //! everything that came has been answered and nothing that came is kept back for later. What was
 //! received in between is then a run of whole requests, and no other reading of it exists. Each
 //! connection remembers its own requests only, so none can find out what another was asked.
+//!
+//! To watch costs a copy of the request and one of the answer. A client that does not repeat itself
+//! is therefore watched now and then only.
 
 use std::rc::Rc;
 
@@ -21,6 +24,13 @@ pub(crate) const END: &[u8] = b"\r\n\r\n";
 /// what a browser sends.
 const LONGEST: usize = 4096;
 
+/// After how many exchanges in a row that did not repeat the one before a client counts as one that
+/// does not repeat itself.
+const UNLIKE: u8 = 2;
+
+/// How often the requests of such a client are watched nevertheless: every sixteenth time.
+const LOOK_AGAIN: u8 = 16;
+
 /// The last exchange of one connection.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -29,6 +39,8 @@ pub(crate) struct Memory {
     asked: Vec<u8>,
     answered: Vec<u8>,
     state: State,
+    /// How many exchanges in a row did not repeat the one before.
+    unlike: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +69,7 @@ impl Memory {
             asked: Vec::new(),
             answered: Vec::new(),
             state: State::Nothing,
+            unlike: 0,
         }
     }
 
@@ -70,19 +83,26 @@ impl Memory {
     }
 
     /// The answer to what `received` begins with, and how much of it that is.
-    pub(crate) fn recall(&self, received: &[u8], now: u32) -> Option<(usize, &[u8])> {
+    pub(crate) fn recall(&mut self, received: &[u8], now: u32) -> Option<(usize, &[u8])> {
         let is_fresh = self.state == State::Known(now)
             && self
                 .worker
                 .as_ref()
                 .is_some_and(|worker| !worker.is_draining());
-        let is_known = is_fresh && starts_with(received, &self.asked);
-        is_known.then_some((self.asked.len(), self.answered.as_slice()))
+        if !is_fresh || !starts_with(received, &self.asked) {
+            return None;
+        }
+        self.unlike = 0;
+        Some((self.asked.len(), self.answered.as_slice()))
     }
 
     /// Watches how `asked`, which came at rest, is answered.
     pub(crate) fn watch(&mut self, asked: &[u8], now: u32) {
         self.state = State::Nothing;
+        self.unlike = self.unlike.wrapping_add(1);
+        if self.unlike > UNLIKE && !self.unlike.is_multiple_of(LOOK_AGAIN) {
+            return;
+        }
         if self.worker.is_some() && asked.len() <= LONGEST && asked.ends_with(END) {
             self.asked.clear();
             self.asked.extend_from_slice(asked);
@@ -134,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_same_request_has_the_same_answer_within_its_second() {
-        let memory = known(true);
+        let mut memory = known(true);
         let twice = [REQUEST, REQUEST].concat();
         assert_eq!(memory.recall(&twice, 7), Some((REQUEST.len(), &b"x"[..])));
         assert_eq!(memory.recall(&twice, 8), None);
@@ -152,6 +172,28 @@ mod tests {
         memory.note(b"x");
         memory.settle(true);
         assert_eq!(memory.recall(&REQUEST[..9], 7), None);
+    }
+
+    #[test]
+    fn who_asks_for_something_else_each_time_is_watched_now_and_then() {
+        let mut memory = Memory::new(&Rc::new(idle()));
+        let mut ask = |request: &[u8]| {
+            memory.settle(true);
+            if memory.recall(request, 7).is_some() {
+                return None;
+            }
+            memory.watch(request, 7);
+            memory.note(b"x");
+            Some(memory.state != State::Nothing)
+        };
+        let request = |number| format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+        let watched = (0..64).filter(|number| ask(&request(*number)) == Some(true));
+        assert_eq!(watched.count(), 2 + 4);
+        // Who begins to repeat something is noticed, and from then on always.
+        let answered = (0..64).take_while(|_| ask(&request(0)).is_some()).count();
+        assert!(answered <= 16, "{answered}");
+        assert_eq!(ask(&request(1)), Some(true));
+        assert_eq!(ask(&request(1)), None);
     }
 
     #[test]

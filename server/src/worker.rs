@@ -92,7 +92,8 @@ impl Worker {
 }
 
 /// One of the connections that are counted; given back when it is dropped, by a panic too.
-struct Place(Arc<AtomicUsize>);
+#[derive(Debug)]
+pub(crate) struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn take(connections: &Arc<AtomicUsize>) -> Place {
@@ -177,12 +178,8 @@ async fn attend(
 
 fn admit((stream, client): Accepted, worker: &Rc<Worker>) {
     let place = Place::take(&worker.connections);
-    let serving = connection::serve(stream, client, worker.clone());
     // A panic ends this task and no other; the runtime catches it.
-    spawn_local(async move {
-        serving.await;
-        drop(place);
-    });
+    spawn_local(connection::serve(stream, client, worker.clone(), place));
 }
 
 /// Closes the connection that has been silent the longest, and waits a moment for its place.
