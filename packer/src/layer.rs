@@ -23,6 +23,7 @@ mod blocks;
 mod compression;
 pub mod gzip;
 mod stored;
+mod workers;
 mod zstd;
 
 pub use compression::{Compression, InvalidCompression};
@@ -30,7 +31,7 @@ pub use stored::{Encoding, decompress};
 use zstd::Zstd;
 
 /// How much of a file is copied between two reports of progress.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 128 << 10;
 
 /// Writes `tree` into `out` as a compressed layer and returns its diff id.
 ///
@@ -342,7 +343,7 @@ mod tests {
             digests,
             [
                 "c3a49241d407147960545605b52131fa695a83ec96e288b019922b4f44bbcfaa",
-                "9959b531a327bfc515ac43431903abf4e95bcb14c4c1e1bb4e5d6c079545119f",
+                "1bd4f5ae9f1f70ce63bbf9d10e10623089ca1b31b2bc4240df70493f8ba04af2",
                 "ffe4ab2f784e427085164fb3c3482cd7485e885bdd3954afb546db346566f42d",
             ]
         );

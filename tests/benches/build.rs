@@ -1,65 +1,44 @@
-//! From a static executable to an archive: `packer build --file` against buildah and podman.
+//! Packing against its goals and its peers: `cargo bench -p tests --bench build [-- PART…]`, where the parts
+//! are `program`, `tree`, `again` and `push`.
+//!
+//! Commands of a fraction of a second take turns with their peer, and what counts is the median of
+//! the ratios. Packing a tree of many files takes a minute, and there the processor's time counts,
+//! because the time on the clock says little on a machine that does other things as well.
 
-use tests::client::{Podman, find};
-use tests::ratio::{Side, compare, print_head};
-use tests::{Missing, Mode, World, binaries};
+#[path = "build/again.rs"]
+mod again;
+#[path = "build/program.rs"]
+mod program;
+#[path = "build/push.rs"]
+mod push;
+#[path = "build/tree.rs"]
+mod tree;
 
-const CONTAINERFILE: &str =
-    "FROM scratch\nCOPY program /bin/program\nENTRYPOINT [\"/bin/program\"]\n";
+use tests::Missing;
+use tests::figures::Figures;
 
-/// The peers need two commands each, so a shell runs them; its own start is a thousandth of their time.
-const PEERS: [(&str, &str, &str); 2] = [
-    (
-        "buildah",
-        "buildah build and push",
-        "buildah build -q --layers=false -t localhost/peer . && \
-         buildah push -q localhost/peer oci-archive:ARCHIVE",
-    ),
-    (
-        "podman",
-        "podman build and save",
-        "podman build -q --layers=false -t localhost/peer . && podman save -q -o ARCHIVE localhost/peer",
-    ),
+type Part = fn(&mut Figures) -> Result<(), Missing>;
+
+const PARTS: [(&str, Part); 4] = [
+    ("program", program::measure),
+    ("tree", tree::measure),
+    ("again", again::measure),
+    ("push", push::measure),
 ];
 
 fn main() {
-    if let Err(missing) = benchmark() {
-        println!("did not run, because {missing}");
-    }
-}
-
-fn benchmark() -> Result<(), Missing> {
-    let world = World::new(Mode::Mapped)?;
-    let program = world.path("home/program");
-    // The hello server itself is what most people pack; any static file of its size would do.
-    std::fs::copy(
-        find("busybox").unwrap_or_else(|_| binaries::path("server")),
-        &program,
-    )
-    .expect("the home");
-    world.own_all(&program);
-    world.write("home/Containerfile", CONTAINERFILE);
-    let archive = world.path("archive.tar");
-    let remove = || {
-        let _ = std::fs::remove_file(&archive);
-    };
-    let build = || {
-        world
-            .packer()
-            .args(["build", "--file", "program", "-o"])
-            .args([&archive])
-    };
-    let ours = Side::new("packer build --file", build).undone_by(remove);
-    print_head();
-    let podman = Podman::new(&world)?;
-    for (program, name, script) in PEERS {
-        if let Err(missing) = find(program) {
-            eprintln!("  did not run, because {missing}");
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_named = |name: &str| wanted.iter().any(|word| word == name);
+    // cargo adds a flag of its own.
+    let all = !PARTS.iter().any(|(name, _)| is_named(name));
+    let mut figures = Figures::begin();
+    for (name, measure) in PARTS {
+        if !all && !is_named(name) {
             continue;
         }
-        let script = script.replace("ARCHIVE", archive.to_str().expect("a plain path"));
-        let run = || podman.engine.beside("sh").args(["-c", &script]);
-        compare(&ours, &Side::new(name, run).undone_by(remove));
+        if let Err(missing) = measure(&mut figures) {
+            println!("| {name} | | | did not run, because {missing} |");
+        }
     }
-    Ok(())
+    figures.end();
 }

@@ -10,8 +10,6 @@
 mod ending;
 #[path = "server/example.rs"]
 mod example;
-#[path = "server/figures.rs"]
-mod figures;
 #[path = "server/load.rs"]
 mod load;
 #[path = "server/own.rs"]
@@ -27,10 +25,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use figures::Figures;
-use figures::Goal::{AtLeast, AtMost};
 use load::Load;
 use peers::{Peer, Running};
+use tests::figures::Figures;
+use tests::figures::Goal::{AtLeast, AtMost};
 
 /// The loads: connections, and requests that are sent at once on each; and what is to be reached
 /// of the raw loop's requests a second.

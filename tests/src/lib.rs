@@ -12,6 +12,7 @@ pub mod client;
 pub mod clone;
 pub mod command;
 pub mod engine;
+pub mod figures;
 pub mod fixture;
 pub mod janitor;
 pub mod leaks;

@@ -78,34 +78,56 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Compares ours with a peer, and prints a row of a markdown table and both commands.
+/// What came of a comparison: medians.
+#[derive(Debug, Clone, Copy)]
+pub struct Comparison {
+    /// Our time to the peer's, pair by pair.
+    pub ratio: f64,
+    /// Our time in milliseconds.
+    pub ours: f64,
+    /// The peer's time in milliseconds.
+    pub peer: f64,
+    /// How many pairs there were.
+    pub pairs: usize,
+}
+
+/// Runs ours and a peer in turn.
 ///
 /// # Panics
 /// When one of the commands fails.
-pub fn compare(ours: &Side<'_>, peer: &Side<'_>) {
+#[must_use]
+pub fn take_turns(ours: &Side<'_>, peer: &Side<'_>) -> Comparison {
     // Once each for the caches.
     ours.measure();
     peer.measure();
     let start = Instant::now();
     let mut pairs = Vec::new();
     while pairs.len() < ROUNDS && (pairs.len() < LEAST || start.elapsed() < ENOUGH) {
-        pairs.push((ours.measure(), peer.measure()));
+        pairs.push((ours.measure().as_secs_f64(), peer.measure().as_secs_f64()));
     }
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
-    let our_time = median(pairs.iter().map(|pair| milliseconds(pair.0)).collect());
-    let peer_time = median(pairs.iter().map(|pair| milliseconds(pair.1)).collect());
-    let ratio = median(
-        pairs
-            .iter()
-            .map(|pair| pair.0.as_secs_f64() / pair.1.as_secs_f64())
-            .collect(),
-    );
+    Comparison {
+        ratio: median(pairs.iter().map(|pair| pair.0 / pair.1).collect()),
+        ours: median(pairs.iter().map(|pair| pair.0 * 1e3).collect()),
+        peer: median(pairs.iter().map(|pair| pair.1 * 1e3).collect()),
+        pairs: pairs.len(),
+    }
+}
+
+/// Compares ours with a peer, and prints a row of a markdown table and both commands.
+///
+/// # Panics
+/// When one of the commands fails.
+pub fn compare(ours: &Side<'_>, peer: &Side<'_>) {
+    let found = take_turns(ours, peer);
     println!(
-        "| {} | {} | {ratio:.2} | {our_time:.1} ms | {peer_time:.1} ms | {} |",
-        ours.name,
-        peer.name,
-        pairs.len()
+        "| {} | {} | {:.2} | {:.1} ms | {:.1} ms | {} |",
+        ours.name, peer.name, found.ratio, found.ours, found.peer, found.pairs
     );
+    print_commands(ours, peer);
+}
+
+/// Says what to type to see it again.
+pub fn print_commands(ours: &Side<'_>, peer: &Side<'_>) {
     eprintln!(
         "  A: {}\n  B: {}",
         (ours.command)().line(),

@@ -3,7 +3,8 @@
 //! While it is written, the file has no name at all where the file system can do that
 //! (`O_TMPFILE`): whatever kills the writer leaves nothing behind. Elsewhere it has a temporary name
 //! in the target's folder. At the end it is synced, and gets its name in one step; who looks sees
-//! the old file or the new one.
+//! the old file or the new one, after a power cut too. That the name itself outlives a power cut right
+//! afterwards is not waited for: what is packed can be packed again.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, Write};
@@ -96,10 +97,9 @@ impl NewFile {
     pub fn place(self, path: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         match self.temporary {
-            Some(temporary) => temporary.persist(path).map_err(|error| error.error)?,
-            None => link(&self.file, &self.folder, path)?,
+            Some(temporary) => temporary.persist(path).map_err(|error| error.error),
+            None => link(&self.file, &self.folder, path),
         }
-        File::open(&self.folder)?.sync_all()
     }
 }
 

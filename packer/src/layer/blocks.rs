@@ -1,45 +1,77 @@
 //! Compressing on all cores, with an output that depends on nothing but the input.
 //!
 //! What a compressor writes depends on how its input is cut into calls, so the input is first cut
-//! into blocks of a fixed size, whatever the sizes of the writes were, and each block is compressed by
-//! itself. How many threads shared the work cannot be seen in the output.
+//! into blocks of a fixed size, whatever the sizes of the writes were, and each block is compressed
+//! with nothing else in mind than what stands before it in the input. How many threads shared the
+//! work cannot be seen in the output.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::thread;
 
-/// The input of one block. Blocks that are much smaller compress badly, blocks that are much larger
-/// leave cores without work.
-const BLOCK: usize = 1 << 20;
+use super::workers::Workers;
 
-/// As many blocks as this are compressed at once at most, so memory stays bounded on big machines.
+/// As many threads as this compress at most, so memory stays bounded on big machines.
 const MOST_THREADS: usize = 16;
 
 /// How blocks are compressed so that, one behind the other, they are one stream.
-pub trait Codec: Sync {
+pub trait Codec {
+    /// The bytes of a block. Blocks that are much smaller compress badly, blocks that are much larger
+    /// leave cores without work.
+    const BLOCK: usize;
+
+    /// As many bytes before a block are shown to its compressor.
+    const BEFORE: usize;
+
     /// What stands before the first block.
     fn begin(&self) -> Vec<u8>;
 
     /// Is shown every block in order.
     fn see(&mut self, block: &[u8]);
 
-    /// Compresses one block.
-    ///
-    /// # Errors
-    /// What the compressor gives.
-    fn compress(&self, block: &[u8], is_last: bool) -> io::Result<Vec<u8>>;
+    /// What compresses blocks on one thread, one after the other.
+    fn compressor(&self) -> Compressor;
 
     /// What stands behind the last block.
     fn end(&self) -> Vec<u8>;
+}
+
+/// Compresses a block. Its answer depends on nothing but the block.
+pub(super) type Compressor = Box<dyn FnMut(&Block) -> io::Result<Vec<u8>> + Send>;
+
+/// A piece of the input.
+#[derive(Debug)]
+pub struct Block {
+    /// What stands before the block, as far as a compressor wants it, and then the block.
+    bytes: Vec<u8>,
+    /// Where the block begins.
+    start: usize,
+    /// Whether nothing follows.
+    pub(super) is_last: bool,
+}
+
+impl Block {
+    /// What stands before it in the input, as far as the codec wants it.
+    pub(super) fn before(&self) -> &[u8] {
+        &self.bytes[..self.start]
+    }
+
+    /// The block.
+    pub(super) fn content(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
 }
 
 /// Compresses what is written to it into `W`.
 pub struct Writer<W, C> {
     out: W,
     codec: C,
-    threads: usize,
     block: usize,
+    /// What stands before the present block, and then the block as far as it was written.
     pending: Vec<u8>,
+    /// Where the present block begins.
+    start: usize,
+    workers: Workers,
     started: bool,
 }
 
@@ -47,16 +79,17 @@ impl<W: Write, C: Codec> Writer<W, C> {
     /// A writer that uses every core.
     pub(super) fn new(out: W, codec: C) -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self::with(out, codec, threads.min(MOST_THREADS), BLOCK)
+        Self::with(out, codec, threads.min(MOST_THREADS), C::BLOCK)
     }
 
     pub(super) fn with(out: W, codec: C, threads: usize, block: usize) -> Self {
         Self {
             out,
             codec,
-            threads,
             block,
             pending: Vec::new(),
+            start: 0,
+            workers: Workers::new(threads),
             started: false,
         }
     }
@@ -66,54 +99,47 @@ impl<W: Write, C: Codec> Writer<W, C> {
     /// # Errors
     /// What writing into `W` gives.
     pub fn finish(mut self) -> io::Result<W> {
-        self.compress(true)?;
+        self.hand_over(true)?;
+        while let Some(compressed) = self.workers.next() {
+            self.out.write_all(&compressed?)?;
+        }
         self.out.write_all(&self.codec.end())?;
         Ok(self.out)
     }
 
-    /// Compresses all pending blocks and writes them in order.
-    fn compress(&mut self, is_last: bool) -> io::Result<()> {
+    /// Gives the present block to a worker and begins the next one.
+    fn hand_over(&mut self, is_last: bool) -> io::Result<()> {
         if !self.started {
             self.out.write_all(&self.codec.begin())?;
             self.started = true;
         }
-        let blocks: Vec<&[u8]> = match self.pending.len() {
-            0 => vec![&[]],
-            _ => self.pending.chunks(self.block).collect(),
+        self.codec.see(&self.pending[self.start..]);
+        let before = self.pending.len().min(C::BEFORE);
+        let mut next = Vec::with_capacity(if is_last { 0 } else { before + self.block });
+        next.extend_from_slice(&self.pending[self.pending.len() - before..]);
+        let block = Block {
+            bytes: std::mem::replace(&mut self.pending, next),
+            start: self.start,
+            is_last,
         };
-        for block in &blocks {
-            self.codec.see(block);
+        self.start = before;
+        while self.workers.are_busy() {
+            if let Some(compressed) = self.workers.next() {
+                self.out.write_all(&compressed?)?;
+            }
         }
-        let codec = &self.codec;
-        let (final_block, others) = blocks.split_last().expect("there is at least one block");
-        let compressed = thread::scope(|scope| {
-            let threads: Vec<_> = others
-                .iter()
-                .map(|block| scope.spawn(move || codec.compress(block, false)))
-                .collect();
-            let final_block = codec.compress(final_block, is_last);
-            let mut compressed: Vec<_> = threads
-                .into_iter()
-                .map(|thread| thread.join().expect("a compressor does not panic"))
-                .collect();
-            compressed.push(final_block);
-            compressed
-        });
-        for block in compressed {
-            self.out.write_all(&block?)?;
-        }
-        self.pending.clear();
+        self.workers.take(block, &|| self.codec.compressor());
         Ok(())
     }
 }
 
 impl<W: Write, C: Codec> Write for Writer<W, C> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        // Only when more comes is a full batch known not to be the last one.
-        if self.pending.len() == self.threads * self.block && !buffer.is_empty() {
-            self.compress(false)?;
+        // Only when more comes is a full block known not to be the last one.
+        if self.pending.len() - self.start == self.block && !buffer.is_empty() {
+            self.hand_over(false)?;
         }
-        let room = self.threads * self.block - self.pending.len();
+        let room = self.block - (self.pending.len() - self.start);
         let count = buffer.len().min(room);
         self.pending.extend_from_slice(&buffer[..count]);
         Ok(count)
@@ -129,7 +155,7 @@ impl<W, C> fmt::Debug for Writer<W, C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Writer")
-            .field("threads", &self.threads)
+            .field("workers", &self.workers)
             .finish_non_exhaustive()
     }
 }
@@ -156,19 +182,24 @@ pub(super) mod tests {
         bytes
     }
 
-    /// Marks where a block begins and ends.
+    /// Marks where a block begins and ends, and what stands before it.
     struct Marks;
 
     impl Codec for Marks {
+        const BLOCK: usize = SMALL;
+        const BEFORE: usize = 3;
+
         fn begin(&self) -> Vec<u8> {
             b"<".to_vec()
         }
 
         fn see(&mut self, _: &[u8]) {}
 
-        fn compress(&self, block: &[u8], is_last: bool) -> io::Result<Vec<u8>> {
-            let end: &[u8] = if is_last { b"." } else { b"|" };
-            Ok([block, end].concat())
+        fn compressor(&self) -> Compressor {
+            Box::new(|block| {
+                let end: &[u8] = if block.is_last { b"." } else { b"|" };
+                Ok([block.before(), b":", block.content(), end].concat())
+            })
         }
 
         fn end(&self) -> Vec<u8> {
@@ -194,6 +225,38 @@ pub(super) mod tests {
                 let output = compressed(&input, threads, write_size);
                 assert!(output == expected, "{threads} threads, {write_size} bytes");
             }
+        }
+    }
+
+    #[test]
+    fn a_compressor_sees_the_end_of_the_block_before() {
+        let mut writer = Writer::with(Vec::new(), Marks, 2, 4);
+        writer.write_all(b"abcdefghij").unwrap();
+        assert_eq!(writer.finish().unwrap(), b"<:abcd|bcd:efgh|fgh:ij.>");
+    }
+
+    #[test]
+    fn a_failing_compressor_is_an_error() {
+        struct Broken;
+        impl Codec for Broken {
+            const BLOCK: usize = 4;
+            const BEFORE: usize = 0;
+            fn begin(&self) -> Vec<u8> {
+                Vec::new()
+            }
+            fn see(&mut self, _: &[u8]) {}
+            fn compressor(&self) -> Compressor {
+                Box::new(|_| Err(io::Error::other("broken")))
+            }
+            fn end(&self) -> Vec<u8> {
+                Vec::new()
+            }
+        }
+        for size in [1, 1000] {
+            let mut writer = Writer::with(Vec::new(), Broken, 2, 4);
+            let written = writer.write_all(&sample(size));
+            let error = written.and_then(|()| writer.finish()).unwrap_err();
+            assert_eq!(error.to_string(), "broken");
         }
     }
 }

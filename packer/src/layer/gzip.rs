@@ -1,11 +1,12 @@
 //! gzip (RFC 1952) of blocks that were compressed apart: each ends on a byte boundary (a sync flush),
-//! so the blocks, one behind the other, are one deflate stream (RFC 1951) in one member.
+//! so the blocks, one behind the other, are one deflate stream (RFC 1951) in one member. A block may
+//! refer to what stands before it, so small blocks cost no size.
 
 use std::io;
 
 use flate2::{Compress, Crc, FlushCompress, Status};
 
-use super::blocks::{self, Codec};
+use super::blocks::{self, Block, Codec, Compressor};
 
 /// Deflate, no flags, no time, no hint about the level, unknown operating system (RFC 1952, 2.3).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
@@ -35,6 +36,12 @@ impl Gzip {
 }
 
 impl Codec for Gzip {
+    /// Even the layer of a small program keeps several cores busy.
+    const BLOCK: usize = 128 << 10;
+
+    /// Deflate refers to no more (RFC 1951, 2).
+    const BEFORE: usize = 32 << 10;
+
     fn begin(&self) -> Vec<u8> {
         HEADER.to_vec()
     }
@@ -43,12 +50,9 @@ impl Codec for Gzip {
         self.crc.update(block);
     }
 
-    fn compress(&self, block: &[u8], is_last: bool) -> io::Result<Vec<u8>> {
-        let flush = match is_last {
-            true => FlushCompress::Finish,
-            false => FlushCompress::Sync,
-        };
-        deflate(block, self.level, flush)
+    fn compressor(&self) -> Compressor {
+        let mut compress = Compress::new(flate2::Compression::new(self.level.into()), false);
+        Box::new(move |block| deflate(block, &mut compress))
     }
 
     fn end(&self) -> Vec<u8> {
@@ -60,16 +64,26 @@ impl Codec for Gzip {
     }
 }
 
-fn deflate(block: &[u8], level: u8, flush: FlushCompress) -> io::Result<Vec<u8>> {
-    let mut compress = Compress::new(flate2::Compression::new(level.into()), false);
+fn deflate(block: &Block, compress: &mut Compress) -> io::Result<Vec<u8>> {
+    let flush = match block.is_last {
+        true => FlushCompress::Finish,
+        false => FlushCompress::Sync,
+    };
+    compress.reset();
+    if !block.before().is_empty() {
+        compress
+            .set_dictionary(block.before())
+            .map_err(io::Error::other)?;
+    }
+    let content = block.content();
     // Room for what cannot be compressed: 5 bytes for every 16 kB, and the empty block of a flush.
-    let mut out = Vec::with_capacity(block.len() + block.len() / 1024 + 64);
+    let mut out = Vec::with_capacity(content.len() + content.len() / 1024 + 64);
     loop {
         let consumed = usize::try_from(compress.total_in()).unwrap_or(usize::MAX);
         let status = compress
-            .compress_vec(&block[consumed..], &mut out, flush)
+            .compress_vec(&content[consumed..], &mut out, flush)
             .map_err(io::Error::other)?;
-        let all_read = compress.total_in() == block.len() as u64;
+        let all_read = compress.total_in() == content.len() as u64;
         let all_written = out.len() < out.capacity();
         match status {
             Status::StreamEnd => return Ok(out),

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::blocks::Codec;
+use super::blocks::{Codec, Compressor};
 
 /// Frames of Zstandard.
 #[derive(Debug)]
@@ -16,14 +16,24 @@ pub(super) struct Zstd {
 }
 
 impl Codec for Zstd {
+    /// A frame refers to nothing before it.
+    const BLOCK: usize = 1 << 20;
+    const BEFORE: usize = 0;
+
     fn begin(&self) -> Vec<u8> {
         Vec::new()
     }
 
     fn see(&mut self, _: &[u8]) {}
 
-    fn compress(&self, block: &[u8], _: bool) -> io::Result<Vec<u8>> {
-        zstd::bulk::compress(block, self.level.into())
+    fn compressor(&self) -> Compressor {
+        // A level of ours is one of the library's, so this fails for want of memory at most, and then
+        // with the first block.
+        let mut compressor = zstd::bulk::Compressor::new(self.level.into());
+        Box::new(move |block| match &mut compressor {
+            Ok(compressor) => compressor.compress(block.content()),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        })
     }
 
     fn end(&self) -> Vec<u8> {

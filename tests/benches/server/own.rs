@@ -9,10 +9,10 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::ending;
-use super::figures::Figures;
-use super::figures::Goal::AtMost;
 use super::load;
 use super::peers::{Peer, Running};
+use tests::figures::Figures;
+use tests::figures::Goal::AtMost;
 
 /// How often the server is ended under load.
 const ENDS: usize = 5;

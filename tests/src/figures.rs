@@ -1,11 +1,13 @@
-//! The table: each figure of ours with its goal, and whether it is met.
+//! The table of a benchmark: each figure of ours with its goal, and whether it is met.
 
 use std::fmt::Write as _;
 
 /// What a figure has to be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Goal {
+pub enum Goal {
+    /// As much or more.
     AtLeast(f64),
+    /// As much or less.
     AtMost(f64),
 }
 
@@ -20,20 +22,21 @@ impl Goal {
 
 /// The rows that were printed.
 #[derive(Debug, Default)]
-pub(crate) struct Figures {
+pub struct Figures {
     met: usize,
     missed: Vec<String>,
 }
 
 impl Figures {
     /// Prints the head of the table.
-    pub(crate) fn begin() -> Figures {
+    #[must_use]
+    pub fn begin() -> Figures {
         println!("| figure | goal | measured | |\n|---|---|---|---|");
         Figures::default()
     }
 
     /// Prints one row. A value that is not a number could not be measured, for want of a peer.
-    pub(crate) fn row(&mut self, figure: &str, goal: Goal, value: f64, unit: &str) {
+    pub fn row(&mut self, figure: &str, goal: Goal, value: f64, unit: &str) {
         let goal_text = match goal {
             Goal::AtLeast(least) => format!("≥ {}", short(least)),
             Goal::AtMost(most) => format!("≤ {}", short(most)),
@@ -54,7 +57,7 @@ impl Figures {
     }
 
     /// Says how it went.
-    pub(crate) fn end(self) {
+    pub fn end(self) {
         let mut line = format!("\n{} met, {} missed", self.met, self.missed.len());
         for figure in self.missed {
             // Writing to a string cannot fail.

@@ -1,0 +1,95 @@
+//! Threads that compress blocks, and give them back in the order in which they came.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::blocks::{Block, Compressor};
+
+/// Blocks in hand for each thread: one that is compressed and one that waits, so that no thread does.
+const BLOCKS_A_THREAD: usize = 2;
+
+/// A block and where its answer goes.
+type Job = (Block, Sender<io::Result<Vec<u8>>>);
+
+/// The threads. They end when this is dropped.
+pub(super) struct Workers {
+    most: usize,
+    running: usize,
+    jobs: Sender<Job>,
+    queue: Arc<Mutex<Receiver<Job>>>,
+    /// One for each block that was taken and not given back, in order.
+    answers: VecDeque<Receiver<io::Result<Vec<u8>>>>,
+}
+
+impl Workers {
+    /// At most `most` threads; they start as blocks come.
+    pub(super) fn new(most: usize) -> Self {
+        let (jobs, queue) = mpsc::channel();
+        Self {
+            most,
+            running: 0,
+            jobs,
+            queue: Arc::new(Mutex::new(queue)),
+            answers: VecDeque::new(),
+        }
+    }
+
+    /// Whether there is work for every thread, so that a block should be taken back first.
+    pub(super) fn are_busy(&self) -> bool {
+        self.answers.len() >= self.most * BLOCKS_A_THREAD
+    }
+
+    /// Takes a block.
+    pub(super) fn take(&mut self, block: Block, compressor: &dyn Fn() -> Compressor) {
+        let (answer, receiver) = mpsc::channel();
+        self.answers.push_back(receiver);
+        // What fits into one block is compressed sooner than a thread starts; and where no thread
+        // can be had, there is still this one.
+        let is_only = block.is_last && self.running == 0;
+        if is_only || !self.is_staffed(compressor) {
+            // The receiver was just made, and the answer waits there.
+            let _ = answer.send(compressor()(&block));
+        } else {
+            // The queue lives as long as this does.
+            let _ = self.jobs.send((block, answer));
+        }
+    }
+
+    /// The oldest block that was taken and not given back, compressed.
+    pub(super) fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
+        let answer = self.answers.pop_front()?;
+        let ended = |_| Err(io::Error::other("a thread that compresses ended"));
+        Some(answer.recv().unwrap_or_else(ended))
+    }
+
+    /// Starts one more thread while there may be more; says whether there is any.
+    fn is_staffed(&mut self, compressor: &dyn Fn() -> Compressor) -> bool {
+        if self.running < self.most {
+            let (queue, mut compress) = (Arc::clone(&self.queue), compressor());
+            let thread = thread::Builder::new().spawn(move || {
+                // Held while waiting: who waits first gets the next block.
+                while let Ok((block, answer)) =
+                    { queue.lock().map(|queue| queue.recv()) }.unwrap_or(Err(mpsc::RecvError))
+                {
+                    // Nobody waits for it any more when writing failed.
+                    let _ = answer.send(compress(&block));
+                }
+            });
+            self.running += usize::from(thread.is_ok());
+        }
+        self.running > 0
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Workers")
+            .field("most", &self.most)
+            .finish_non_exhaustive()
+    }
+}
