@@ -9,8 +9,8 @@ use std::thread;
 
 use super::blocks::{Block, Compressor};
 
-/// Blocks in hand for each thread: one that is compressed and one that waits, so that no thread does.
-const BLOCKS_A_THREAD: usize = 2;
+/// Blocks in hand beside those that are compressed: who has finished one finds the next one there.
+const WAITING: usize = 1;
 
 /// A block and where its answer goes.
 type Job = (Block, Sender<io::Result<Vec<u8>>>);
@@ -40,7 +40,7 @@ impl Workers {
 
     /// Whether there is work for every thread, so that a block should be taken back first.
     pub(super) fn are_busy(&self) -> bool {
-        self.answers.len() >= self.most * BLOCKS_A_THREAD
+        self.answers.len() >= self.most + WAITING
     }
 
     /// Takes a block.

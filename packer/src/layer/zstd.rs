@@ -31,7 +31,11 @@ impl Codec for Zstd {
         // with the first block.
         let mut compressor = zstd::bulk::Compressor::new(self.level.into());
         Box::new(move |block| match &mut compressor {
-            Ok(compressor) => compressor.compress(block.content()),
+            Ok(compressor) => compressor.compress(block.content()).map(|mut frame| {
+                // It waits for its turn, and had room for what cannot be compressed.
+                frame.shrink_to_fit();
+                frame
+            }),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         })
     }
