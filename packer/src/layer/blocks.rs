@@ -36,11 +36,11 @@ pub trait Codec {
     fn end(&self) -> Vec<u8>;
 }
 
-/// Compresses a block. Its answer depends on nothing but the block.
-pub(super) type Compressor = Box<dyn FnMut(&Block) -> io::Result<Vec<u8>> + Send>;
+/// Compresses a block into an empty buffer. What it writes depends on nothing but the block.
+pub(super) type Compressor = Box<dyn FnMut(&Block, &mut Vec<u8>) -> io::Result<()> + Send>;
 
 /// A piece of the input.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Block {
     /// What stands before the block, as far as a compressor wants it, and then the block.
     bytes: Vec<u8>,
@@ -48,6 +48,14 @@ pub struct Block {
     start: usize,
     /// Whether nothing follows.
     pub(super) is_last: bool,
+}
+
+/// A block and what it is compressed. Both buffers are used again and again: large ones that came and
+/// went would leave holes in the memory of every thread.
+#[derive(Debug, Default)]
+pub(super) struct Pair {
+    pub(super) block: Block,
+    pub(super) compressed: Vec<u8>,
 }
 
 impl Block {
@@ -72,6 +80,8 @@ pub struct Writer<W, C> {
     /// Where the present block begins.
     start: usize,
     workers: Workers,
+    /// Buffers that wait for their next use.
+    spare: Vec<Pair>,
     started: bool,
 }
 
@@ -90,6 +100,7 @@ impl<W: Write, C: Codec> Writer<W, C> {
             pending: Vec::new(),
             start: 0,
             workers: Workers::new(threads),
+            spare: Vec::new(),
             started: false,
         }
     }
@@ -100,9 +111,7 @@ impl<W: Write, C: Codec> Writer<W, C> {
     /// What writing into `W` gives.
     pub fn finish(mut self) -> io::Result<W> {
         self.hand_over(true)?;
-        while let Some(compressed) = self.workers.next() {
-            self.out.write_all(&compressed?)?;
-        }
+        while self.write_next()? {}
         self.out.write_all(&self.codec.end())?;
         Ok(self.out)
     }
@@ -114,22 +123,32 @@ impl<W: Write, C: Codec> Writer<W, C> {
             self.started = true;
         }
         self.codec.see(&self.pending[self.start..]);
+        while self.workers.are_busy() && self.write_next()? {}
+        let mut pair = self.spare.pop().unwrap_or_default();
+        let next = &mut pair.block.bytes;
+        next.clear();
         let before = self.pending.len().min(C::BEFORE);
-        let mut next = Vec::with_capacity(if is_last { 0 } else { before + self.block });
-        next.extend_from_slice(&self.pending[self.pending.len() - before..]);
-        let block = Block {
-            bytes: std::mem::replace(&mut self.pending, next),
-            start: self.start,
-            is_last,
-        };
-        self.start = before;
-        while self.workers.are_busy() {
-            if let Some(compressed) = self.workers.next() {
-                self.out.write_all(&compressed?)?;
-            }
+        if !is_last {
+            next.reserve_exact(before + self.block);
+            next.extend_from_slice(&self.pending[self.pending.len() - before..]);
         }
-        self.workers.take(block, &|| self.codec.compressor());
+        std::mem::swap(next, &mut self.pending);
+        pair.block.start = self.start;
+        pair.block.is_last = is_last;
+        self.start = before;
+        self.workers.take(pair, &|| self.codec.compressor());
         Ok(())
+    }
+
+    /// Writes the oldest block that a worker has; says whether there was one.
+    fn write_next(&mut self) -> io::Result<bool> {
+        let Some(pair) = self.workers.next() else {
+            return Ok(false);
+        };
+        let pair = pair?;
+        self.out.write_all(&pair.compressed)?;
+        self.spare.push(pair);
+        Ok(true)
     }
 }
 
@@ -196,9 +215,10 @@ pub(super) mod tests {
         fn see(&mut self, _: &[u8]) {}
 
         fn compressor(&self) -> Compressor {
-            Box::new(|block| {
+            Box::new(|block, out| {
                 let end: &[u8] = if block.is_last { b"." } else { b"|" };
-                Ok([block.before(), b":", block.content(), end].concat())
+                *out = [block.before(), b":", block.content(), end].concat();
+                Ok(())
             })
         }
 
@@ -246,7 +266,7 @@ pub(super) mod tests {
             }
             fn see(&mut self, _: &[u8]) {}
             fn compressor(&self) -> Compressor {
-                Box::new(|_| Err(io::Error::other("broken")))
+                Box::new(|_, _| Err(io::Error::other("broken")))
             }
             fn end(&self) -> Vec<u8> {
                 Vec::new()

@@ -52,7 +52,7 @@ impl Codec for Gzip {
 
     fn compressor(&self) -> Compressor {
         let mut compress = Compress::new(flate2::Compression::new(self.level.into()), false);
-        Box::new(move |block| deflate(block, &mut compress))
+        Box::new(move |block, out| deflate(block, &mut compress, out))
     }
 
     fn end(&self) -> Vec<u8> {
@@ -64,7 +64,7 @@ impl Codec for Gzip {
     }
 }
 
-fn deflate(block: &Block, compress: &mut Compress) -> io::Result<Vec<u8>> {
+fn deflate(block: &Block, compress: &mut Compress, out: &mut Vec<u8>) -> io::Result<()> {
     let flush = match block.is_last {
         true => FlushCompress::Finish,
         false => FlushCompress::Sync,
@@ -77,17 +77,17 @@ fn deflate(block: &Block, compress: &mut Compress) -> io::Result<Vec<u8>> {
     }
     let content = block.content();
     // Room for what cannot be compressed: 5 bytes for every 16 kB, and the empty block of a flush.
-    let mut out = Vec::with_capacity(content.len() + content.len() / 1024 + 64);
+    out.reserve_exact(content.len() + content.len() / 1024 + 64);
     loop {
         let consumed = usize::try_from(compress.total_in()).unwrap_or(usize::MAX);
         let status = compress
-            .compress_vec(&content[consumed..], &mut out, flush)
+            .compress_vec(&content[consumed..], out, flush)
             .map_err(io::Error::other)?;
         let all_read = compress.total_in() == content.len() as u64;
         let all_written = out.len() < out.capacity();
         match status {
-            Status::StreamEnd => return Ok(out),
-            Status::Ok if all_read && all_written && flush_is_done(flush) => return Ok(out),
+            Status::StreamEnd => return Ok(()),
+            Status::Ok if all_read && all_written && flush_is_done(flush) => return Ok(()),
             Status::Ok | Status::BufError => out.reserve(1 << 16),
         }
     }

@@ -7,13 +7,16 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::blocks::{Block, Compressor};
+use super::blocks::{Compressor, Pair};
 
 /// Blocks in hand beside those that are compressed: who has finished one finds the next one there.
 const WAITING: usize = 1;
 
+/// A block that is compressed.
+type Answer = io::Result<Pair>;
+
 /// A block and where its answer goes.
-type Job = (Block, Sender<io::Result<Vec<u8>>>);
+type Job = (Pair, Sender<Answer>);
 
 /// The threads. They end when this is dropped.
 pub(super) struct Workers {
@@ -22,7 +25,7 @@ pub(super) struct Workers {
     jobs: Sender<Job>,
     queue: Arc<Mutex<Receiver<Job>>>,
     /// One for each block that was taken and not given back, in order.
-    answers: VecDeque<Receiver<io::Result<Vec<u8>>>>,
+    answers: VecDeque<Receiver<Answer>>,
 }
 
 impl Workers {
@@ -44,23 +47,23 @@ impl Workers {
     }
 
     /// Takes a block.
-    pub(super) fn take(&mut self, block: Block, compressor: &dyn Fn() -> Compressor) {
+    pub(super) fn take(&mut self, pair: Pair, compressor: &dyn Fn() -> Compressor) {
         let (answer, receiver) = mpsc::channel();
         self.answers.push_back(receiver);
         // What fits into one block is compressed sooner than a thread starts; and where no thread
         // can be had, there is still this one.
-        let is_only = block.is_last && self.running == 0;
+        let is_only = pair.block.is_last && self.running == 0;
         if is_only || !self.is_staffed(compressor) {
             // The receiver was just made, and the answer waits there.
-            let _ = answer.send(compressor()(&block));
+            let _ = answer.send(compress(pair, &mut compressor()));
         } else {
             // The queue lives as long as this does.
-            let _ = self.jobs.send((block, answer));
+            let _ = self.jobs.send((pair, answer));
         }
     }
 
     /// The oldest block that was taken and not given back, compressed.
-    pub(super) fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
+    pub(super) fn next(&mut self) -> Option<Answer> {
         let answer = self.answers.pop_front()?;
         let ended = |_| Err(io::Error::other("a thread that compresses ended"));
         Some(answer.recv().unwrap_or_else(ended))
@@ -69,20 +72,29 @@ impl Workers {
     /// Starts one more thread while there may be more; says whether there is any.
     fn is_staffed(&mut self, compressor: &dyn Fn() -> Compressor) -> bool {
         if self.running < self.most {
-            let (queue, mut compress) = (Arc::clone(&self.queue), compressor());
+            let (queue, mut compressor) = (Arc::clone(&self.queue), compressor());
             let thread = thread::Builder::new().spawn(move || {
-                // Held while waiting: who waits first gets the next block.
-                while let Ok((block, answer)) =
-                    { queue.lock().map(|queue| queue.recv()) }.unwrap_or(Err(mpsc::RecvError))
-                {
+                while let Some((pair, answer)) = next_of(&queue) {
                     // Nobody waits for it any more when writing failed.
-                    let _ = answer.send(compress(&block));
+                    let _ = answer.send(compress(pair, &mut compressor));
                 }
             });
             self.running += usize::from(thread.is_ok());
         }
         self.running > 0
     }
+}
+
+/// The next job; nothing when there will be none. The lock is held while waiting: who waits first
+/// gets the next block.
+fn next_of(queue: &Mutex<Receiver<Job>>) -> Option<Job> {
+    queue.lock().ok()?.recv().ok()
+}
+
+fn compress(mut pair: Pair, compressor: &mut Compressor) -> Answer {
+    pair.compressed.clear();
+    compressor(&pair.block, &mut pair.compressed)?;
+    Ok(pair)
 }
 
 impl fmt::Debug for Workers {

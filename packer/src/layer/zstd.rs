@@ -30,12 +30,12 @@ impl Codec for Zstd {
         // A level of ours is one of the library's, so this fails for want of memory at most, and then
         // with the first block.
         let mut compressor = zstd::bulk::Compressor::new(self.level.into());
-        Box::new(move |block| match &mut compressor {
-            Ok(compressor) => compressor.compress(block.content()).map(|mut frame| {
-                // It waits for its turn, and had room for what cannot be compressed.
-                frame.shrink_to_fit();
-                frame
-            }),
+        Box::new(move |block, out| match &mut compressor {
+            Ok(compressor) => {
+                out.reserve_exact(zstd::zstd_safe::compress_bound(block.content().len()));
+                compressor.compress_to_buffer(block.content(), out)?;
+                Ok(())
+            }
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         })
     }
