@@ -17,7 +17,8 @@ mod describe;
 mod json;
 mod kind;
 
-pub use describe::{config, manifest};
+pub(crate) use describe::annotation;
+pub use describe::{add_layer, annotations, config, manifest};
 pub use json::{InvalidJson, from_json, to_json};
 pub use kind::{Kind, kind_of};
 
@@ -41,6 +42,10 @@ pub mod media_type {
     pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// Docker's image config.
     pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+    /// Docker's uncompressed layer.
+    pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+    /// Docker's zstd'd layer.
+    pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
     /// Docker's gzip'd layer.
     pub const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 }

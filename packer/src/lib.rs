@@ -11,6 +11,8 @@
 //! to pack.
 
 pub mod archive;
+pub mod base;
+pub mod cache;
 pub mod closure;
 pub mod contents;
 pub mod credentials;

@@ -44,6 +44,7 @@ mod signal;
 mod system;
 mod user;
 
+use crate::base::BaseName;
 use crate::layer::Compression;
 pub use capability::{Capabilities, InvalidCapability};
 use definition::Definition;
@@ -83,8 +84,8 @@ pub struct Package {
     pub location: String,
     /// What it listens on.
     pub ports: Vec<Port>,
-    /// Whom it runs as.
-    pub user: User,
+    /// Whom it runs as, if that is said.
+    pub user: Option<User>,
     /// Environment variables beside `PATH`.
     pub environment: BTreeMap<String, String>,
     /// Labels beside those that every image of ours has.
@@ -110,7 +111,7 @@ pub struct Package {
     /// The time zones: with, without, or as the program needs.
     pub time_zones: Option<bool>,
     /// The image that this one is put on.
-    pub base: Option<String>,
+    pub base: Option<BaseName>,
     /// How its layer is compressed unless the command line says otherwise.
     pub compression: Option<Compression>,
     /// Where the program comes from.

@@ -5,24 +5,29 @@
 //! everything that determines the bytes of the image, so an image that was made of the same
 //! fingerprint need not be made again.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 mod bundle;
+mod onto;
 mod tree;
 
 pub use bundle::{Bundle, Packed, PackedImage};
 
+use crate::base::{Base, BaseError, BaseName};
 use crate::closure::ClosureError;
 use crate::digest::Digest;
 use crate::epoch::Epoch;
-use crate::image::{self, Descriptor, Platform, media_type};
+use crate::image::{self, Descriptor, ImageConfig, Platform, media_type};
 use crate::layer::{self, Compression};
 use crate::name::{ImageName, InvalidName};
 use crate::package::{Choice, Package, PackageError, System};
-use crate::place::{Image, Sink};
+use crate::place::{self, Image, Sink};
 use crate::program::{Program, ProgramError};
 use crate::progress::Progress;
+use crate::registry::{self, Access};
 use crate::rootfs::{Clash, HostError, SourceError, Tree};
 
 /// What is to be packed, in a caller's words.
@@ -42,6 +47,10 @@ pub struct Request {
     pub compression: Option<Compression>,
     /// The time that the image carries; see [`Epoch::from_environment`].
     pub epoch: Option<Epoch>,
+    /// The image that it is put on, and not the one that its definition names.
+    pub base: Option<BaseName>,
+    /// How registries are asked for a base image.
+    pub registries: registry::Options,
 }
 
 /// Where a request's program comes from.
@@ -104,6 +113,8 @@ impl Request {
             tags: Vec::new(),
             compression: None,
             epoch: None,
+            base: None,
+            registries: registry::Options::default(),
         }
     }
 }
@@ -126,15 +137,19 @@ pub enum Error {
     /// Something that was asked for is not on this host.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// The definition names a base image, and nobody here puts a layer on one.
+    /// The base image was not found, or is for another platform.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// A program needs something that the base image does not have.
     #[error(
-        "{name} is defined on the base image {base}, and can only be packed without one: remove base"
+        "{program} would not start on this base: it needs {needed}, which the base does not have; \
+         link it statically, add the file, or take another base"
     )]
-    Base {
-        /// The package.
-        name: String,
-        /// The base image.
-        base: String,
+    NotOnBase {
+        /// The program.
+        program: String,
+        /// The library, loader or interpreter.
+        needed: String,
     },
     /// Two programs with one name in one image.
     #[error("two programs of one image are called {0}: give one of them another name")]
@@ -168,9 +183,15 @@ pub enum Error {
 /// An image that is ready to be written.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    package: Package,
-    platform: Platform,
+    /// What it is called when nobody names it.
+    title: String,
+    /// The image that it stands on.
+    base: Option<Arc<Base>>,
+    /// What is in its own layer.
     tree: Tree,
+    /// The config, but for the own layer.
+    config: ImageConfig,
+    annotations: BTreeMap<String, String>,
     names: Vec<ImageName>,
     compression: Compression,
     epoch: Option<Epoch>,
@@ -197,12 +218,6 @@ struct Packages {
 impl Packages {
     fn find(request: &Request) -> Result<Self, Error> {
         let main = find(&request.subject, request.name.as_deref())?;
-        if let Some(base) = &main.base {
-            return Err(Error::Base {
-                name: main.name.clone(),
-                base: base.clone(),
-            });
-        }
         let also = request.also.iter().map(|subject| find(subject, None));
         Ok(Self {
             main,
@@ -218,27 +233,53 @@ impl Packages {
     ) -> Result<Plan, Error> {
         let mut package = self.main.clone();
         let program = Program::of(&package, system, progress)?;
-        let mut tree = tree::tree(&package, program.as_ref(), progress)?;
+        let here = || system.map_or_else(Platform::host, System::platform);
+        let platform = program
+            .as_ref()
+            .map_or_else(here, |program| program.platform.clone());
+        let base = match request.base.as_ref().or(package.base.as_ref()) {
+            None => None,
+            Some(name) => {
+                let access = Access::new(request.registries.clone()).map_err(BaseError::from)?;
+                Some(Arc::new(Base::find(name, &platform, &access, progress)?))
+            }
+        };
+        let mut tree = tree::tree(&package, program.as_ref(), base.as_deref(), progress)?;
         for package in &self.also {
             let program = Program::of(package, system, progress)?;
             tree::add(&mut tree, package, program.as_ref(), progress)?;
         }
-        let here = || system.map_or_else(Platform::host, System::platform);
-        let platform = program.map_or_else(here, |program| program.platform);
-        let environment = tree::complete(&mut tree, &package, &self.also, &platform)?;
-        for (name, value) in environment {
-            package.environment.entry(name).or_insert(value);
+        match &base {
+            Some(_) => [&package]
+                .into_iter()
+                .chain(&self.also)
+                .try_for_each(|package| onto::check(&tree, package))?,
+            None => {
+                let environment = tree::complete(&mut tree, &package, &self.also, &platform)?;
+                for (name, value) in environment {
+                    package.environment.entry(name).or_insert(value);
+                }
+            }
         }
-        let compression = request.compression.or(package.compression);
+        tree::check_entrypoint(&package, &tree)?;
+        let below = base.as_ref().map(|base| &base.image().config);
+        let mut annotations = image::annotations(&package, request.epoch);
+        annotations.extend(base.iter().flat_map(|base| onto::annotations(base)));
+        annotations.extend(package.annotations.clone());
         Ok(Plan {
+            config: image::config(&package, &platform, below, request.epoch),
+            annotations,
+            base,
+            tree,
             names: match request.tags.as_slice() {
                 [] => vec![package.name.parse()?],
                 tags => tags.to_vec(),
             },
-            package,
-            platform,
-            tree,
-            compression: compression.unwrap_or_default(),
+            compression: request
+                .compression
+                .or(package.compression)
+                .unwrap_or_default(),
+            title: package.name,
             epoch: request.epoch,
         })
     }
@@ -253,10 +294,10 @@ fn find(subject: &Subject, name: Option<&str>) -> Result<Package, PackageError> 
 }
 
 impl Plan {
-    /// The package that is packed.
+    /// What it is called when nobody names it: as the package is.
     #[must_use]
-    pub fn package(&self) -> &Package {
-        &self.package
+    pub fn title(&self) -> &str {
+        &self.title
     }
 
     /// The first of the image's names: `localhost/NAME:latest` unless the request says otherwise.
@@ -281,20 +322,25 @@ impl Plan {
     /// the compression, the date, and the version of the packer. The names are no part of it.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
-        // Config and manifest as they will be, but for the digests that only packing can tell.
-        let unknown = Digest::of(b"");
-        let (config, _) = self.config(unknown);
-        let descriptor = Descriptor::new(self.compression.media_type(), unknown, 0);
-        let manifest = image::manifest(&self.package, descriptor.clone(), descriptor, self.epoch);
-        let mut text = format!("packer {}\n{}", env!("CARGO_PKG_VERSION"), self.tree).into_bytes();
-        text.extend(config);
+        // Manifest and config as they will be, but for what only packing can tell.
+        let unknown = Descriptor::new(media_type::CONFIG, Digest::of(b""), 0);
+        let manifest = image::manifest(self.annotations.clone(), unknown, self.layers_below());
+        let epoch = self.epoch.map_or(String::new(), |epoch| epoch.to_string());
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = format!(
+            "packer {version} {} {epoch}\n{}",
+            self.compression, self.tree
+        )
+        .into_bytes();
+        text.extend(image::to_json(&self.config));
         text.extend(image::to_json(&manifest));
-        text.extend(
-            self.epoch
-                .map_or(String::new(), |epoch| epoch.to_string())
-                .bytes(),
-        );
         Digest::of(&text)
+    }
+
+    fn layers_below(&self) -> Vec<Descriptor> {
+        self.base
+            .as_ref()
+            .map_or_else(Vec::new, |base| base.layers())
     }
 
     /// Packs the image into `place`: first the layer, then the image with its names.
@@ -304,35 +350,39 @@ impl Plan {
     pub fn write(&self, place: &mut dyn Sink, progress: &dyn Progress) -> Result<Image, Error> {
         self.write_into(place, progress)
             .map_err(|cause| Error::Write {
-                name: self.package.name.clone(),
+                name: self.title.clone(),
                 cause,
             })
     }
 
     fn write_into(&self, place: &mut dyn Sink, progress: &dyn Progress) -> io::Result<Image> {
-        let mut image = self.write_layer(place, progress)?;
+        let mut image = self.write_layers(place, progress)?;
         image.names.clone_from(&self.names);
         place.put_image(&image)?;
         Ok(image)
     }
 
-    /// Puts the layer into `place`, and gives the image that it belongs to, without names.
-    fn write_layer(&self, place: &mut dyn Sink, progress: &dyn Progress) -> io::Result<Image> {
-        let mut diff_id = None;
-        let (digest, size) = place.put_blob(&mut |out| {
-            let id = layer::write(&self.tree, self.compression, self.epoch, out, progress)?;
-            diff_id = Some(id);
-            Ok(())
-        })?;
-        let diff_id = diff_id.ok_or_else(|| io::Error::other("the place took no layer"))?;
-        let layer = Descriptor::new(self.compression.media_type(), digest, size);
-        let (config_bytes, config) = self.config(diff_id);
+    /// Puts the layers into `place`, and gives the image that they belong to, without names.
+    fn write_layers(&self, place: &mut dyn Sink, progress: &dyn Progress) -> io::Result<Image> {
+        let mut layers = self.layers_below();
+        if let Some(base) = &self.base {
+            let image = std::slice::from_ref(base.image());
+            place::copy_layers(image, &**base, place, &mut |_| {})?;
+        }
+        let mut config = self.config.clone();
+        // What only says how the base is run has no layer.
+        if !(self.tree.is_empty() && self.base.is_some()) {
+            let (layer, diff_id) = self.write_layer(place, progress)?;
+            layers.push(layer);
+            image::add_layer(&mut config, diff_id, self.epoch);
+        }
+        let config_bytes = image::to_json(&config);
         let described = Descriptor::new(
             media_type::CONFIG,
             Digest::of(&config_bytes),
             config_bytes.len() as u64,
         );
-        let manifest = image::manifest(&self.package, described, layer, self.epoch);
+        let manifest = image::manifest(self.annotations.clone(), described, layers);
         Ok(Image {
             names: Vec::new(),
             manifest_bytes: image::to_json(&manifest),
@@ -342,9 +392,21 @@ impl Plan {
         })
     }
 
-    fn config(&self, diff_id: Digest) -> (Vec<u8>, image::ImageConfig) {
-        let config = image::config(&self.package, &self.platform, diff_id, self.epoch);
-        (image::to_json(&config), config)
+    /// Puts the own layer into `place`; its descriptor and diff id.
+    fn write_layer(
+        &self,
+        place: &mut dyn Sink,
+        progress: &dyn Progress,
+    ) -> io::Result<(Descriptor, Digest)> {
+        let mut diff_id = None;
+        let (digest, size) = place.put_blob(&mut |out| {
+            let id = layer::write(&self.tree, self.compression, self.epoch, out, progress)?;
+            diff_id = Some(id);
+            Ok(())
+        })?;
+        let diff_id = diff_id.ok_or_else(|| io::Error::other("the place took no layer"))?;
+        let layer = Descriptor::new(self.compression.media_type(), digest, size);
+        Ok((layer, diff_id))
     }
 }
 

@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::contents::Contents;
 use crate::digest::Digest;
 use crate::package::{Capabilities, User};
 use crate::program::Program;
 
+mod below;
 mod clash;
 mod host;
 mod links;
@@ -28,6 +31,8 @@ pub use sources::SourceError;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     entries: BTreeMap<OsString, Entry>,
+    /// The files of the base image; none without one.
+    below: Arc<Contents>,
 }
 
 /// One directory, file or symbolic link.
@@ -109,16 +114,17 @@ impl Tree {
         tree
     }
 
-    /// Adds an entry, and every directory above it that is not there yet: 0755, owned by root, so
-    /// that any user can reach what is below. What had the path is replaced.
+    /// Adds an entry, and every directory above it that is not there yet: as the base image has it,
+    /// else 0755, owned by root, so that any user can reach what is below. What had the path is
+    /// replaced.
     pub fn insert(&mut self, path: impl AsRef<Path>, entry: Entry) {
-        let path = path.as_ref();
+        let path = &*self.through_links_below(path.as_ref());
         let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
         // The last of them is the root, which is no entry.
         above.pop();
         for folder in above.into_iter().rev() {
             if !self.entries.contains_key(folder.as_os_str()) {
-                let directory = Entry::new(0o755, Content::Directory);
+                let directory = self.directory_at(folder);
                 self.entries
                     .insert(folder.as_os_str().to_owned(), directory);
             }
@@ -137,6 +143,12 @@ impl Tree {
         self.entries
             .iter()
             .map(|(path, entry)| (Path::new(path), entry))
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The bytes of all files together.

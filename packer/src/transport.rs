@@ -81,6 +81,14 @@ impl Transport {
     /// # Errors
     /// [`Error::Invalid`].
     pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::parse_below(text, Path::new(""))
+    }
+
+    /// The same for what stands in a file: its relative paths lie below `root`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn parse_below(text: &str, root: &Path) -> Result<Self, Error> {
         let refuse = |reason| Error::Invalid {
             text: text.to_owned(),
             reason,
@@ -106,8 +114,8 @@ impl Transport {
             return Err(refuse(
                 "the transports are docker://, docker-archive:, oci-archive:, oci: and dir:",
             ));
-        } else if is_path(text) {
-            match Path::new(text).is_dir() {
+        } else if is_path(text, root) {
+            match root.join(text).is_dir() {
                 true => folder(Layout::Oci, whole(text)),
                 false => archive(whole(text)),
             }
@@ -121,8 +129,17 @@ impl Transport {
             {
                 Err(refuse("there is no path in it"))
             }
-            _ => Ok(place),
+            _ => Ok(place.below(root)),
         }
+    }
+
+    fn below(mut self, folder: &Path) -> Self {
+        if let Self::Archive { path, .. } | Self::Folder { path, .. } = &mut self
+            && path.as_os_str() != "-"
+        {
+            *path = folder.join(&path);
+        }
+        self
     }
 
     /// Finds the image: in a registry the one for `platform`, in an archive the one that was named,
@@ -241,11 +258,11 @@ impl fmt::Display for Transport {
 }
 
 /// Whether a text without a transport is a path.
-fn is_path(text: &str) -> bool {
+fn is_path(text: &str, folder: &Path) -> bool {
     let looks_so = ["/", "./", "../"]
         .iter()
         .any(|start| text.starts_with(start));
-    looks_so || ["-", ".", ".."].contains(&text) || Path::new(text).exists()
+    looks_so || ["-", ".", ".."].contains(&text) || folder.join(text).exists()
 }
 
 fn choose(all: &[Held], wanted: Option<&str>) -> Option<usize> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context;
+use packer::base::BaseName;
 use packer::credentials::Credentials;
 use packer::epoch::Epoch;
 use packer::layer::Compression;
@@ -70,6 +71,12 @@ pub(super) struct Arguments {
     /// What it is packed for, as amd64,arm64; or all that the package names [default: this host]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     target: Vec<Target>,
+
+    /// Put it on this image, written as docker://REFERENCE, docker-archive:FILE[:NAME],
+    /// oci-archive:FILE[:NAME], oci:DIR[:NAME], dir:DIR, a path or a reference [default: as the
+    /// package says, else on none]
+    #[arg(long, value_name = "IMAGE")]
+    base: Option<String>,
 
     /// Push the image, with --target of several an index, to this place in a registry and print what
     /// can be pulled there; may be given several times. No archive is written then unless -o says so
@@ -183,7 +190,13 @@ fn write(
     }
     let access = arguments.registry.access(arguments.creds.clone())?;
     let (cached, packed) = Output::fill_cache(bundles, report)?;
-    publish(&cached, &references, &access, output)?;
+    publish(
+        &cached,
+        &references,
+        bundles[0].base_repository(),
+        &access,
+        output,
+    )?;
     let written = |path: &PathBuf| path.as_os_str() != "-";
     Ok(Done {
         path: arguments.output.clone().filter(written),
@@ -310,9 +323,15 @@ fn with_options(arguments: &Arguments, request: Request) -> anyhow::Result<Reque
             Some(listed) => Targets::Listed(listed),
         },
         compression: arguments.compress,
+        base: arguments.base.as_deref().map(base).transpose()?,
+        registries: arguments.registry.options(arguments.creds.clone()),
         epoch: Epoch::from_environment()?,
         ..request
     })
+}
+
+fn base(typed: &str) -> anyhow::Result<BaseName> {
+    Ok(BaseName::parse(typed, Path::new(""))?)
 }
 
 fn subject(arguments: &Arguments) -> Subject {

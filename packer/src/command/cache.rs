@@ -5,7 +5,6 @@
 //! one note for each set of inputs that was packed: its name is the digest of the inputs, and it
 //! says which archive they made, and what is in it. With it nothing is packed twice.
 
-use std::env;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -41,15 +40,7 @@ pub(super) struct Cache {
 impl Cache {
     /// The user's one; it is made if it is not there.
     pub(super) fn open() -> anyhow::Result<Self> {
-        let set = |name| {
-            env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
-        let caches = set("XDG_CACHE_HOME")
-            .or_else(|| env::home_dir().map(|home| home.join(".cache")))
-            .context("there is no home directory: set XDG_CACHE_HOME, or name a file with -o")?;
-        let folder = caches.join("packer");
+        let folder = packer::cache::folder().context("name a file with -o")?;
         fs::create_dir_all(folder.join("made-of"))
             .with_context(|| format!("{} cannot be made", folder.display()))?;
         Ok(Self { folder })
@@ -80,7 +71,7 @@ impl Cache {
         packed: &[Packed],
     ) -> io::Result<PathBuf> {
         let hash = archive.digest()?.hex();
-        let package = &bundles[0].package().name;
+        let package = bundles[0].title();
         let suffix = match kind {
             Kind::Both | Kind::Docker => "docker-pack.tar",
             Kind::Oci => "oci-pack.tar",
@@ -109,12 +100,7 @@ impl Cache {
     fn note(&self, kind: Kind, bundles: &[Bundle]) -> PathBuf {
         let mut inputs = format!("{kind:?}");
         for bundle in bundles {
-            let _ = write!(
-                inputs,
-                "\n{}\n{}",
-                bundle.fingerprint(),
-                bundle.package().name
-            );
+            let _ = write!(inputs, "\n{}\n{}", bundle.fingerprint(), bundle.title());
             for name in bundle.names() {
                 let _ = write!(inputs, "\n{name}");
             }

@@ -181,7 +181,7 @@ fn pack(
     progress: &dyn Progress,
 ) -> anyhow::Result<(NewFile, Vec<Packed>)> {
     let packed = put_all(&mut archive, bundles, progress)?;
-    let name = &bundles[0].package().name;
+    let name = bundles[0].title();
     let new = archive
         .finish()
         .with_context(|| format!("{name} was not packed"))?;

@@ -12,17 +12,22 @@ use super::output::Output;
 use super::transfer::Watcher;
 
 /// Pushes the only image of an archive, or its index with all images, to every reference, and
-/// copies it into `output`, if that is somewhere else.
+/// copies it into `output`, if that is somewhere else. The layers of a `base` in the same registry
+/// are not sent.
 pub(super) fn publish(
     archive: &Path,
     references: &[Reference],
+    base: Option<&Reference>,
     access: &Access,
     output: Output,
 ) -> anyhow::Result<()> {
     let (archive, held) = Archive::open_whole(archive, &std::env::temp_dir())?;
     let image = held.first().context("the archive is empty")?;
     for reference in references {
-        let push = Push::open(access, reference)?;
+        let mut push = Push::open(access, reference)?;
+        if let Some(base) = base {
+            push = push.coming_from(base);
+        }
         let watcher = Watcher::new(false);
         push.held(image, &archive, &|what| watcher.pushing(what))?;
     }

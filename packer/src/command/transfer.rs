@@ -37,7 +37,12 @@ pub(super) struct RegistryArguments {
 impl RegistryArguments {
     /// The way to registries.
     pub(super) fn access(&self, credentials: Option<Credentials>) -> anyhow::Result<Access> {
-        let options = Options {
+        Ok(Access::new(self.options(credentials))?)
+    }
+
+    /// What was typed about them.
+    pub(super) fn options(&self, credentials: Option<Credentials>) -> Options {
+        Options {
             verify: match self.tls_verify {
                 None => Verify::Default,
                 Some(true) => Verify::Always,
@@ -48,8 +53,7 @@ impl RegistryArguments {
             certificates: self.cert_dir.clone(),
             retries: self.retry,
             ..Options::default()
-        };
-        Ok(Access::new(options)?)
+        }
     }
 }
 

@@ -13,51 +13,99 @@ use super::{
 };
 use crate::digest::Digest;
 use crate::epoch::Epoch;
-use crate::package::{HealthCheck, HealthCommand, Package, Port, Protocol};
+use crate::package::{HealthCheck, HealthCommand, Package, Port, Protocol, User};
 
 /// Where a program looks for others; what every engine sets when an image says nothing.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The config of the image of `package`. `diff_id` is the one of its layer.
+/// The config of the image of `package`, on a base image or without one. The layer of its own is
+/// missing: see [`add_layer`].
+///
+/// What the package says goes before what the base says, as behind docker's `FROM`; the command of
+/// the base is the base's own and does not stay.
 #[must_use]
 pub fn config(
     package: &Package,
     platform: &Platform,
-    diff_id: Digest,
+    base: Option<&ImageConfig>,
     epoch: Option<Epoch>,
 ) -> ImageConfig {
-    let created = epoch.map(|epoch| epoch.to_string());
+    let inherited = base.cloned().unwrap_or_else(|| alone(package));
+    let mut run = inherited.config;
+    if let Some(user) = package.user {
+        run.user = user.to_string();
+    }
     let ports = package.ports.iter();
+    run.exposed_ports
+        .extend(ports.map(|port| (port.to_string(), Empty {})));
+    for (name, value) in &package.environment {
+        set_variable(&mut run.env, name, value);
+    }
+    run.entrypoint = package.command();
+    run.cmd.clone_from(&package.arguments);
     let volumes = package.volumes.iter();
-    let stop_signal = package.stop_signal.as_ref();
-    let variables = package.environment.iter();
+    run.volumes
+        .extend(volumes.map(|path| (path.clone(), Empty {})));
+    if let Some(folder) = &package.working_dir {
+        run.working_dir.clone_from(folder);
+    }
+    run.labels.extend(labels(package));
+    if let Some(signal) = &package.stop_signal {
+        run.stop_signal = signal.to_string();
+    }
+    if let Some(check) = &package.health_check {
+        run.healthcheck = Some(healthcheck(check));
+    }
     ImageConfig {
-        created: created.clone(),
-        author: None,
+        created: epoch.map(|epoch| epoch.to_string()),
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         variant: platform.variant.clone(),
+        config: run,
+        ..inherited
+    }
+}
+
+/// What an image has that stands on no other: a user who is not root, and a `PATH` unless the
+/// package has one of its own.
+fn alone(package: &Package) -> ImageConfig {
+    let path = (!package.environment.contains_key("PATH")).then(|| PATH.to_owned());
+    ImageConfig {
         config: RunConfig {
-            user: package.user.to_string(),
-            exposed_ports: ports.map(|port| (port.to_string(), Empty {})).collect(),
-            env: path(package)
-                .into_iter()
-                .chain(variables.map(|(name, value)| format!("{name}={value}")))
-                .collect(),
-            entrypoint: package.command(),
-            cmd: package.arguments.clone(),
-            volumes: volumes.map(|path| (path.clone(), Empty {})).collect(),
-            working_dir: package.working_dir.clone().unwrap_or_default(),
-            labels: labels(package),
-            stop_signal: stop_signal.map(ToString::to_string).unwrap_or_default(),
-            healthcheck: package.health_check.as_ref().map(healthcheck),
+            user: User::default().to_string(),
+            env: path.into_iter().collect(),
+            ..RunConfig::default()
         },
         rootfs: RootFs {
             kind: "layers".to_owned(),
-            diff_ids: vec![diff_id],
+            diff_ids: Vec::new(),
         },
-        // A step without a date is shown as one of 292 years ago.
-        history: created.map(step).into_iter().collect(),
+        ..ImageConfig::default()
+    }
+}
+
+/// Sets a variable where it is, or behind the others.
+fn set_variable(variables: &mut Vec<String>, name: &str, value: &str) {
+    let is_it = |line: &&mut String| line.split_once('=').is_some_and(|(known, _)| known == name);
+    let line = format!("{name}={value}");
+    match variables.iter_mut().find(is_it) {
+        Some(known) => *known = line,
+        None => variables.push(line),
+    }
+}
+
+/// Adds a layer on top, and the step that made it to the history, if the layers below have theirs.
+pub fn add_layer(config: &mut ImageConfig, diff_id: Digest, epoch: Option<Epoch>) {
+    let steps = config
+        .history
+        .iter()
+        .filter(|step| step.empty_layer != Some(true));
+    let is_complete = steps.count() == config.rootfs.diff_ids.len();
+    let is_first = config.rootfs.diff_ids.is_empty();
+    config.rootfs.diff_ids.push(diff_id);
+    // A step without a date is shown as one of 292 years ago, and needed only behind others.
+    if is_complete && (epoch.is_some() || !is_first) {
+        config.history.push(step(epoch));
     }
 }
 
@@ -79,44 +127,44 @@ fn healthcheck(check: &HealthCheck) -> Healthcheck {
     }
 }
 
-fn step(created: String) -> History {
+fn step(epoch: Option<Epoch>) -> History {
     History {
-        created: Some(created),
+        created: epoch.map(|epoch| epoch.to_string()),
         created_by: Some(concat!("packer ", env!("CARGO_PKG_VERSION")).to_owned()),
         ..History::default()
     }
 }
 
-/// The manifest of the image of `package`.
+/// The annotations of the image of `package`.
 #[must_use]
-pub fn manifest(
-    package: &Package,
-    config: Descriptor,
-    layer: Descriptor,
-    epoch: Option<Epoch>,
-) -> Manifest {
-    let mut annotations = annotations(package);
+pub fn annotations(package: &Package, epoch: Option<Epoch>) -> BTreeMap<String, String> {
+    let mut annotations = known(package);
     annotations.extend(package.annotations.clone());
     if let Some(epoch) = epoch {
         annotations.insert(annotation("created"), epoch.to_string());
     }
+    annotations
+}
+
+/// A manifest; the lowest layer comes first.
+#[must_use]
+pub fn manifest(
+    annotations: BTreeMap<String, String>,
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+) -> Manifest {
     Manifest {
         schema_version: 2,
         media_type: media_type::MANIFEST.to_owned(),
         config,
-        layers: vec![layer],
+        layers,
         annotations,
     }
 }
 
-/// `PATH`, unless the package has one of its own.
-fn path(package: &Package) -> Option<String> {
-    (!package.environment.contains_key("PATH")).then(|| PATH.to_owned())
-}
-
 /// What the package says itself goes before what we say about it.
 fn labels(package: &Package) -> BTreeMap<String, String> {
-    let mut labels = annotations(package);
+    let mut labels = known(package);
     if !package.ports.is_empty() {
         let ports: Vec<String> = package.ports.iter().map(published).collect();
         labels.insert(PUBLISH_LABEL.to_owned(), ports.join(","));
@@ -134,7 +182,7 @@ fn published(port: &Port) -> String {
 }
 
 /// The pre-defined keys of the specification (`annotations.md`) that are known.
-fn annotations(package: &Package) -> BTreeMap<String, String> {
+fn known(package: &Package) -> BTreeMap<String, String> {
     [
         ("title", Some(&package.name)),
         ("version", package.version.as_ref()),
@@ -148,7 +196,7 @@ fn annotations(package: &Package) -> BTreeMap<String, String> {
     .collect()
 }
 
-fn annotation(key: &str) -> String {
+pub(crate) fn annotation(key: &str) -> String {
     format!("org.opencontainers.image.{key}")
 }
 
@@ -167,7 +215,9 @@ mod tests {
     }
 
     fn described(package: &Package, epoch: Option<Epoch>) -> ImageConfig {
-        config(package, &Platform::host(), Digest::of(b""), epoch)
+        let mut config = config(package, &Platform::host(), None, epoch);
+        add_layer(&mut config, Digest::of(b""), epoch);
+        config
     }
 
     #[test]
@@ -203,5 +253,55 @@ mod tests {
         let run = described(&package, None).config;
         assert_eq!(run.labels[&title], "Other");
         assert_eq!(run.env, ["A=b", "PATH=/x"]);
+    }
+
+    #[test]
+    fn a_base_is_inherited_but_for_its_command() {
+        let mut base = described(&package(), Some("0".parse().unwrap()));
+        base.author = Some("somebody".to_owned());
+        base.config = RunConfig {
+            user: "web".to_owned(),
+            env: vec![
+                "PATH=/base".to_owned(),
+                "A=base".to_owned(),
+                "Z=z".to_owned(),
+            ],
+            cmd: vec!["serve".to_owned()],
+            working_dir: "/srv".to_owned(),
+            labels: [("team".to_owned(), "base".to_owned())].into(),
+            exposed_ports: [("1/tcp".to_owned(), Empty {})].into(),
+            ..RunConfig::default()
+        };
+        let mut on = config(&package(), &Platform::host(), Some(&base), None);
+        add_layer(&mut on, Digest::of(b"own"), None);
+        assert_eq!((on.created, on.author), (None, base.author));
+        assert_eq!(on.rootfs.diff_ids, [Digest::of(b""), Digest::of(b"own")]);
+        assert_eq!(on.history.len(), 2);
+        let run = on.config;
+        assert_eq!(run.env, ["PATH=/base", "A=b", "Z=z"]);
+        assert_eq!(
+            (run.user.as_str(), run.working_dir.as_str()),
+            ("web", "/srv")
+        );
+        assert_eq!(
+            (run.entrypoint, run.cmd),
+            (vec!["/bin/hello".to_owned()], vec![])
+        );
+        assert_eq!(run.labels["team"], "base");
+        let ports: Vec<_> = run.exposed_ports.keys().collect();
+        assert_eq!(ports, ["1/tcp", "53/udp", "8080/tcp"]);
+    }
+
+    #[test]
+    fn a_base_without_history_gets_none() {
+        let base = described(&package(), None);
+        let mut on = config(
+            &package(),
+            &Platform::host(),
+            Some(&base),
+            Some("0".parse().unwrap()),
+        );
+        add_layer(&mut on, Digest::of(b"own"), None);
+        assert!(on.history.is_empty());
     }
 }

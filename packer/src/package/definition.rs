@@ -8,6 +8,7 @@ use super::document::{Table, Value};
 use super::files::AbsolutePath;
 use super::invalid::InvalidDefinition;
 use super::{Files, HealthCheck, Port, StopSignal, System, User};
+use crate::base::BaseName;
 use crate::layer::Compression;
 
 /// The keys of both forms.
@@ -55,7 +56,7 @@ pub(super) enum Form {
 pub(super) struct Definition {
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) args: Vec<String>,
-    pub(super) base: Option<String>,
+    pub(super) base: Option<BaseName>,
     pub(super) bin: Option<String>,
     pub(super) certificates: Option<bool>,
     pub(super) compress: Option<Compression>,
@@ -75,7 +76,7 @@ pub(super) struct Definition {
     pub(super) synopsis: Option<String>,
     pub(super) systems: Option<Vec<System>>,
     pub(super) time_zones: Option<bool>,
-    pub(super) user: User,
+    pub(super) user: Option<User>,
     pub(super) version: Option<String>,
     pub(super) volumes: Vec<String>,
     pub(super) working_dir: Option<String>,
@@ -104,7 +105,10 @@ impl Definition {
         Ok(Self {
             annotations: table.map("annotations")?,
             args: table.texts("args")?.unwrap_or_default(),
-            base: line("base")?,
+            base: table
+                .get("base")
+                .map(|value| base(&value, folder))
+                .transpose()?,
             bin: line("bin")?,
             certificates: table.switch("certificates")?,
             compress: table.parsed("compress")?,
@@ -124,7 +128,7 @@ impl Definition {
             synopsis: line("synopsis")?,
             systems: systems(table)?,
             time_zones: table.switch("time-zones")?,
-            user: table.parsed("user")?.unwrap_or_default(),
+            user: table.parsed("user")?,
             version: line("version")?,
             volumes: volumes(table)?,
             working_dir: table
@@ -133,6 +137,10 @@ impl Definition {
                 .transpose()?,
         })
     }
+}
+
+fn base(value: &Value<'_>, folder: &Path) -> Result<BaseName, InvalidDefinition> {
+    BaseName::parse(value.text()?.trim(), folder).map_err(|error| value.bad(error))
 }
 
 fn name(value: &Value<'_>) -> Result<String, InvalidDefinition> {
@@ -216,6 +224,7 @@ mod tests {
             "ports = [0]",
             "ports = [80.5]",
             "user = \"root\"",
+            "base = \"ftp://x.example/a\"",
             "env = [\"A=b\"]",
             "env = { \"A=B\" = \"c\" }",
             "labels = { a = 1 }",

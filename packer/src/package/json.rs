@@ -75,7 +75,7 @@ pub(super) fn json(package: &Package) -> String {
         args: &package.arguments,
         env: &package.environment,
         working_dir: package.working_dir.as_deref(),
-        user: package.user.to_string(),
+        user: package.user.unwrap_or_default().to_string(),
         ports: package.ports.iter().map(Port::to_string).collect(),
         volumes: &package.volumes,
         labels: &package.labels,
@@ -85,7 +85,7 @@ pub(super) fn json(package: &Package) -> String {
         files: package.files.iter().map(files).collect(),
         certificates: package.certificates,
         time_zones: package.time_zones,
-        base: package.base.as_deref(),
+        base: package.base.as_ref().map(|base| base.text.as_str()),
         compress: package
             .compression
             .map(|compression| compression.to_string()),

@@ -8,9 +8,9 @@ use super::{Error, Packages, Plan, Request, Targets};
 use crate::digest::Digest;
 use crate::layer::Compression;
 use crate::name::ImageName;
-use crate::package::Package;
 use crate::place::{Image, ImageIndex, Sink};
 use crate::progress::Progress;
+use crate::reference::Reference;
 
 /// One image, or one for each of several platforms under the same names.
 #[derive(Debug, Clone)]
@@ -73,10 +73,16 @@ impl Bundle {
         })
     }
 
-    /// The package that is packed.
+    /// What the image is called when nobody names it: as the package is.
     #[must_use]
-    pub fn package(&self) -> &Package {
-        self.plans[0].package()
+    pub fn title(&self) -> &str {
+        self.plans[0].title()
+    }
+
+    /// The repository of the base image, if that comes from a registry.
+    #[must_use]
+    pub fn base_repository(&self) -> Option<&Reference> {
+        self.plans[0].base.as_ref()?.repository()
     }
 
     /// The names of the image; at least one.
@@ -116,7 +122,7 @@ impl Bundle {
             plans => self.write_index(plans, place, progress),
         };
         written.map_err(|cause| Error::Write {
-            name: self.package().name.clone(),
+            name: self.title().to_owned(),
             cause,
         })
     }
@@ -129,7 +135,7 @@ impl Bundle {
     ) -> io::Result<Packed> {
         let images = plans
             .iter()
-            .map(|plan| plan.write_layer(place, progress))
+            .map(|plan| plan.write_layers(place, progress))
             .collect::<io::Result<Vec<Image>>>()?;
         let index = ImageIndex::new(self.names().to_vec(), images);
         place.put_index(&index)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::package::User;
 use crate::place::WriteBlob;
 use crate::progress::Silent;
 use crate::rootfs::Content;
@@ -47,10 +48,12 @@ fn plan() -> Plan {
         needs: crate::program::Needs::default(),
     };
     Plan {
-        tree: Tree::around(&program, "hello", package.user),
+        title: "hello".to_owned(),
+        base: None,
+        tree: Tree::around(&program, "hello", User::default()),
+        config: image::config(&package, &program.platform, None, None),
+        annotations: image::annotations(&package, None),
         names: vec!["hello".parse().unwrap()],
-        package,
-        platform: program.platform,
         compression: Compression::GZIP,
         epoch: None,
     }
@@ -84,13 +87,9 @@ fn the_fingerprint_changes_with_whatever_changes_the_image() {
     assert!(!changed(&|_| {}));
     assert!(changed(&|plan| plan.compression = Compression::None));
     assert!(changed(&|plan| plan.epoch = Some("0".parse().unwrap())));
-    assert!(changed(
-        &|plan| plan.package.ports = vec!["1".parse().unwrap()]
-    ));
-    assert!(changed(&|plan| plan.package.version = Some("2".to_owned())));
-    assert!(changed(
-        &|plan| plan.platform.architecture = "s390x".to_owned()
-    ));
+    assert!(changed(&|plan| plan.compression = Compression::Gzip(1)));
+    assert!(changed(&|plan| plan.config.config.user = "0".to_owned()));
+    assert!(changed(&|plan| plan.annotations.clear()));
     assert!(changed(&|plan| {
         let other = Content::Bytes(b"other".to_vec());
         plan.tree

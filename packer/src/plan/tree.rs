@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Error;
+use crate::base::Base;
 use crate::closure::Closure;
 use crate::image::Platform;
 use crate::package::{Package, User};
@@ -15,15 +17,21 @@ use crate::rootfs::{Content, Tree};
 pub(super) fn tree(
     package: &Package,
     program: Option<&Program>,
+    base: Option<&Base>,
     progress: &dyn Progress,
 ) -> Result<Tree, Error> {
-    let mut tree = Tree::of_users(package.user);
+    let user = package.user.unwrap_or_default();
+    let mut tree = match base {
+        // Who its users are is a matter of the base.
+        Some(base) => Tree::on(Arc::clone(base.contents())),
+        None => Tree::of_users(user),
+    };
     add(&mut tree, package, program, progress)?;
     let in_tree = |path: &str| PathBuf::from(path.trim_start_matches('/'));
     if let Some(path) = &package.working_dir {
         tree.ensure_directory(&in_tree(path), 0, 0)?;
     }
-    let User { uid, gid } = package.user;
+    let User { uid, gid } = user;
     for path in &package.volumes {
         // The user's own, because a new volume takes its owner from the image.
         tree.ensure_directory(&in_tree(path), uid, gid)?;
@@ -48,7 +56,6 @@ pub(super) fn complete(
     }
     let closure = Closure::of(tree, &starts, main.certificates.unwrap_or(true))?;
     closure.add_to(tree);
-    check_entrypoint(main, tree)?;
     Ok(closure.environment().clone())
 }
 
@@ -77,7 +84,7 @@ pub(super) fn add(
 }
 
 /// An entry point that nobody can start is better known before the image runs.
-fn check_entrypoint(package: &Package, tree: &Tree) -> Result<(), Error> {
+pub(super) fn check_entrypoint(package: &Package, tree: &Tree) -> Result<(), Error> {
     let path = package.command().swap_remove(0);
     let Some(path) = path.strip_prefix('/') else {
         return Ok(());
@@ -87,7 +94,7 @@ fn check_entrypoint(package: &Package, tree: &Tree) -> Result<(), Error> {
         let entry = tree.get(path);
         entry.is_some_and(|entry| matches!(entry.content, Content::Symlink(_)))
     };
-    if tree.get(path).is_some() || Path::new(path).ancestors().any(links) {
+    if tree.has(path) || Path::new(path).ancestors().any(links) {
         return Ok(());
     }
     Err(Error::NoEntrypoint {

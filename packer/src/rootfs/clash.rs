@@ -27,18 +27,20 @@ impl Tree {
     /// # Errors
     /// [`Clash`].
     pub fn place(&mut self, path: &Path, entry: Entry) -> Result<(), Clash> {
-        let is_directory = |entry: &Entry| entry.content == Content::Directory;
+        let path = &*self.through_links_below(path);
         let above = path.ancestors().skip(1);
         for above in above.filter(|above| !above.as_os_str().is_empty()) {
-            if self.get(above).is_some_and(|entry| !is_directory(entry)) {
+            if self.is_directory(above) == Some(false) {
                 return Err(Clash::Below {
                     path: path.to_owned(),
                     above: above.to_owned(),
                 });
             }
         }
-        if let Some(there) = self.get(path)
-            && is_directory(there) != is_directory(&entry)
+        let is_directory = entry.content == Content::Directory;
+        if self
+            .is_directory(path)
+            .is_some_and(|there| there != is_directory)
         {
             return Err(Clash::Kind(path.to_owned()));
         }
@@ -51,14 +53,18 @@ impl Tree {
     /// # Errors
     /// [`Clash`].
     pub fn ensure_directory(&mut self, path: &Path, uid: u32, gid: u32) -> Result<(), Clash> {
-        let directory = Entry {
-            uid,
-            gid,
-            ..Entry::new(0o755, Content::Directory)
+        let path = &*match self.has_directory(path) {
+            true => self.through_all_links(path),
+            false => path.to_owned(),
         };
-        let entry = match self.get(path) {
-            Some(there) if there.content == Content::Directory => there.clone(),
-            _ => directory,
+        let entry = match (self.get(path), self.is_directory(path)) {
+            (Some(there), Some(true)) => there.clone(),
+            (None, Some(true)) => self.directory_at(path),
+            _ => Entry {
+                uid,
+                gid,
+                ..Entry::new(0o755, Content::Directory)
+            },
         };
         match path.as_os_str().is_empty() {
             true => Ok(()),

@@ -51,7 +51,7 @@ impl Tree {
         progress: &dyn Progress,
     ) -> Result<(), HostError> {
         let name = || package.name.clone();
-        let brings = |path: &str| self.get(path.trim_start_matches('/')).is_some();
+        let brings = |path: &str| self.has(path);
         let (own_certificates, own_zones) = (brings("/etc/ssl/certs"), brings(ZONES));
         if package.certificates.unwrap_or(needs.certificates) && !own_certificates {
             let there = self.add_certificates()?;

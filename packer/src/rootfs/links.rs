@@ -50,27 +50,49 @@ impl Tree {
 
     /// `path` with the links above its last step followed; after 40 of them they are left alone,
     /// as the kernel does.
-    fn through_links(&self, path: &Path) -> PathBuf {
-        let mut path = plain(path);
-        for _ in 0..MOST_LINKS {
-            let link = path.ancestors().skip(1).find_map(|above| {
-                match self.get(above).map(|entry| &entry.content) {
-                    Some(Content::Symlink(target)) => Some((above, target)),
-                    _ => None,
-                }
-            });
-            let Some((link, target)) = link else { break };
-            let rest = path.strip_prefix(link).unwrap_or(&path);
-            let folder = link.parent().unwrap_or(Path::new(""));
-            // An absolute target takes the place of the folder.
-            path = plain(&Path::new("/").join(folder).join(target).join(rest));
+    pub(crate) fn through_links(&self, path: &Path) -> PathBuf {
+        follow(path, 1, |above| self.link_at(above))
+    }
+
+    /// The same with the last step followed too.
+    pub(crate) fn through_all_links(&self, path: &Path) -> PathBuf {
+        follow(path, 0, |above| self.link_at(above))
+    }
+
+    /// `path` with the links of the base image above its last step followed.
+    pub(super) fn through_links_below(&self, path: &Path) -> PathBuf {
+        match self.below.is_empty() {
+            true => path.to_owned(),
+            false => follow(path, 1, |above| match self.get(above) {
+                None => self.link_at(above),
+                Some(_) => None,
+            }),
         }
-        path
     }
 }
 
+/// Follows the links on the way to `path`, without its last `kept` steps.
+fn follow(path: &Path, kept: usize, link_at: impl Fn(&Path) -> Option<PathBuf>) -> PathBuf {
+    let mut path = plain(path);
+    for _ in 0..MOST_LINKS {
+        let mut above: Vec<&Path> = path.ancestors().skip(kept).collect();
+        above.reverse();
+        let mut links = above
+            .into_iter()
+            .filter_map(|above| Some((above, link_at(above)?)));
+        let Some((link, target)) = links.next() else {
+            break;
+        };
+        let rest = path.strip_prefix(link).unwrap_or(&path);
+        let folder = link.parent().unwrap_or(Path::new(""));
+        // An absolute target takes the place of the folder.
+        path = plain(&Path::new("/").join(folder).join(target).join(rest));
+    }
+    path
+}
+
 /// The path without a root, `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
+pub(crate) fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for step in path.components() {
         match step {

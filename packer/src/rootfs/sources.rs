@@ -76,8 +76,13 @@ impl Tree {
                 let read = mode & 0o444;
                 mode & 0o777 | read >> 2
             });
-            self.place(to, owned(mode, Content::Directory, files))?;
+            // A directory of a base image stays as it is.
+            match self.get(to).is_none() && self.has_directory(to) {
+                true => self.ensure_directory(to, 0, 0)?,
+                false => self.place(to, owned(mode, Content::Directory, files))?,
+            }
         }
+        let to = &*self.through_all_links(to);
         let mut names = Vec::new();
         for entry in fs::read_dir(source).map_err(unreadable(source))? {
             names.push(entry.map_err(unreadable(source))?.file_name());
