@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use crate::reference::Reference;
 
-mod base64;
+pub mod base64;
 mod file;
 mod helper;
 mod paths;

@@ -18,6 +18,7 @@ use crate::reference::Reference;
 use crate::registries::{Endpoint, Registries};
 
 mod answer;
+mod attachment;
 mod auth;
 mod call;
 mod challenge;
@@ -26,6 +27,7 @@ mod connection;
 mod copy;
 mod download;
 mod error;
+mod fetch;
 mod location;
 mod login;
 mod manifest;
@@ -40,8 +42,10 @@ mod target;
 mod tls;
 mod upload;
 
+pub use attachment::Attachment;
 pub use copy::{End, Extent, copy};
 pub use error::{Error, Problem};
+pub use fetch::fetch;
 pub use login::Realm;
 pub use manifest::{Content, Document};
 pub use pull::Pull;

@@ -238,6 +238,15 @@ impl Found {
         }
     }
 
+    /// The archive or the folder that it comes from, if it comes from one.
+    #[must_use]
+    pub fn archive(&self) -> Option<&Archive> {
+        match &self.place {
+            Place::Archive(archive) => Some(archive),
+            Place::Registry(_) => None,
+        }
+    }
+
     /// The registry that it comes from, if it comes from one.
     #[must_use]
     pub fn pull(&self) -> Option<&Pull> {

@@ -57,6 +57,7 @@ pub use tree::{LayerError, MAPPED_IDS, Owners};
 pub use write::Writer;
 
 use crate::paths::Paths;
+use crate::trust::Provenance;
 use record::{CONFIG, ImageRecord, MANIFEST, TREE_RECORD, TreeRecord};
 use temporary::Temporary;
 
@@ -183,6 +184,14 @@ impl Store {
                 .map_err(StoreError::file(&path))
         });
         sizes.collect()
+    }
+
+    /// The ways in which an image came here, the newest last; none for one that was made here.
+    ///
+    /// # Errors
+    /// What reading the store gives.
+    pub fn origins(&self, id: &Digest) -> Result<Vec<Provenance>, StoreError> {
+        record::read_origins(&self.images.join(id.hex()))
     }
 
     /// The manifest of an image.

@@ -8,11 +8,13 @@ use crate::Missing;
 
 pub mod containerd;
 pub mod docker;
+pub mod gpg;
 pub mod podman;
 pub mod registry;
 
 pub use containerd::Containerd;
 pub use docker::Docker;
+pub use gpg::Gpg;
 pub use podman::Podman;
 pub use registry::Registry;
 

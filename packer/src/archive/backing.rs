@@ -54,6 +54,10 @@ impl Backing {
         }
     }
 
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self.storage, Storage::Folder(_))
+    }
+
     /// Opens the file at `path`, if there is one.
     pub(super) fn open(&self, path: &str) -> Result<Option<Content<'_>>, Problem> {
         match &self.storage {

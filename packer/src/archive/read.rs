@@ -26,6 +26,7 @@ pub(super) struct Found {
 /// their layers, which whoever reads them checks.
 #[derive(Debug)]
 pub struct Archive {
+    transport: &'static str,
     backing: Backing,
     images: Vec<Image>,
     layers: BTreeMap<Digest, String>,
@@ -106,6 +107,13 @@ impl Archive {
             .map_err(|problem| problem.of(name))
     }
 
+    /// As what it was read, as containers-transports(5) calls it: `oci-archive`, `docker-archive`,
+    /// `oci` and `dir`. An unpacked docker-archive is a `docker-archive`.
+    #[must_use]
+    pub fn transport(&self) -> &'static str {
+        self.transport
+    }
+
     fn open_path(path: &Path, temporary: &Path) -> Result<Backing, Problem> {
         let kind = fs::metadata(path).map_err(Problem::Io)?.file_type();
         if kind.is_dir() {
@@ -138,6 +146,7 @@ impl Archive {
         };
         let found = some_image(found)?;
         let mut archive = Self {
+            transport: transport(&backing)?,
             backing,
             images: Vec::new(),
             layers: BTreeMap::new(),
@@ -156,12 +165,27 @@ impl Archive {
         });
         let held = some_image(held)?;
         let archive = Self {
+            transport: transport(&backing)?,
             backing,
             images: held.iter().flat_map(Held::images).cloned().collect(),
             layers,
         };
         Ok((archive, held))
     }
+}
+
+/// What an archive is read as.
+fn transport(backing: &Backing) -> Result<&'static str, Problem> {
+    if oci::layout_index(backing)?.is_some() {
+        return Ok(match backing.is_folder() {
+            true => "oci",
+            false => "oci-archive",
+        });
+    }
+    Ok(match directory::document(backing)?.is_some() {
+        true => "dir",
+        false => "docker-archive",
+    })
 }
 
 /// What was found in an archive, if that is one and holds anything.

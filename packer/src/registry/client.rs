@@ -31,7 +31,7 @@ const MOST_REDIRECTS: usize = 8;
 /// Connections that are kept for the next request.
 const MOST_IDLE: usize = 8;
 
-const AGENT: &str = concat!("packer/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("packer/", env!("CARGO_PKG_VERSION"));
 
 /// How a registry is asked.
 #[derive(Debug, Clone)]

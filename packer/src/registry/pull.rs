@@ -24,6 +24,7 @@ const MOST_DEPTH: usize = 4;
 /// fetched when they are opened.
 #[derive(Debug)]
 pub struct Pull {
+    asked: Reference,
     repository: Arc<Repository>,
     held: Held,
     layers: BTreeMap<Digest, Descriptor>,
@@ -119,11 +120,24 @@ impl Pull {
             .flat_map(|image| &image.manifest.layers);
         let layers = layers.map(|layer| (layer.digest, layer.clone())).collect();
         Ok(Self {
+            asked: reference.clone(),
             repository: Arc::new(repository),
             held: held.renamed(reference.name().into_iter().collect()),
             layers,
             prefetch: Prefetch::new(temporary),
         })
+    }
+
+    /// What was asked for, as a complete reference; not the place of a mirror.
+    #[must_use]
+    pub fn asked(&self) -> &Reference {
+        &self.asked
+    }
+
+    /// Where the image is, which may be a mirror.
+    #[must_use]
+    pub fn repository(&self) -> &Repository {
+        &self.repository
     }
 
     /// What was found.

@@ -38,7 +38,7 @@ pub type Watch<'a> = &'a (dyn Fn(Pushing<'_>) + Sync);
 /// A repository that takes images.
 #[derive(Debug)]
 pub struct Push {
-    repository: Repository,
+    pub(super) repository: Repository,
     /// Another repository of the same registry, where the blobs may be.
     from: Option<String>,
 }

@@ -10,7 +10,7 @@ use packer::Digest;
 use super::rmi::ImageUsers;
 use super::{
     Context, history, image_prune, images, import, inspect, load, pack, pull, push, rmi, save,
-    stop, tag,
+    sign, stop, tag, trust,
 };
 use crate::container::Containers;
 use crate::sandbox::userns::UserNamespace;
@@ -53,6 +53,11 @@ pub(super) enum Verb {
     Rm(rmi::Args),
     /// Remove the images that nobody needs.
     Prune(image_prune::Arguments),
+    /// Sign images, so that others can tell whose they are.
+    Sign(sign::Arguments),
+    /// Show and set which images are accepted.
+    #[command(subcommand)]
+    Trust(trust::Verb),
 }
 
 pub(super) fn run(verb: &Verb, context: &Context) -> anyhow::Result<ExitCode> {
@@ -71,6 +76,8 @@ pub(super) fn run(verb: &Verb, context: &Context) -> anyhow::Result<ExitCode> {
         Verb::Import(arguments) => import(arguments, context),
         Verb::Rm(arguments) => remove(arguments, context),
         Verb::Prune(arguments) => prune(arguments, context),
+        Verb::Sign(arguments) => sign::run(arguments, context),
+        Verb::Trust(verb) => trust::run(verb),
     }
 }
 

@@ -10,6 +10,7 @@ use packer::place::Source;
 
 use super::watch::Watch;
 use crate::store::{Owners, Store};
+use crate::trust::{Origin, Provenance, Trust, lookaside};
 
 /// Load images from an archive, or from standard input
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,8 @@ pub fn run(
     if archive.images().is_empty() {
         bail!("the archive holds no image: write one with `packer build` or `podman save`");
     }
-    let mut writer = store.writer(enter()?)?;
+    let provenance = accepted(args, &archive)?;
+    let mut writer = store.writer(enter()?)?.coming_from(provenance);
     for image in archive.images() {
         let mut watch = Watch::new(args.quiet);
         let stored = writer.load(image, &archive, &mut |step| watch.show(step))?;
@@ -49,6 +51,21 @@ pub fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How the images come here, when the policy accepts all of them.
+fn accepted(args: &Args, archive: &Archive) -> anyhow::Result<Provenance> {
+    let trust = Trust::load()?;
+    let origin = Origin::archive(archive.transport(), args.input.as_deref());
+    let mut provenance = Provenance::unsigned(origin);
+    for image in archive.images() {
+        let digest = image.digest();
+        if trust.needs_signatures(&provenance.origin) {
+            provenance.signatures = lookaside::gather(&provenance.origin, None, &digest)?;
+        }
+        trust.check(&digest, &provenance)?;
+    }
+    Ok(provenance)
 }
 
 fn open(args: &Args, store: &Store) -> anyhow::Result<Archive> {

@@ -8,9 +8,9 @@ use packer::ImageName;
 use packer::image::Platform;
 use packer::reference::Reference;
 use packer::registry::{Access, RETRIES};
-use packer::transport::{Found, Transport};
+use packer::transport::Transport;
 
-use super::remote::{self, Policy, RegistryArguments};
+use super::remote::{self, Accepted, Policy, RegistryArguments};
 use super::{Context, image, pack};
 use crate::human::tell;
 use crate::sandbox::userns::UserNamespace;
@@ -93,18 +93,12 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     for wanted in found {
         let stored = match wanted {
             Wanted::Present(image) => *image,
-            Wanted::Found(found) => {
+            Wanted::Found(accepted) => {
                 let owners = match owners {
                     Some(owners) => owners,
                     None => *owners.insert(image::enter(context)?),
                 };
-                remote::store(
-                    found.image(),
-                    found.source(),
-                    &store,
-                    owners,
-                    arguments.quiet,
-                )?
+                accepted.store(&store, owners, arguments.quiet)?
             }
         };
         writeln!(stdout(), "{}", stored.id.hex())?;
@@ -145,7 +139,7 @@ enum Wanted {
     /// It is here, and that is enough.
     Present(Box<StoredImage>),
     /// It is to be fetched.
-    Found(Box<Found>),
+    Found(Box<Accepted>),
 }
 
 /// Looks for what was typed as far as `policy` says.
@@ -182,7 +176,7 @@ fn find(
         {
             Ok(Wanted::Present(Box::new(image)))
         }
-        (Ok(found), _) => Ok(Wanted::Found(Box::new(found))),
+        (Ok(found), _) => Ok(Wanted::Found(Box::new(Accepted::new(found, &place)?))),
         (Err(_), Some(image)) if policy == Policy::Newer => Ok(Wanted::Present(Box::new(image))),
         (Err(error), _) => Err(error.into()),
     }
@@ -238,19 +232,20 @@ pub(super) fn for_run(
         store,
         false,
     )?;
-    let Wanted::Found(found) = wanted else {
+    let Wanted::Found(accepted) = wanted else {
         return Ok(resolved?);
     };
     // In a process of its own: what follows in this one must not be inside.
     let namespace = UserNamespace::acquire(&context.paths.runroot)?;
     let owners = pack::owners(&namespace);
-    let fetch = || remote::store(found.image(), found.source(), store, owners, false);
+    let fetch = || accepted.store(store, owners, false);
     namespace
         .run_inside(|| fetch().map(drop).map_err(|error| format!("{error:#}")))?
         .map_err(|message| anyhow!(message))?;
-    let image = store.image(&found.image().id())?;
+    let found = accepted.found.image();
+    let image = store.image(&found.id())?;
     Ok(Resolved {
         image: image.ok_or_else(|| anyhow!("{asked} was removed while it was pulled"))?,
-        name: found.image().names.first().cloned(),
+        name: found.names.first().cloned(),
     })
 }

@@ -13,6 +13,7 @@ use packer::transport::Transport;
 
 use super::Context;
 use super::remote::RegistryArguments;
+use super::sign::Signer;
 use super::watch::{PushWatch, Watch};
 use crate::store::Resolved;
 use packer::credentials::Credentials;
@@ -46,6 +47,9 @@ pub(super) struct Arguments {
     quiet: bool,
 
     #[command(flatten)]
+    signer: Signer,
+
+    #[command(flatten)]
     registry: RegistryArguments,
 }
 
@@ -71,6 +75,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         Transport::Registry(_) => Vec::new(),
         Transport::Archive { name, .. } | Transport::Folder { name, .. } => named(name)?,
     };
+    if arguments.signer.is_there() && !matches!(place, Transport::Registry(_)) {
+        bail!("signatures are for images in registries: leave out --sign-by");
+    }
     let source = store.source(&[(image, names)])?;
     match &place {
         Transport::Registry(typed) => push(arguments, &source, typed)?,
@@ -110,6 +117,9 @@ fn push(arguments: &Arguments, source: &(dyn Source + Sync), typed: &str) -> any
     let watch = PushWatch::new(arguments.quiet);
     let image = &source.images()[0];
     Push::open(&access, &reference)?.image(image, source, &|what| watch.show(what))?;
+    arguments
+        .signer
+        .sign((&reference, &image.digest()), None, &access)?;
     Ok(())
 }
 

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use packer::credentials::Credentials;
 use packer::image::Platform;
-use packer::place::{Image, Source};
 use packer::registry::{Access, Options, RETRIES, Verify};
+use packer::transport::{Found, Transport};
 
 use super::watch::Watch;
 use crate::store::{Owners, Store, StoredImage};
+use crate::trust::{Origin, Provenance, Trust, lookaside};
 
 /// How registries are asked.
 #[derive(Debug, Clone, clap::Args)]
@@ -88,15 +89,41 @@ pub(super) enum Policy {
     Never,
 }
 
-/// Brings an image into the store. This process must be where the owners of its files exist.
-pub(super) fn store(
-    image: &Image,
-    source: &dyn Source,
-    store: &Store,
-    owners: Owners,
-    quiet: bool,
-) -> anyhow::Result<StoredImage> {
-    let mut watch = Watch::new(quiet);
-    let mut writer = store.writer(owners)?;
-    Ok(writer.load(image, source, &mut |step| watch.show(step))?)
+/// An image that was found and that the policy accepts, with how it comes here.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) found: Found,
+    provenance: Provenance,
+}
+
+impl Accepted {
+    /// Asks the policy about an image before anything of it is fetched but its manifest; `place` is
+    /// where it was found.
+    pub(super) fn new(found: Found, place: &Transport) -> anyhow::Result<Self> {
+        let trust = Trust::load()?;
+        let path = match place {
+            Transport::Registry(_) => None,
+            Transport::Archive { path, .. } | Transport::Folder { path, .. } => Some(&**path),
+        };
+        let mut provenance = Provenance::unsigned(Origin::of(&found, path));
+        let digest = found.image().digest();
+        if trust.needs_signatures(&provenance.origin) {
+            provenance.signatures = lookaside::gather(&provenance.origin, found.pull(), &digest)?;
+        }
+        trust.check(&digest, &provenance)?;
+        Ok(Self { found, provenance })
+    }
+
+    /// Brings it into the store. This process must be where the owners of its files exist.
+    pub(super) fn store(
+        &self,
+        store: &Store,
+        owners: Owners,
+        quiet: bool,
+    ) -> anyhow::Result<StoredImage> {
+        let mut watch = Watch::new(quiet);
+        let mut writer = store.writer(owners)?.coming_from(self.provenance.clone());
+        let (image, source) = (self.found.image(), self.found.source());
+        Ok(writer.load(image, source, &mut |step| watch.show(step))?)
+    }
 }

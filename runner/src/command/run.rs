@@ -17,6 +17,7 @@ use crate::network::{PortMapping, publish};
 use crate::sandbox::Failure;
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::Network;
+use crate::trust::Trust;
 
 /// Flags of `run`.
 #[derive(Debug, Args)]
@@ -167,6 +168,8 @@ fn make(
         }
         None => {
             let found = pull::for_run(what, arguments.pull(), context, &store)?;
+            let origins = store.origins(&found.image.id)?;
+            Trust::load()?.check_stored(&found.image.digest, &origins)?;
             let name = found
                 .name
                 .map_or_else(|| found.image.id.hex(), |name| name.to_string());

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::tree::Owners;
+use crate::trust::Provenance;
 
 /// The file of an image that a start reads.
 pub(super) const RECORD: &str = "image.json";
@@ -20,6 +21,8 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const CONFIG: &str = "config.json";
 /// The file beside a tree's root that says what the tree is.
 pub(super) const TREE_RECORD: &str = "tree.json";
+/// How an image came here: a list of [`Provenance`]; missing for one that was made here.
+pub(super) const ORIGINS: &str = "origins.json";
 /// The tree itself, beside its record.
 pub(super) const TREE_ROOT: &str = "root";
 
@@ -108,6 +111,18 @@ impl ImageRecord {
     /// The blobs that the image needs.
     pub(super) fn blobs(&self) -> BTreeSet<Digest> {
         self.layers.iter().map(|layer| layer.digest).collect()
+    }
+}
+
+/// The ways in which the image came whose folder is `folder`, the newest last.
+pub(super) fn read_origins(folder: &Path) -> Result<Vec<Provenance>, StoreError> {
+    let path = folder.join(ORIGINS);
+    match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => {
+            let bytes = read.map_err(StoreError::file(&path))?;
+            serde_json::from_slice(&bytes).map_err(StoreError::damaged(&path))
+        }
     }
 }
 

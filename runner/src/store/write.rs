@@ -25,6 +25,7 @@ use super::record::{ImageRecord, TREE_RECORD, TREE_ROOT, TreeRecord, write_synce
 use super::temporary::Temporary;
 use super::tree::Owners;
 use super::{Hold, Store, StoreError, StoredImage};
+use crate::trust::Provenance;
 
 /// Somebody who puts images into the store. As long as it lives, nothing is removed from there.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Writer<'a> {
     temporary: Temporary,
     /// Blobs that no image needs yet, in the temporary folder.
     blobs: BTreeMap<Digest, PathBuf>,
+    /// How the next images come here; nothing for those that are made here.
+    provenance: Option<Provenance>,
     /// Makes names in the temporary folder.
     count: u64,
     _hold: Hold,
@@ -50,6 +53,7 @@ impl Store {
             owners,
             temporary: self.temporary()?,
             blobs: BTreeMap::new(),
+            provenance: None,
             count: 0,
             _hold: self.hold()?,
         })
@@ -77,6 +81,15 @@ struct LayerRead {
 }
 
 impl Writer<'_> {
+    /// Remembers with the images that follow how they came here.
+    #[must_use]
+    pub fn coming_from(self, provenance: Provenance) -> Self {
+        Self {
+            provenance: Some(provenance),
+            ..self
+        }
+    }
+
     /// Copies `image` from `source`: the layers that are not there yet are read once, checked
     /// against their digests and diff ids, kept and placed.
     ///
@@ -100,7 +113,10 @@ impl Writer<'_> {
             .filter(|known| known.digest == image.digest() && known.tree == flattened.tree);
         let is_known = known.is_some();
         let record = match known {
-            Some(known) => known,
+            Some(known) => {
+                self.add_origin(&place)?;
+                known
+            }
             None => self.write_image(image, &flattened)?,
         };
         progress(Step::Manifest);

@@ -7,13 +7,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use packer::image::to_json;
 use packer::place::Image;
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
 use super::{Flattened, Writer, make_folder};
 use crate::store::StoreError;
-use crate::store::record::{CONFIG, ImageRecord, MANIFEST, RECORD, sync_directory, write_synced};
+use crate::store::record::{
+    CONFIG, ImageRecord, MANIFEST, ORIGINS, RECORD, read_origins, sync_directory, write_synced,
+};
 
 /// Up to this number of files each is brought to disk by itself. With more of them, the whole file
 /// system is: one call, which also waits for what other programs wrote.
@@ -45,8 +48,40 @@ impl Writer<'_> {
         write_synced(&folder.join(MANIFEST), &image.manifest_bytes)?;
         write_synced(&folder.join(CONFIG), &image.config_bytes)?;
         write_synced(&folder.join(RECORD), &bytes)?;
+        if let Some(provenance) = &self.provenance {
+            let bytes = to_json(&[provenance]);
+            write_synced(&folder.join(ORIGINS), &bytes)?;
+        }
         sync_directory(&folder)?;
         Ok(record)
+    }
+
+    /// Remembers one more way in which the image in `place` came, or that it was made here too, of
+    /// which nothing else has to be remembered.
+    pub(super) fn add_origin(&mut self, place: &Path) -> Result<(), StoreError> {
+        let known = read_origins(place)?;
+        let mut origins = known.clone();
+        match &self.provenance {
+            Some(new) if !known.is_empty() => {
+                origins.retain(|old| old.origin != new.origin);
+                origins.push(new.clone());
+            }
+            // What was made here needs no other way.
+            Some(_) => {}
+            None => origins.clear(),
+        }
+        if origins == known {
+            return Ok(());
+        }
+        let path = place.join(ORIGINS);
+        if origins.is_empty() {
+            fs::remove_file(&path).map_err(StoreError::file(&path))?;
+        } else {
+            let new = self.new_path("origins");
+            write_synced(&new, &to_json(&origins))?;
+            fs::rename(&new, &path).map_err(StoreError::file(&path))?;
+        }
+        sync_directory(place)
     }
 
     /// Brings blobs and tree to disk and into their places.
