@@ -17,6 +17,7 @@ mod publish;
 mod pull;
 mod push;
 mod report;
+mod sbom;
 mod show;
 mod transfer;
 mod write;
@@ -52,6 +53,8 @@ enum Verb {
     Pull(pull::Arguments),
     /// Copy an image from an archive or a folder to a registry and print its digest
     Push(push::Arguments),
+    /// Print the bill of materials of an image or a program
+    Sbom(sbom::Arguments),
     /// Print what is known about a package, as a record of recutils
     Show(show::Arguments),
 }
@@ -68,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Logout(arguments) => login::logout(&arguments),
         Verb::Pull(arguments) => pull::run(arguments),
         Verb::Push(arguments) => push::run(arguments),
+        Verb::Sbom(arguments) => sbom::run(arguments),
         Verb::Show(arguments) => show::run(&arguments),
     };
     finish(done.map(|()| ExitCode::SUCCESS))

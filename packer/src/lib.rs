@@ -12,6 +12,7 @@
 
 pub mod archive;
 pub mod base;
+pub mod bom;
 pub mod cache;
 pub mod closure;
 pub mod contents;

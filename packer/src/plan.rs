@@ -17,6 +17,7 @@ mod tree;
 pub use bundle::{Bundle, Packed, PackedImage};
 
 use crate::base::{Base, BaseError, BaseName};
+use crate::bom::{self, Bill};
 use crate::closure::ClosureError;
 use crate::digest::Digest;
 use crate::epoch::Epoch;
@@ -185,8 +186,10 @@ pub enum Error {
 pub struct Plan {
     /// What it is called when nobody names it.
     title: String,
+    /// What was put together, with the programs; the first one gives the image its name.
+    pub(crate) parts: Vec<(Package, Option<Program>)>,
     /// The image that it stands on.
-    base: Option<Arc<Base>>,
+    pub(crate) base: Option<Arc<Base>>,
     /// What is in its own layer.
     tree: Tree,
     /// The config, but for the own layer.
@@ -194,7 +197,7 @@ pub struct Plan {
     annotations: BTreeMap<String, String>,
     names: Vec<ImageName>,
     compression: Compression,
-    epoch: Option<Epoch>,
+    pub(crate) epoch: Option<Epoch>,
 }
 
 /// Finds what `request` means, compiles it for this host if it has to be compiled, and plans its
@@ -245,9 +248,11 @@ impl Packages {
             }
         };
         let mut tree = tree::tree(&package, program.as_ref(), base.as_deref(), progress)?;
+        let mut parts = vec![(package.clone(), program.clone())];
         for package in &self.also {
             let program = Program::of(package, system, progress)?;
             tree::add(&mut tree, package, program.as_ref(), progress)?;
+            parts.push((package.clone(), program));
         }
         match &base {
             Some(_) => [&package]
@@ -280,6 +285,7 @@ impl Packages {
                 .or(package.compression)
                 .unwrap_or_default(),
             title: package.name,
+            parts,
             epoch: request.epoch,
         })
     }
@@ -310,6 +316,20 @@ impl Plan {
     #[must_use]
     pub fn names(&self) -> &[ImageName] {
         &self.names
+    }
+
+    /// What the image is made of. Cargo is asked about the packages that it compiled.
+    ///
+    /// # Errors
+    /// [`bom::Error`].
+    pub fn bill(&self) -> Result<Bill, bom::Error> {
+        Bill::of(self)
+    }
+
+    /// The architecture that it runs on, as images name it.
+    #[must_use]
+    pub fn architecture(&self) -> &str {
+        &self.config.architecture
     }
 
     /// The planned tree.

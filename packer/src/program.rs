@@ -40,6 +40,8 @@ pub struct Program {
     pub size: u64,
     /// What it wants to find beside it.
     pub needs: Needs,
+    /// The target triple that cargo compiled it for, if cargo did.
+    pub target: Option<String>,
 }
 
 impl Program {
@@ -55,7 +57,13 @@ impl Program {
     ) -> Result<Option<Self>, ProgramError> {
         let program = match &package.origin {
             Origin::File(path) => Self::from_file(path)?,
-            Origin::Cargo { .. } => Self::from_file(&compile::compile(package, system, progress)?)?,
+            Origin::Cargo { .. } => {
+                let compiled = compile::compile(package, system, progress)?;
+                Self {
+                    target: Some(compiled.target),
+                    ..Self::from_file(&compiled.executable)?
+                }
+            }
             Origin::Files => return Ok(None),
         };
         match system.filter(|system| program.platform != system.platform()) {
@@ -106,6 +114,7 @@ impl Program {
             digest,
             size,
             needs: needs.found(),
+            target: None,
         })
     }
 }

@@ -36,6 +36,7 @@ mod platform;
 mod prefetch;
 mod pull;
 mod push;
+mod referrer;
 mod repository;
 mod stream;
 mod target;
@@ -50,6 +51,7 @@ pub use login::Realm;
 pub use manifest::{Content, Document};
 pub use pull::Pull;
 pub use push::{Push, Pushing, Watch};
+pub use referrer::Artifact;
 pub use repository::Repository;
 
 use client::{Client, Settings};

@@ -219,6 +219,7 @@ mod tests {
             digest: Digest::of(b"program"),
             size: 7,
             needs: crate::program::Needs::default(),
+            target: None,
         }
     }
 

@@ -20,6 +20,7 @@ use serde::Serialize;
 use super::output::{Format, Output};
 use super::publish::{self, publish};
 use super::report::Report;
+use super::sbom::{Bills, Wanted};
 use super::transfer::RegistryArguments;
 
 /// What was typed.
@@ -89,6 +90,11 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     registry: RegistryArguments,
+
+    /// Write a bill of materials, spdx or cyclonedx: into FILE, or else beside the archive as
+    /// ARCHIVE.spdx.json or ARCHIVE.cdx.json; with --push it is attached to the image
+    #[arg(long, value_name = "FORMAT[=FILE]")]
+    sbom: Vec<Wanted>,
 
     /// Write the digest of the image into this file
     #[arg(long, value_name = "FILE")]
@@ -165,7 +171,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     {
         report.note("not every client reads zstd: docker before 23 and umoci before 0.5 do not");
     }
-    let done = write(arguments, references, output, &bundles, &report)?;
+    let bills = Bills::of(&arguments.sbom, &bundles)?;
+    bills.check_place(arguments.output.as_deref(), !references.is_empty())?;
+    let done = write(arguments, references, output, &bundles, &bills, &report)?;
+    bills.write(done.path.as_deref())?;
     // Before the result, or the bar would be drawn over it.
     drop(report);
     write_notes(arguments, &done)?;
@@ -178,6 +187,7 @@ fn write(
     references: Vec<Reference>,
     output: Output,
     bundles: &[Bundle],
+    bills: &Bills,
     report: &Report,
 ) -> anyhow::Result<Done> {
     if references.is_empty() {
@@ -194,6 +204,7 @@ fn write(
         &cached,
         &references,
         bundles[0].base_repository(),
+        bills,
         &access,
         output,
     )?;

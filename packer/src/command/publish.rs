@@ -9,15 +9,17 @@ use packer::reference::Reference;
 use packer::registry::{Access, Push};
 
 use super::output::Output;
+use super::sbom::Bills;
 use super::transfer::Watcher;
 
 /// Pushes the only image of an archive, or its index with all images, to every reference, and
 /// copies it into `output`, if that is somewhere else. The layers of a `base` in the same registry
-/// are not sent.
+/// are not sent. The bills of materials are attached to the images.
 pub(super) fn publish(
     archive: &Path,
     references: &[Reference],
     base: Option<&Reference>,
+    bills: &Bills,
     access: &Access,
     output: Output,
 ) -> anyhow::Result<()> {
@@ -30,6 +32,7 @@ pub(super) fn publish(
         }
         let watcher = Watcher::new(false);
         push.held(image, &archive, &|what| watcher.pushing(what))?;
+        bills.attach(&push, image.images())?;
     }
     output.copy(&held, &archive)
 }

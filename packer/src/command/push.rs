@@ -9,6 +9,7 @@ use packer::reference::Reference;
 use packer::registry::Push;
 use packer::transport::{Found, Transport};
 
+use super::sbom;
 use super::transfer::{RegistryArguments, Watcher};
 use packer::credentials::Credentials;
 
@@ -27,6 +28,10 @@ pub(super) struct Arguments {
     /// Log in with these for this one push
     #[arg(long, value_name = "USER:PASSWORD")]
     creds: Option<Credentials>,
+
+    /// Attach this bill of materials to the image, an SPDX or CycloneDX document
+    #[arg(long, value_name = "FILE")]
+    sbom: Vec<PathBuf>,
 
     /// Write the digest of the manifest to this file
     #[arg(long, alias = "digest-file", value_name = "FILE")]
@@ -49,6 +54,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
         );
     }
     let typed = arguments.reference.map(|typed| parse(&typed)).transpose()?;
+    let bills = arguments.sbom.iter().map(|path| sbom::read(path));
+    let bills = bills.collect::<anyhow::Result<Vec<_>>>()?;
     let found = place.find(&access, &Platform::host(), &std::env::temp_dir())?;
     let reference = match typed {
         Some(reference) => reference,
@@ -58,6 +65,9 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let watcher = Watcher::new(arguments.quiet);
     let digest = push.image(found.image(), found.source(), &|what| watcher.pushing(what))?;
     drop(watcher);
+    for bill in &bills {
+        push.refer(&found.image().descriptor(), bill)?;
+    }
     if let Some(path) = &arguments.digestfile {
         let written = std::fs::write(path, digest.to_string());
         written.with_context(|| format!("{} cannot be written", path.display()))?;

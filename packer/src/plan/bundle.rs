@@ -85,6 +85,12 @@ impl Bundle {
         self.plans[0].base.as_ref()?.repository()
     }
 
+    /// The image for each platform; at least one.
+    #[must_use]
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
     /// The names of the image; at least one.
     #[must_use]
     pub fn names(&self) -> &[ImageName] {

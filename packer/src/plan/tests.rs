@@ -46,6 +46,7 @@ fn plan() -> Plan {
         digest,
         size,
         needs: crate::program::Needs::default(),
+        target: None,
     };
     Plan {
         title: "hello".to_owned(),
@@ -54,6 +55,7 @@ fn plan() -> Plan {
         config: image::config(&package, &program.platform, None, None),
         annotations: image::annotations(&package, None),
         names: vec!["hello".parse().unwrap()],
+        parts: vec![(package, Some(program))],
         compression: Compression::GZIP,
         epoch: None,
     }

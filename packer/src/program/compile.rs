@@ -28,7 +28,15 @@ struct MessageTarget {
     kind: Vec<String>,
 }
 
-/// Compiles the package's binary and returns the path of the executable.
+/// What came of compiling.
+pub(super) struct Compiled {
+    /// The path of the executable.
+    pub(super) executable: PathBuf,
+    /// The target triple that it was compiled for.
+    pub(super) target: String,
+}
+
+/// Compiles the package's binary.
 ///
 /// # Panics
 /// When the package's origin is not cargo.
@@ -36,7 +44,7 @@ pub(super) fn compile(
     package: &Package,
     system: Option<System>,
     progress: &dyn Progress,
-) -> Result<PathBuf, ProgramError> {
+) -> Result<Compiled, ProgramError> {
     let Origin::Cargo {
         manifest,
         workspace,
@@ -87,9 +95,13 @@ pub(super) fn compile(
             target: target.triple,
         });
     }
-    executable?.ok_or_else(|| ProgramError::NoExecutable {
+    let executable = executable?.ok_or_else(|| ProgramError::NoExecutable {
         package: name.clone(),
         binary: binary.clone(),
+    })?;
+    Ok(Compiled {
+        executable,
+        target: target.triple,
     })
 }
 

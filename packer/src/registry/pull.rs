@@ -146,7 +146,7 @@ impl Pull {
         &self.held
     }
 
-    /// The repository in which it was found.
+    /// The name of that repository.
     #[must_use]
     pub fn reference(&self) -> &Reference {
         self.repository.reference()

@@ -67,6 +67,11 @@ impl Push {
         Self { from, ..self }
     }
 
+    /// Where it goes.
+    pub(super) fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
     /// Puts an image with all its blobs under the tag of the reference. Blobs that are there are
     /// not sent again.
     ///
