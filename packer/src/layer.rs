@@ -84,14 +84,23 @@ fn write_tar<W: Write>(
                 done += entry.size();
             }
             Content::File { path, size, digest } => {
-                let file = File::open(path)?;
-                copy_planned(file, *size, *digest, &mut buffer, &mut tar, |count| {
+                let named = |error: io::Error| {
+                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+                };
+                let file = Named {
+                    inner: File::open(path).map_err(named)?,
+                    named,
+                };
+                let is_same = copy_planned(file, *size, *digest, &mut buffer, &mut tar, |count| {
                     done += count;
                     progress.packed(done, total);
-                })
-                .map_err(|error| {
-                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
                 })?;
+                if !is_same {
+                    return Err(named(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "it was changed while it was packed; pack it again",
+                    )));
+                }
             }
             Content::Directory | Content::Symlink(_) => {}
         }
@@ -103,7 +112,19 @@ fn write_tar<W: Write>(
     Ok((out, diff_id))
 }
 
-/// Copies a file that must still have the size and the digest that it was planned with.
+/// A file whose errors name it, so that they are not taken for errors of what it is copied to.
+struct Named<F> {
+    inner: File,
+    named: F,
+}
+
+impl<F: Fn(io::Error) -> io::Error> Read for Named<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(&self.named)
+    }
+}
+
+/// Copies a file and says whether it still has the size and the digest that it was planned with.
 fn copy_planned(
     file: impl Read,
     size: u64,
@@ -111,7 +132,7 @@ fn copy_planned(
     buffer: &mut [u8],
     out: &mut dyn Write,
     mut copied: impl FnMut(u64),
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let mut source = file.take(size);
     let mut checked = DigestWriter::new(out);
     loop {
@@ -124,13 +145,7 @@ fn copy_planned(
     }
     let longer = source.into_inner().read(&mut [0])? > 0;
     let (_, found, _) = checked.finish();
-    if longer || found != digest {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it was changed while it was packed; pack it again",
-        ));
-    }
-    Ok(())
+    Ok(!longer && found == digest)
 }
 
 fn write_header(out: &mut dyn Write, path: &Path, entry: &Entry, mtime: u64) -> io::Result<()> {
@@ -173,6 +188,13 @@ fn write_header(out: &mut dyn Write, path: &Path, entry: &Entry, mtime: u64) -> 
         if u64::from(id) > LARGEST_ID {
             extensions.push((key, id.to_string().into_bytes()));
         }
+    }
+    let is_text = |(key, value): &(&str, Vec<u8>)| {
+        !["path", "linkpath"].contains(key) || std::str::from_utf8(value).is_ok()
+    };
+    if !extensions.iter().all(is_text) {
+        // Names in such a header are text, unless it says that they are bytes.
+        extensions.insert(0, ("hdrcharset", b"BINARY".to_vec()));
     }
     if !extensions.is_empty() {
         write_extensions(out, &extensions, mtime)?;

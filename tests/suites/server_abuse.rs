@@ -13,6 +13,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tests::Random;
+
 use support::{Client, SOON, Server, binary};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

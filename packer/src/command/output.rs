@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use packer::Progress;
 use packer::archive::{FolderWriter, Kind, Layout, NewFile, Writer};
 use packer::place::{self, Held, Sink, Source};
-use packer::plan::{Bundle, Packed};
+use packer::plan::{Bundle, Error, Packed};
 
 use super::cache::Cache;
 
@@ -138,18 +138,18 @@ impl Output {
                 target,
                 typed,
             } => {
-                let (new, packed) = pack(archive, bundles, progress)?;
+                let (new, packed) = pack(archive, &typed, bundles, progress)?;
                 new.place(&target)
                     .with_context(|| cannot_be_written(&target))?;
                 Ok((Some(typed), packed))
             }
             Self::Stream(archive, path) => {
-                let (new, packed) = pack(archive, bundles, progress)?;
+                let (new, packed) = pack(archive, &std::env::temp_dir(), bundles, progress)?;
                 copy_to(&path, new)?;
                 Ok((None, packed))
             }
             Self::Folder(mut writer, path) => {
-                let packed = put_all(&mut writer, bundles, progress)?;
+                let packed = put_all(&mut writer, &path, bundles, progress)?;
                 writer.finish().with_context(|| cannot_be_written(&path))?;
                 Ok((Some(path), packed))
             }
@@ -168,7 +168,7 @@ fn in_cache(
     }
     let context = || cannot_be_written(cache.folder());
     let archive = Writer::of_kind(kind, cache.folder()).with_context(context)?;
-    let (new, packed) = pack(archive, bundles, progress)?;
+    let (new, packed) = pack(archive, cache.folder(), bundles, progress)?;
     let path = cache
         .place(kind, bundles, new, &packed)
         .with_context(context)?;
@@ -177,10 +177,11 @@ fn in_cache(
 
 fn pack(
     mut archive: Writer,
+    path: &Path,
     bundles: &[Bundle],
     progress: &dyn Progress,
 ) -> anyhow::Result<(NewFile, Vec<Packed>)> {
-    let packed = put_all(&mut archive, bundles, progress)?;
+    let packed = put_all(&mut archive, path, bundles, progress)?;
     let name = bundles[0].title();
     let new = archive
         .finish()
@@ -188,13 +189,22 @@ fn pack(
     Ok((new, packed))
 }
 
+/// Packs all images into `place`, which is at `path`.
 fn put_all(
     place: &mut dyn Sink,
+    path: &Path,
     bundles: &[Bundle],
     progress: &dyn Progress,
 ) -> anyhow::Result<Vec<Packed>> {
-    let packed = bundles.iter().map(|bundle| bundle.write(place, progress));
-    Ok(packed.collect::<Result<_, _>>()?)
+    let pack = |bundle: &Bundle| match bundle.write(place, progress) {
+        // A file that cannot be read is named by its error, so this one is the place's.
+        Err(Error::Write { name, cause }) if cause.raw_os_error().is_some() => {
+            let error = Error::Write { name, cause };
+            Err(anyhow::Error::new(error).context(cannot_be_written(path)))
+        }
+        packed => Ok(packed?),
+    };
+    bundles.iter().map(pack).collect()
 }
 
 /// Copies an archive that was made elsewhere into a stream.

@@ -29,9 +29,7 @@ fn random_requests_never_break_it() {
         "Upgrade: h2c\r\n",
         "ffffffffffffffff\r\n",
     ];
-    let seed = u64::from(std::process::id());
-    println!("seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new();
     let mut server = Server::start(&["--head-timeout", "1", "--body-timeout", "1"]);
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
@@ -87,9 +85,7 @@ fn what_is_remembered_changes_no_answer() {
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     ];
-    let seed = u64::from(std::process::id());
-    println!("seed {seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new();
     let servers = [Server::start(&[]), Server::start(&["--access-log"])];
     let compare = |pieces: &[Vec<u8>]| {
         let [with, without] = servers
@@ -136,16 +132,4 @@ fn conversation(server: &Server, pieces: &[Vec<u8>]) -> String {
         .split_inclusive("\r\n")
         .filter(|line| !line.starts_with("date: "));
     lines.collect()
-}
-
-/// A small generator (xorshift64), so that a seed repeats a run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 16).unwrap() % limit
-    }
 }
