@@ -174,6 +174,13 @@ fn write_header(out: &mut dyn Write, path: &Path, entry: &Entry, mtime: u64) -> 
         extensions.push(("linkpath", target.to_owned()));
         header.set_link_name_literal("long")?;
     }
+    // Names are UTF-8 in an extended header, unless it says otherwise (pax(1), "hdrcharset").
+    if extensions
+        .iter()
+        .any(|(_, name)| std::str::from_utf8(name).is_err())
+    {
+        extensions.insert(0, ("hdrcharset", b"BINARY".to_vec()));
+    }
     if entry.size() > LARGEST_SIZE {
         extensions.push(("size", entry.size().to_string().into_bytes()));
     } else {
