@@ -174,13 +174,6 @@ fn write_header(out: &mut dyn Write, path: &Path, entry: &Entry, mtime: u64) -> 
         extensions.push(("linkpath", target.to_owned()));
         header.set_link_name_literal("long")?;
     }
-    // Names are UTF-8 in an extended header, unless it says otherwise (pax(1), "hdrcharset").
-    if extensions
-        .iter()
-        .any(|(_, name)| std::str::from_utf8(name).is_err())
-    {
-        extensions.insert(0, ("hdrcharset", b"BINARY".to_vec()));
-    }
     if entry.size() > LARGEST_SIZE {
         extensions.push(("size", entry.size().to_string().into_bytes()));
     } else {
@@ -200,7 +193,7 @@ fn write_header(out: &mut dyn Write, path: &Path, entry: &Entry, mtime: u64) -> 
         !["path", "linkpath"].contains(key) || std::str::from_utf8(value).is_ok()
     };
     if !extensions.iter().all(is_text) {
-        // Names in such a header are text, unless it says that they are bytes.
+        // Names in such a header are text, unless it says that they are bytes (pax(1), "hdrcharset").
         extensions.insert(0, ("hdrcharset", b"BINARY".to_vec()));
     }
     if !extensions.is_empty() {

@@ -11,8 +11,6 @@ use tests::{Engine, Missing, Mode, Outcome, World, require, toolchain};
 
 #[path = "formats/containerd.rs"]
 mod containerd;
-#[path = "formats/space.rs"]
-mod space;
 
 /// The program looks for time zones, which have no part in these tests.
 const DEFINITION: &str = "name = \"busybox-box\"\nprogram = \"prog\"\nargs = [\"echo\", \"hello\"]\n\

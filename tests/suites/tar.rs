@@ -14,6 +14,7 @@ use packer::archive::Archive;
 use packer::layer::{self, Compression};
 use packer::place::Source;
 use packer::progress::Silent;
+use packer::registry::Document;
 use packer::rootfs::{Content, Entry, Tree};
 use packer::{Digest, contents};
 use tests::account::we_are_root;
@@ -276,6 +277,28 @@ fn damaged_archives_are_read_or_refused_in_one_line() {
     }
     println!("{read} read, {refused} refused");
     assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+}
+
+/// Manifests and indexes come from registries that nobody has to believe.
+#[test]
+fn damaged_manifests_are_read_or_refused_in_one_line() {
+    let layer = fixture::Layer::new().file("a", 0o644, "a");
+    let archive = fixture::Archive::new("localhost/damaged:latest", &[&layer], &["/bin/true"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = Archive::from_reader("whole", &mut &archive.oci()[..], folder.path());
+    let image = image.expect("an archive").images()[0].clone();
+    let index = packer::place::ImageIndex::new(Vec::new(), vec![image.clone()]);
+    let mut random = Random::new();
+    for whole in [image.manifest_bytes, index.bytes] {
+        assert!(Document::parse("", whole.clone()).is_ok());
+        for _ in 0..10_000 {
+            let mut bytes = whole.clone();
+            damage(&mut random, &mut bytes);
+            if let Err(said) = Document::parse("", bytes) {
+                assert_eq!(said.lines().count(), 1, "{said:?}");
+            }
+        }
+    }
 }
 
 /// `packer build` with its output on a disk of `kilobytes`; what it said, and what lies there then.
