@@ -1,51 +1,84 @@
-//! From an archive to an image in the store: `runner load` against `podman load`.
+//! Images on their way into the store, against their goals and podman: `cargo bench -p tests --bench
+//! load [-- PART…]`, where the parts are `small`, `large`, `pull`, `many` and `layers`.
+//!
+//! Commands take turns with their peer, and what counts is the median of the ratios.
+
+#[path = "load/large.rs"]
+mod large;
+#[path = "load/many.rs"]
+mod many;
+#[path = "load/pull.rs"]
+mod pull;
 
 use tests::client::Podman;
-use tests::fixture::{Archive, Layer, busybox};
-use tests::ratio::{Side, compare, print_head};
-use tests::{Engine, Missing, Mode, Run, World};
+use tests::figures::Figures;
+use tests::figures::Goal::AtMost;
+use tests::ratio::{Side, print_commands, take_turns};
+use tests::{Engine, Missing, Mode, Run, World, binaries};
 
-/// As many files as a small distribution has, of a few kilobytes each.
-const FILES: u32 = 4000;
+type Part = fn(&mut Figures) -> Result<(), Missing>;
 
-const NAME: &str = "localhost/many:latest";
+const PARTS: [(&str, Part); 5] = [
+    ("small", small),
+    ("large", large::measure),
+    ("pull", pull::measure),
+    ("many", many::images),
+    ("layers", many::layers),
+];
 
 fn main() {
-    if let Err(missing) = benchmark() {
-        println!("did not run, because {missing}");
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_named = |name: &str| wanted.iter().any(|word| word == name);
+    // cargo adds a flag of its own.
+    let all = !PARTS.iter().any(|(name, _)| is_named(name));
+    let mut figures = Figures::begin();
+    for (name, measure) in PARTS {
+        if !all && !is_named(name) {
+            continue;
+        }
+        if let Err(missing) = measure(&mut figures) {
+            println!("| {name} | | | did not run, because {missing} |");
+        }
     }
+    figures.end();
 }
 
-fn benchmark() -> Result<(), Missing> {
+/// The hello image, file syncs included: both engines write to a disk.
+fn small(figures: &mut Figures) -> Result<(), Missing> {
     let world = World::new(Mode::Mapped)?;
     let podman = Podman::new(&world)?;
     let runner = world.runner();
-    print_head();
-    for (name, image) in [(busybox::NAME, busybox::image()?), (NAME, many_files())] {
-        let archive = world.write("archive.tar", image.docker());
-        let path = archive.to_str().expect("a plain path");
-        let load = |engine: &Engine| -> Run { engine.command(&["load", "-q", "-i", path]) };
-        let remove = |engine: &Engine| drop(engine.to(&["rmi", name]));
-        let ours = Side::new("runner load", || load(&runner)).undone_by(|| remove(&runner));
-        let peer =
-            Side::new("podman load", || load(&podman.engine)).undone_by(|| remove(&podman.engine));
-        eprintln!("  {} kB in {name}", image.docker().len() / 1024);
-        compare(&ours, &peer);
-    }
+    let path = binaries::server_archive().to_str().expect("a plain path");
+    let ours = loads("runner load", &runner, path, "localhost/server");
+    let peer = loads("podman load", &podman.engine, path, "localhost/server");
+    row(
+        figures,
+        "load of the hello image, time to podman",
+        0.05,
+        &ours,
+        &peer,
+    );
     Ok(())
 }
 
-/// An image of many small files, none like the other.
-fn many_files() -> Archive {
-    let layer = (0..FILES).fold(Layer::new().dir("usr/", 0o755), |layer, number| {
-        let content: Vec<u8> = (0..1 + number % 16)
-            .flat_map(|line| {
-                format!("line {line} of file {number}\n")
-                    .repeat(20)
-                    .into_bytes()
-            })
-            .collect();
-        layer.file(&format!("usr/file-{number}"), 0o644, content)
-    });
-    Archive::new(NAME, &[&layer], &["/bin/true"])
+/// A load that is undone after each run.
+fn loads<'a>(
+    name: &'static str,
+    engine: &'a Engine<'a>,
+    path: &'a str,
+    image: &'a str,
+) -> Side<'a> {
+    let load = move || -> Run { engine.command(&["load", "-q", "-i", path]) };
+    Side::new(name, load).undone_by(move || drop(engine.to(&["rmi", "-f", image])))
+}
+
+/// Lets the two take turns and prints the ratio.
+fn row(figures: &mut Figures, figure: &str, most: f64, ours: &Side<'_>, peer: &Side<'_>) {
+    let found = take_turns(ours, peer);
+    figures.row(figure, AtMost(most), found.ratio, "");
+    eprintln!(
+        "  A: {:.1} ms, B: {:.1} ms, {} pairs",
+        found.ours, found.peer, found.pairs
+    );
+    print_commands(ours, peer);
 }

@@ -11,7 +11,7 @@ use crate::wait;
 use crate::{Mode, Outcome, World, binaries};
 
 /// An engine in a world, with a store of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine<'w> {
     /// The world that it runs in.
     pub world: &'w World,

@@ -17,6 +17,7 @@ pub mod fixture;
 pub mod janitor;
 pub mod leaks;
 pub mod missing;
+pub mod peak;
 pub mod processes;
 pub mod random;
 pub mod ratio;

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tests::client::{Podman, find};
 use tests::figures::Figures;
 use tests::figures::Goal::{AtLeast, AtMost};
-use tests::{Missing, Mode, Run, World};
+use tests::{Missing, Mode, Run, World, peak};
 
 use super::program::make_program;
 
@@ -132,27 +132,10 @@ fn cost_of(bash: Run, script: &str) -> Cost {
     cost
 }
 
-/// The bytes of memory that packing has at most. The kernel keeps the highest mark, so whoever
-/// looks every few milliseconds misses no more than the last of them.
+/// The bytes of memory that packing has at most.
 fn peak(world: &World, kind: &str) -> f64 {
-    let running = world
-        .packer()
-        .args(["build", "--compress", kind, "-o", "ours.tar"])
-        .limit(LIMIT)
-        .spawn();
-    let status = format!("/proc/{}/status", running.pid());
-    let (mut most, start) = (0, Instant::now());
-    while start.elapsed() < LIMIT {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let Some(mark) = mark.and_then(|mark| mark.split_whitespace().next()) else {
-            break;
-        };
-        most = mark.parse::<u64>().expect("a number of kB").max(most);
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    assert_eq!(running.finish().code, 0, "packing the tree");
-    most as f64 * 1024.0
+    let words = ["build", "--compress", kind, "-o", "ours.tar"];
+    peak::of(world.packer().args(words))
 }
 
 /// Two files of three are text that can be compressed by a half, the third is noise.
