@@ -124,6 +124,12 @@ impl Registries {
         &self.credential_helpers
     }
 
+    /// Where names without a registry are looked for, in this order.
+    #[must_use]
+    pub fn search(&self) -> &[String] {
+        &self.search
+    }
+
     /// What a typed name may mean, the likeliest first: itself when it begins with a registry, else
     /// its alias, else one reference for each registry that is searched.
     ///

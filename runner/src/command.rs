@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::storage::Storage;
 use crate::container::Containers;
 use crate::human::{one_line, tell};
 use crate::paths::Paths;
@@ -43,9 +44,11 @@ mod save;
 mod sign;
 mod start;
 mod stop;
+mod system;
 mod tag;
 mod time;
 mod trust;
+mod unshare;
 mod version;
 mod wait;
 mod watch;
@@ -131,6 +134,11 @@ enum Verb {
     Inspect(inspect::Arguments),
     /// Print what this engine found on this machine.
     Info(info::Arguments),
+    /// How much room everything takes, and its care.
+    #[command(subcommand)]
+    System(system::Verb),
+    /// Run a command as root of the user namespace of the images.
+    Unshare(unshare::Arguments),
     /// Print the version.
     Version(version::Arguments),
 }
@@ -140,6 +148,8 @@ enum Verb {
 pub struct Context {
     /// Where things are.
     pub paths: Paths,
+    /// What the configuration says about storage.
+    pub storage: Storage,
 }
 
 impl Context {
@@ -192,9 +202,10 @@ pub fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
-    let paths = Paths::discover(cli.root, cli.runroot)?;
+    let storage = Storage::load()?;
+    let paths = Paths::discover(cli.root, cli.runroot, &storage)?;
     paths.create()?;
-    let context = Context { paths };
+    let context = Context { paths, storage };
     match cli.verb {
         Verb::Run(arguments) => run::run(&arguments, &context),
         Verb::Create(arguments) => run::create(&arguments, &context),
@@ -222,6 +233,8 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Image(verb) => image::run(&verb, &context),
         Verb::Inspect(arguments) => inspect::run(&arguments, &context),
         Verb::Info(arguments) => info::run(&arguments, &context),
+        Verb::System(verb) => system::run(&verb, &context),
+        Verb::Unshare(arguments) => unshare::run(&arguments, &context),
         Verb::Version(arguments) => version::run(&arguments),
     }
 }

@@ -1,6 +1,7 @@
 //! A rootless, daemonless container engine.
 
 pub mod command;
+pub mod config;
 pub mod container;
 pub mod human;
 pub mod monitor;

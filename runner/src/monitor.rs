@@ -195,8 +195,7 @@ fn launch(
     streams: &Streams,
     listeners: &[Listener],
 ) -> Result<Running, Failure> {
-    let copied = container.folder().join("copied");
-    let driver = if copied.exists() {
+    let driver = if container.is_copied() {
         Driver::Copy
     } else {
         Driver::Overlay
@@ -218,7 +217,9 @@ fn launch(
                 "runner: {}; the image's files are copied for each container, which is slow",
                 failure.message
             ));
-            File::create(&copied).map_err(|error| engine("the container's folder", &error))?;
+            container
+                .copy_image()
+                .map_err(|error| Failure::engine(error.to_string()))?;
             let stage = sandbox::begin(namespace, container.record.network, streams.inside())?;
             attempt(stage, Driver::Copy)
         }

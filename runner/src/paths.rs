@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::config::storage::Storage;
+
 /// The two folders of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
@@ -62,6 +64,8 @@ struct Hints {
     uid: u32,
     root: Option<PathBuf>,
     runroot: Option<PathBuf>,
+    /// What storage.conf says.
+    storage: Storage,
     home: Option<OsString>,
     data_home: Option<OsString>,
     runtime_dir: Option<OsString>,
@@ -69,17 +73,22 @@ struct Hints {
 
 impl Paths {
     /// The folders of the calling user; `root` and `runroot` are what `--root` and `--runroot`
-    /// say. Nothing is made yet. Call it before a user namespace is entered: inside one the caller
+    /// say, which go before what `storage` says. Nothing is made yet. Call it before a user namespace is entered: inside one the caller
     /// looks like root.
     ///
     /// # Errors
     /// [`PathsError::NoHome`] and [`PathsError::Relative`].
-    pub fn discover(root: Option<PathBuf>, runroot: Option<PathBuf>) -> Result<Self, PathsError> {
+    pub fn discover(
+        root: Option<PathBuf>,
+        runroot: Option<PathBuf>,
+        storage: &Storage,
+    ) -> Result<Self, PathsError> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         Self::from_hints(Hints {
             uid: rustix::process::getuid().as_raw(),
             root,
             runroot,
+            storage: storage.clone(),
             home: variable("HOME"),
             data_home: variable("XDG_DATA_HOME"),
             runtime_dir: variable("XDG_RUNTIME_DIR"),
@@ -87,8 +96,18 @@ impl Paths {
     }
 
     fn from_hints(hints: Hints) -> Result<Self, PathsError> {
-        let graphroot = match (hints.root, hints.uid, hints.data_home, hints.home) {
-            (Some(root), ..) => absolute("--root", root)?,
+        let configured = (hints.storage.graphroot, hints.storage.runroot);
+        let root = hints
+            .root
+            .map(|root| absolute("--root", root))
+            .transpose()?;
+        let graphroot = match (
+            root.or(configured.0),
+            hints.uid,
+            hints.data_home,
+            hints.home,
+        ) {
+            (Some(root), ..) => root,
             (None, 0, ..) => PathBuf::from("/var/lib/runner"),
             (None, _, Some(data), _) => absolute("XDG_DATA_HOME", data.into())?.join("runner"),
             (None, _, None, Some(home)) => {
@@ -96,8 +115,10 @@ impl Paths {
             }
             (None, _, None, None) => return Err(PathsError::NoHome),
         };
-        let runroot = match (hints.runroot, hints.uid, hints.runtime_dir) {
-            (Some(runroot), ..) => absolute("--runroot", runroot)?,
+        let runroot = hints.runroot.map(|runroot| absolute("--runroot", runroot));
+        let runroot = runroot.transpose()?.or(configured.1);
+        let runroot = match (runroot, hints.uid, hints.runtime_dir) {
+            (Some(runroot), ..) => runroot,
             (None, 0, _) => PathBuf::from("/run/runner"),
             (None, _, Some(runtime)) => absolute("XDG_RUNTIME_DIR", runtime.into())?.join("runner"),
             (None, uid, None) => PathBuf::from(format!("/tmp/runner-{uid}")),

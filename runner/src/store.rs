@@ -30,6 +30,7 @@ use packer::layer::decompress;
 use packer::{Digest, ImageName};
 use rustix::fs::FlockOperation;
 
+mod check;
 mod delete;
 mod error;
 mod generations;
@@ -46,6 +47,7 @@ pub(crate) mod tests;
 mod tree;
 mod write;
 
+pub use check::Finding;
 pub use error::StoreError;
 pub use generations::Generation;
 pub use prune::Pruning;

@@ -136,7 +136,7 @@ pub(super) fn remove(arguments: &rmi::Args, context: &Context) -> anyhow::Result
 
 /// The store and its users, in a process that may remove any file of an image: they may belong to
 /// any of the user's ids.
-fn for_removal(context: &Context) -> anyhow::Result<(Store, Users)> {
+pub(super) fn for_removal(context: &Context) -> anyhow::Result<(Store, Users)> {
     let users = Users(context.containers()?);
     users.0.sweep();
     let store = context.store()?;
@@ -144,7 +144,8 @@ fn for_removal(context: &Context) -> anyhow::Result<(Store, Users)> {
     Ok((store, users))
 }
 
-struct Users(Containers);
+/// Who uses images: the containers.
+pub(super) struct Users(Containers);
 
 impl ImageUsers for Users {
     fn of(&self, image: &Digest) -> Vec<String> {

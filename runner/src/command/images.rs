@@ -16,7 +16,7 @@ use crate::template::{Template, align};
 
 mod filter;
 
-pub(super) use filter::Filters;
+pub(super) use filter::{Filters, moment};
 
 /// List images
 #[derive(Debug, clap::Args)]

@@ -79,7 +79,7 @@ pub(super) fn run(
     let provenance = Provenance::unsigned(Origin::Tarball);
     // Its digest is not known yet, and no signature can be for it.
     Trust::load()?.check(&Digest::of(b""), &provenance)?;
-    let mut writer = store.writer(enter()?)?.coming_from(provenance);
+    let mut writer = store.writer(enter()?)?.coming_from(vec![provenance]);
     let image = import
         .run(&mut tar, store.temporary_folder(), &mut writer)
         .with_context(|| format!("cannot import {shown}"))?;

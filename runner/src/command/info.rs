@@ -1,6 +1,7 @@
 //! `runner info`: what this engine found on this machine, in the shape of podman's.
 
 use std::io::{Write, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -8,11 +9,14 @@ use clap::Args;
 use rustix::process::geteuid;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, version};
+use crate::config::storage::Driver;
 use crate::sandbox::spec::Extent;
 use crate::sandbox::userns::UserNamespace;
 use crate::sandbox::{self, Failure};
 use crate::template::Template;
+
+mod host;
 
 /// Flags of `info`.
 #[derive(Debug, Args)]
@@ -32,7 +36,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
             serde_saphyr::to_string(&info).context("cannot print")?
         )?,
         Some("json") => writeln!(out, "{info:#}")?,
-        Some(format) => writeln!(out, "{}", Template::parse(format)?.render(&info)?)?,
+        Some(format) => {
+            let info = host::with_go_names(&info);
+            writeln!(out, "{}", Template::parse(format)?.render(&info)?)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -49,32 +56,17 @@ fn gather(context: &Context) -> anyhow::Result<Value> {
         .as_ref()
         .map_err(Clone::clone)
         .and_then(|namespace| sandbox::overlay_works(namespace, &context.paths.graphroot));
-    let platform = packer::image::Platform::host();
     Ok(json!({
-        "host": {
-            "arch": platform.architecture,
-            "os": platform.os,
-            "kernel": rustix::system::uname().release().to_string_lossy(),
-            "hostname": rustix::system::uname().nodename().to_string_lossy(),
-            "cpus": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            "idMappings": id_mappings(&namespace),
-            "security": {
-                "rootless": geteuid().as_raw() != 0,
-                "seccompEnabled": true,
-                "noNewPrivileges": true,
-                "userNamespacePerContainer": true,
-                "capabilities": sandbox::capability::CapabilitySet::container_default().to_string(),
-            },
-            "network": {
-                "publishedPorts": "own proxy",
-                "outbound": "none: a container reaches nothing outside; --network host does",
-            },
-            "notes": notes(&namespace, &overlay),
-        },
+        "host": host(context, &namespace, &overlay),
         "store": {
-            "graphDriverName": if overlay.is_ok() { "overlay" } else { "copy" },
+            "configFile": context.storage.file.as_deref().unwrap_or(Path::new("")),
+            "graphDriverName": driver(context, &overlay),
+            "graphOptions": {},
             "graphRoot": context.paths.graphroot,
-            "runRoot": context.paths.runroot,
+            "graphRootAllocated": allocated(context).0,
+            "graphRootUsed": allocated(context).1,
+            "graphStatus": {},
+            "imageCopyTmpDir": store.temporary_folder(),
             "imageStore": {"number": store.images()?.len()},
             "containerStore": {
                 "number": containers.len(),
@@ -82,12 +74,98 @@ fn gather(context: &Context) -> anyhow::Result<Value> {
                 "paused": 0,
                 "stopped": containers.len() - running,
             },
+            "runRoot": context.paths.runroot,
+            "volumePath": context.paths.graphroot.join("volumes"),
         },
-        "version": {
-            "Version": env!("CARGO_PKG_VERSION"),
-            "OsArch": format!("{}/{}", platform.os, platform.architecture),
+        "registries": registries()?,
+        "plugins": {
+            "volume": ["local"],
+            "network": ["none", "host", "private"],
+            "log": ["k8s-file"],
+            "authorization": null,
         },
+        "version": version::fields(),
     }))
+}
+
+fn host(
+    context: &Context,
+    namespace: &Result<UserNamespace, Failure>,
+    overlay: &Result<(), Failure>,
+) -> Value {
+    let platform = packer::image::Platform::host();
+    let mut host = json!({
+        "arch": platform.architecture,
+        "cgroupManager": "none",
+        "cgroupVersion": host::cgroup_version(),
+        "cgroupControllers": [],
+        "cpus": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        "distribution": host::distribution(),
+        "eventLogger": "none",
+        "hostname": rustix::system::uname().nodename().to_string_lossy(),
+        "idMappings": id_mappings(namespace),
+        "kernel": rustix::system::uname().release().to_string_lossy(),
+        "linkmode": if cfg!(target_feature = "crt-static") { "static" } else { "dynamic" },
+        "logDriver": "k8s-file",
+        "network": {
+            "publishedPorts": "own proxy",
+            "outbound": "none: a container reaches nothing outside; --network host does",
+        },
+        "networkBackend": "own",
+        "notes": notes(context, namespace, overlay),
+        "ociRuntime": {
+            "name": "runner",
+            "package": "",
+            "path": std::env::current_exe().unwrap_or_default(),
+            "version": concat!("runner ", env!("CARGO_PKG_VERSION")),
+        },
+        "os": platform.os,
+        "security": {
+            "apparmorEnabled": false,
+            "capabilities": sandbox::capability::CapabilitySet::container_default().to_string(),
+            "noNewPrivileges": true,
+            "rootless": geteuid().as_raw() != 0,
+            "seccompEnabled": true,
+            "seccompProfilePath": "",
+            "selinuxEnabled": false,
+            "userNamespacePerContainer": true,
+        },
+        "serviceIsRemote": false,
+        "uptime": host::uptime(),
+    });
+    for (key, value) in host::memory() {
+        host[key] = value.into();
+    }
+    host
+}
+
+/// How containers get their files, by podman's name for it.
+fn driver(context: &Context, overlay: &Result<(), Failure>) -> &'static str {
+    match (context.storage.driver, overlay) {
+        (Driver::Overlay, Ok(())) => "overlay",
+        (Driver::Vfs, _) | (_, Err(_)) => "vfs",
+    }
+}
+
+/// The bytes of the file system that images are on, and how many of them are in use.
+fn allocated(context: &Context) -> (u64, u64) {
+    let found = rustix::fs::statvfs(&context.paths.graphroot);
+    found.map_or((0, 0), |found| {
+        let size = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        (
+            size(found.f_blocks),
+            size(found.f_blocks.saturating_sub(found.f_bfree)),
+        )
+    })
+}
+
+/// Where short names are looked for.
+fn registries() -> anyhow::Result<Value> {
+    let search = packer::registries::Registries::load()?.search().to_vec();
+    Ok(match search.is_empty() {
+        true => json!({}),
+        false => json!({ "search": search }),
+    })
 }
 
 fn id_mappings(namespace: &Result<UserNamespace, Failure>) -> Value {
@@ -107,7 +185,11 @@ fn id_mappings(namespace: &Result<UserNamespace, Failure>) -> Value {
 }
 
 /// What a user should know about this machine, one sentence each.
-fn notes(namespace: &Result<UserNamespace, Failure>, overlay: &Result<(), Failure>) -> Vec<String> {
+fn notes(
+    context: &Context,
+    namespace: &Result<UserNamespace, Failure>,
+    overlay: &Result<(), Failure>,
+) -> Vec<String> {
     let mut notes = Vec::new();
     match namespace {
         Err(failure) => notes.push(format!("no container can run: {}", failure.message)),
@@ -118,6 +200,21 @@ fn notes(namespace: &Result<UserNamespace, Failure>, overlay: &Result<(), Failur
                 .to_owned(),
         ),
         Ok(_) => {}
+    }
+    let storage = &context.storage;
+    if storage.driver == Driver::Vfs {
+        notes.push(
+            "the image's files are copied for each container, which is slow: the driver is vfs by \
+             storage.conf or STORAGE_DRIVER"
+                .to_owned(),
+        );
+    }
+    if let (false, Some(file)) = (storage.ignored.is_empty(), &storage.file) {
+        notes.push(format!(
+            "these options of {} mean nothing here: {}",
+            file.display(),
+            storage.ignored.join(", ")
+        ));
     }
     if let (Ok(_), Err(failure)) = (namespace, overlay) {
         notes.push(format!(

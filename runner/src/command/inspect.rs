@@ -111,7 +111,7 @@ fn describe(container: &Container) -> Value {
         "Image": record.image_id.hex(),
         "ImageName": record.image,
         "Name": record.name,
-        "Driver": "overlay",
+        "Driver": if container.is_copied() { "vfs" } else { "overlay" },
         "LogPath": container.log_path(),
         "BoundingCaps": record.bounding.names(),
         "EffectiveCaps": if record.uid == 0 { record.bounding.names() } else { record.ambient.names() },

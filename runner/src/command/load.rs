@@ -39,7 +39,7 @@ pub fn run(
         bail!("the archive holds no image: write one with `packer build` or `podman save`");
     }
     let provenance = accepted(args, &archive)?;
-    let mut writer = store.writer(enter()?)?.coming_from(provenance);
+    let mut writer = store.writer(enter()?)?.coming_from(vec![provenance]);
     for image in archive.images() {
         let mut watch = Watch::new(args.quiet);
         let stored = writer.load(image, &archive, &mut |step| watch.show(step))?;

@@ -122,7 +122,9 @@ impl Accepted {
         quiet: bool,
     ) -> anyhow::Result<StoredImage> {
         let mut watch = Watch::new(quiet);
-        let mut writer = store.writer(owners)?.coming_from(self.provenance.clone());
+        let mut writer = store
+            .writer(owners)?
+            .coming_from(vec![self.provenance.clone()]);
         let (image, source) = (self.found.image(), self.found.source());
         Ok(writer.load(image, source, &mut |step| watch.show(step))?)
     }

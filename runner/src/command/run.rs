@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::container_arguments::ContainerArguments;
 use super::{Context, pack, pull};
+use crate::config::storage::Driver;
 use crate::container::create::{self, Source};
 use crate::container::folder::ContainerError;
 use crate::container::{Container, Containers};
@@ -210,6 +211,9 @@ fn make(
         }
         added => added?,
     };
+    if context.storage.driver == Driver::Vfs {
+        container.copy_image()?;
+    }
     Ok((container, begun))
 }
 

@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::template::Template;
 
@@ -16,17 +16,26 @@ pub(super) struct Arguments {
     format: Option<String>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let version = env!("CARGO_PKG_VERSION");
+/// What podman's `info` says about versions.
+pub(super) fn fields() -> Value {
     let platform = packer::image::Platform::host();
-    let target = format!("{}/{}", platform.os, platform.architecture);
-    let all = json!({"Client": {"Version": version, "OsArch": target, "Os": platform.os}});
+    json!({
+        "APIVersion": env!("CARGO_PKG_VERSION"),
+        "Version": env!("CARGO_PKG_VERSION"),
+        "OsArch": format!("{}/{}", platform.os, platform.architecture),
+        "Os": platform.os,
+    })
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let all = json!({ "Client": fields() });
     let mut out = stdout().lock();
     match arguments.format.as_deref() {
         None => {
             writeln!(out, "Client:  Runner Engine")?;
-            writeln!(out, "Version: {version}")?;
-            writeln!(out, "OS/Arch: {target}")?;
+            let text = |key: &str| all["Client"][key].as_str().unwrap_or_default();
+            writeln!(out, "Version: {}", text("Version"))?;
+            writeln!(out, "OS/Arch: {}", text("OsArch"))?;
         }
         Some("json") => writeln!(out, "{all:#}")?,
         Some(format) => writeln!(out, "{}", Template::parse(format)?.render(&all)?)?,

@@ -79,6 +79,9 @@ pub enum ContainerError {
     Sandbox(#[from] crate::sandbox::Failure),
 }
 
+/// The file that says that a container has a copy of the image's files.
+const COPIED: &str = "copied";
+
 /// Deletes a folder in the trash, now or soon.
 type Delete = fn(&Containers, &Path) -> Result<(), ContainerError>;
 
@@ -344,6 +347,21 @@ impl Container {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Whether its files are a copy of the image's, and no overlay over them.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        self.folder.join(COPIED).exists()
+    }
+
+    /// Lets its files be a copy of the image's, from its next start on.
+    ///
+    /// # Errors
+    /// When that can not be written down.
+    pub fn copy_image(&self) -> Result<(), ContainerError> {
+        let path = self.folder.join(COPIED);
+        fs::File::create(&path).map(drop).at("write", &path)
     }
 
     /// The file with what the program printed.

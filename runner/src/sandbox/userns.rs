@@ -174,6 +174,33 @@ pub(super) fn around(pid: Pid) -> Result<OwnedFd, Failure> {
         .context(|| "cannot find the user namespace of the container".to_owned())
 }
 
+/// Ends the holder, so that the next command maps the ids that there are then.
+///
+/// # Errors
+/// When somebody uses the namespace at this moment.
+pub fn dismiss(runroot: &Path) -> Result<(), Failure> {
+    let start = open_lock(runroot, "holder.start")?;
+    lock_file(&start, FlockOperation::LockExclusive)?;
+    let lock = open_lock(runroot, "holder.lock")?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(Failure::engine(
+            "other commands or containers of this user are at work: stop them, and try again",
+        ));
+    }
+    if let Some(handle) = find_holder(runroot).and_then(ProcessId::open) {
+        handle
+            .signal(libc::SIGKILL)
+            .context(|| "cannot end the holder of the user namespace".to_owned())?;
+        handle.wait(None);
+    }
+    match fs::remove_file(runroot.join("holder")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).context(|| "cannot forget the holder of the user namespace".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn open_lock(runroot: &Path, name: &str) -> Result<File, Failure> {
     let path = runroot.join(name);
     File::options()

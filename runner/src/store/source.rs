@@ -36,7 +36,11 @@ impl Store {
         })
     }
 
-    fn whole(&self, image: &StoredImage, names: &[ImageName]) -> Result<Image, StoreError> {
+    pub(super) fn whole(
+        &self,
+        image: &StoredImage,
+        names: &[ImageName],
+    ) -> Result<Image, StoreError> {
         let folder = self.images.join(image.id.hex());
         if !folder.exists() {
             return Err(StoreError::UnknownImage(image.id.to_string()));

@@ -58,6 +58,15 @@ impl Drop for Temporary {
     }
 }
 
+/// The names of what dead processes left below `parent`.
+pub(super) fn leftovers(parent: &Path) -> Vec<String> {
+    let entries = parent.read_dir().into_iter().flatten().flatten();
+    entries
+        .filter(|entry| matches!(lock(&entry.path()), Ok(Some(_))))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
 fn remove_leftovers(parent: &Path, directory: &File) {
     for entry in parent.read_dir().into_iter().flatten().flatten() {
         if let Ok(Some(_lock)) = lock(&entry.path()) {

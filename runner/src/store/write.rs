@@ -36,7 +36,7 @@ pub struct Writer<'a> {
     /// Blobs that no image needs yet, in the temporary folder.
     blobs: BTreeMap<Digest, PathBuf>,
     /// How the next images come here; nothing for those that are made here.
-    provenance: Option<Provenance>,
+    origins: Vec<Provenance>,
     /// Makes names in the temporary folder.
     count: u64,
     _hold: Hold,
@@ -53,7 +53,7 @@ impl Store {
             owners,
             temporary: self.temporary()?,
             blobs: BTreeMap::new(),
-            provenance: None,
+            origins: Vec::new(),
             count: 0,
             _hold: self.hold()?,
         })
@@ -83,11 +83,8 @@ struct LayerRead {
 impl Writer<'_> {
     /// Remembers with the images that follow how they came here.
     #[must_use]
-    pub fn coming_from(self, provenance: Provenance) -> Self {
-        Self {
-            provenance: Some(provenance),
-            ..self
-        }
+    pub fn coming_from(self, origins: Vec<Provenance>) -> Self {
+        Self { origins, ..self }
     }
 
     /// Copies `image` from `source`: the layers that are not there yet are read once, checked
@@ -166,6 +163,30 @@ impl Writer<'_> {
             }
             return Ok(flattened);
         }
+        self.place_tree(image, source, progress, &mut flattened)?;
+        Ok(flattened)
+    }
+
+    /// Places the tree of an image of the store once more; its folder, which goes with the writer.
+    pub(super) fn place_anew(&mut self, image: &Image) -> Result<PathBuf, StoreError> {
+        let mut flattened = Flattened {
+            new_tree: None,
+            size: 0,
+            tree: String::new(),
+            blobs: Vec::new(),
+            placed: 0,
+        };
+        self.place_tree(image, None, &mut |_| (), &mut flattened)
+    }
+
+    /// Places the layers of an image, one after the other, in a new folder.
+    fn place_tree(
+        &mut self,
+        image: &Image,
+        source: Option<&dyn Source>,
+        progress: &mut dyn FnMut(Step<'_>),
+        flattened: &mut Flattened,
+    ) -> Result<PathBuf, StoreError> {
         let folder = self.new_path("tree");
         let root = make_root(&folder)?;
         let count = image.manifest.layers.len();
@@ -199,8 +220,8 @@ impl Writer<'_> {
         };
         let bytes = serde_json::to_vec(&record).map_err(StoreError::damaged(&folder))?;
         write_synced(&folder.join(TREE_RECORD), &bytes)?;
-        flattened.new_tree = Some(folder);
-        Ok(flattened)
+        flattened.new_tree = Some(folder.clone());
+        Ok(folder)
     }
 
     /// Reads one layer, from the store if it is there and from `source` if not; `None` when the

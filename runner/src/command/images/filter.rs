@@ -155,7 +155,7 @@ pub(super) fn time(listed: &ListedImage) -> SystemTime {
 }
 
 /// A date, a number of seconds since 1970, or a duration before now, as `10m`.
-fn moment(text: &str) -> anyhow::Result<SystemTime> {
+pub(in crate::command) fn moment(text: &str) -> anyhow::Result<SystemTime> {
     if let Ok(seconds) = text.parse() {
         return Ok(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
     }

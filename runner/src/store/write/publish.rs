@@ -48,9 +48,8 @@ impl Writer<'_> {
         write_synced(&folder.join(MANIFEST), &image.manifest_bytes)?;
         write_synced(&folder.join(CONFIG), &image.config_bytes)?;
         write_synced(&folder.join(RECORD), &bytes)?;
-        if let Some(provenance) = &self.provenance {
-            let bytes = to_json(&[provenance]);
-            write_synced(&folder.join(ORIGINS), &bytes)?;
+        if !self.origins.is_empty() {
+            write_synced(&folder.join(ORIGINS), &to_json(&self.origins))?;
         }
         sync_directory(&folder)?;
         Ok(record)
@@ -61,14 +60,12 @@ impl Writer<'_> {
     pub(super) fn add_origin(&mut self, place: &Path) -> Result<(), StoreError> {
         let known = read_origins(place)?;
         let mut origins = known.clone();
-        match &self.provenance {
-            Some(new) if !known.is_empty() => {
-                origins.retain(|old| old.origin != new.origin);
-                origins.push(new.clone());
-            }
+        if self.origins.is_empty() {
+            origins.clear();
+        } else if !known.is_empty() {
             // What was made here needs no other way.
-            Some(_) => {}
-            None => origins.clear(),
+            origins.retain(|old| self.origins.iter().all(|new| new.origin != old.origin));
+            origins.extend(self.origins.iter().cloned());
         }
         if origins == known {
             return Ok(());

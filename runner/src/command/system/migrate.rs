@@ -1,0 +1,50 @@
+//! `runner system migrate`: other ids than before.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use super::super::{Context, pack, stop};
+use crate::sandbox::userns::{self, UserNamespace};
+use crate::store::{Owners, Store};
+
+pub(in crate::command) fn run(context: &Context) -> anyhow::Result<ExitCode> {
+    for container in context.containers()?.all()? {
+        if container.status().is_running() {
+            stop::stop(
+                &container,
+                Duration::from_secs(container.record.stop_timeout),
+            )?;
+            writeln!(stdout(), "stopped {}", container.record.name)?;
+        }
+    }
+    userns::dismiss(&context.paths.runroot)?;
+    // The new one has the ids that there are now.
+    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
+    let owners = pack::owners(&namespace);
+    let store = context.store()?;
+    namespace
+        .run_inside(|| place_again(&store, owners).map_err(|error| format!("{error:#}")))?
+        .map_err(|message| anyhow!(message))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Places the files of every image whose owners are others now, from the layers that are kept.
+fn place_again(store: &Store, owners: Owners) -> anyhow::Result<()> {
+    for listed in store.images()? {
+        if listed.image.owners == owners {
+            continue;
+        }
+        let origins = store.origins(&listed.image.id)?;
+        let source = store.source(&[(listed.image.clone(), listed.names)])?;
+        let [image] = packer::place::Source::images(&source) else {
+            continue;
+        };
+        let mut writer = store.writer(owners)?.coming_from(origins);
+        writer.load(image, &source, &mut |_| ())?;
+        writeln!(stdout(), "placed {}", listed.image.short_id())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! The configuration files that this engine shares with podman.
+
+pub mod storage;
