@@ -13,7 +13,9 @@ use super::{ClosureError, Loaded, texts};
 mod crypto;
 mod glibc;
 mod guile;
+mod perl;
 mod python;
+mod terminfo;
 
 /// One kind of program that needs more than its headers say.
 pub(super) struct Profile {
@@ -43,7 +45,7 @@ pub(super) struct Needs {
 }
 
 /// All profiles.
-pub(super) const ALL: [Profile; 7] = [
+pub(super) const ALL: [Profile; 9] = [
     glibc::SYSTEM,
     glibc::CHARACTER_SETS,
     glibc::LOCALE,
@@ -51,6 +53,8 @@ pub(super) const ALL: [Profile; 7] = [
     crypto::GNUTLS,
     python::PYTHON,
     guile::GUILE,
+    perl::PERL,
+    terminfo::TERMINFO,
 ];
 
 impl Profile {
