@@ -373,6 +373,10 @@ fn check_finds_what_was_damaged_and_mends_it() {
             "echo x > blobs/sha256/1111111111111111111111111111111111111111111111111111111111111111",
             "needed by no image",
         ),
+        (
+            "cp -a trees/* trees/2222",
+            "trees/2222 is needed by no image",
+        ),
         ("mkdir -p tmp/1-0/deep", "left by a command that was killed"),
     ] {
         change(damage);

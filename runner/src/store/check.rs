@@ -23,6 +23,13 @@ pub struct Finding {
     pub mended: bool,
 }
 
+/// What the images need, by its name in its folder. A tree and a layer may have the same one.
+#[derive(Default)]
+struct Needed {
+    blobs: BTreeSet<String>,
+    trees: BTreeSet<String>,
+}
+
 impl Store {
     /// Compares everything with its digests; with `repair`, mends what can be mended. The caller is
     /// where the owners of the images' files exist. Nobody else uses the store meanwhile.
@@ -47,15 +54,15 @@ impl Store {
         }
         let temporary = self.temporary()?;
         let lock = self.lock(FlockOperation::LockExclusive)?;
-        let mut needed = BTreeSet::new();
+        let mut needed = Needed::default();
         for folder in list(&self.images)? {
             let read = ImageRecord::read(&self.images.join(&folder));
             let problem = match read {
                 Err(error) => Some(error.to_string()),
                 Ok(None) => Some(format!("images/{folder} is no image")),
                 Ok(Some(record)) => {
-                    needed.extend(record.blobs().iter().map(Digest::hex));
-                    needed.insert(record.tree.clone());
+                    needed.blobs.extend(record.blobs().iter().map(Digest::hex));
+                    needed.trees.insert(record.tree.clone());
                     self.damage(&record)
                 }
             };
@@ -102,7 +109,7 @@ impl Store {
     fn check_pointers(
         &self,
         repair: bool,
-        needed: &BTreeSet<String>,
+        needed: &Needed,
         found: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
         for folder in [&self.names, &self.packed] {
@@ -118,16 +125,16 @@ impl Store {
                 }
             }
         }
-        for folder in [&self.blobs, &self.trees] {
-            for name in list(folder)?
-                .into_iter()
-                .filter(|name| !needed.contains(name))
-            {
-                note(
-                    found,
-                    format!("{} is needed by no image", folder.join(name).display()),
-                    repair,
-                );
+        for (folder, needed) in [(&self.blobs, &needed.blobs), (&self.trees, &needed.trees)] {
+            for name in list(folder)? {
+                if !needed.contains(&name) {
+                    let path = folder.join(&name);
+                    note(
+                        found,
+                        format!("{} is needed by no image", path.display()),
+                        repair,
+                    );
+                }
             }
         }
         Ok(())
