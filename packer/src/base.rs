@@ -4,6 +4,7 @@
 //! Layers from a registry are kept in the cache, under their digests, so that the next build fetches
 //! no more than the manifest.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::cache;
 use crate::contents::{self, Contents};
 use crate::digest::Digest;
 use crate::image::{Descriptor, Platform, media_type};
+use crate::layer::decompress;
 use crate::place::{Image, Source};
 use crate::progress::Progress;
 use crate::reference::Reference;
@@ -30,6 +32,33 @@ pub struct BaseName {
 }
 
 impl BaseName {
+    /// An image as `FROM` names it: a path has a transport, or begins with `/`, `./` or `../`, so that
+    /// no folder that happens to be there is taken for an image.
+    ///
+    /// # Errors
+    /// [`transport::Error::Invalid`].
+    pub fn of_from(text: &str, folder: &Path) -> Result<Self, transport::Error> {
+        let typed = Self::parse(text, folder)?;
+        let is_path = [
+            "/",
+            "./",
+            "../",
+            "docker-archive:",
+            "oci-archive:",
+            "oci:",
+            "dir:",
+        ]
+        .iter()
+        .any(|start| text.starts_with(start));
+        Ok(match is_path {
+            true => typed,
+            false => Self {
+                place: Transport::Registry(text.trim_start_matches("docker://").to_owned()),
+                ..typed
+            },
+        })
+    }
+
     /// Reads what was written; relative paths lie below `folder`.
     ///
     /// # Errors
@@ -156,6 +185,31 @@ impl Base {
             let repository = self.repository()?.untagged();
             Some(format!("{repository}@{}", self.image().digest()))
         })
+    }
+
+    /// Writes files of the image into `folder`, each under the hexadecimal digits of its digest.
+    /// `wanted` are layers and the numbers of entries in them.
+    ///
+    /// # Errors
+    /// What reading and writing give.
+    pub(crate) fn extract(
+        &self,
+        wanted: &BTreeMap<usize, BTreeMap<usize, Digest>>,
+        folder: &Path,
+    ) -> io::Result<()> {
+        for (layer, files) in wanted {
+            let layer = &self.image().manifest.layers[*layer].digest;
+            let mut tar = decompress(self.open_blob(layer)?)?;
+            contents::each(&mut tar, &mut |_, order, entry, _| {
+                let Some(digest) = files.get(&order) else {
+                    return Ok(());
+                };
+                let new = NewFile::in_folder(folder)?;
+                io::copy(entry, &mut new.file())?;
+                new.place(&folder.join(digest.hex()))
+            })?;
+        }
+        Ok(())
     }
 
     /// Its layers, under the names that the OCI specification has for what docker calls otherwise.

@@ -6,7 +6,7 @@
 //! Source: OCI image specification 1.1, `layer.md`; tar as POSIX pax and GNU write it.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use tar::EntryType;
 
@@ -16,7 +16,7 @@ use crate::place::{Image, Source};
 
 mod extension;
 
-use extension::Extension;
+pub(crate) use extension::Extension;
 
 /// Entries of an image.
 const MOST_ENTRIES: usize = 2_000_000;
@@ -109,35 +109,21 @@ struct Reading {
 impl Reading {
     /// Adds a layer to what is below it.
     fn layer(&mut self, number: usize, tar: &mut dyn Read) -> io::Result<()> {
-        let mut archive = tar::Archive::new(tar);
-        let mut extension = Extension::default();
-        let mut order = 0;
-        for entry in archive.entries()?.raw(true) {
-            let mut entry = entry?;
-            if extension.takes(&mut entry)? {
-                continue;
-            }
-            let told = std::mem::take(&mut extension);
-            let path = told
-                .path
-                .clone()
-                .unwrap_or_else(|| entry.path_bytes().into_owned());
-            let path = clean(&path)?;
+        each(tar, &mut |path, order, entry, told| {
             self.count += 1;
             self.names += path.len();
             if self.count > MOST_ENTRIES || self.names > MOST_NAMES {
                 return Err(invalid("it has too many entries".to_owned()));
             }
             if !self.whiteout(&path, number) && !path.is_empty() {
-                let entry = described(&mut entry, told, number, order)?;
+                let entry = described(entry, told, (number, order), &mut io::sink())?;
                 if entry.kind != Kind::Directory {
                     self.remove_below(&path, number);
                 }
                 self.contents.insert(path, entry);
             }
-            order += 1;
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Takes away what an entry of this name takes away from the layers below; whether it is one.
@@ -185,11 +171,36 @@ impl Reading {
     }
 }
 
-fn described(
+/// Is called for an entry of a tar with its path, its number, the entry and what stood before it.
+type Visit<'a> =
+    dyn FnMut(Vec<u8>, usize, &mut tar::Entry<'_, &mut dyn Read>, Extension) -> io::Result<()> + 'a;
+
+/// Calls `visit` for every entry of a tar.
+pub(crate) fn each(tar: &mut dyn Read, visit: &mut Visit<'_>) -> io::Result<()> {
+    let mut archive = tar::Archive::new(tar);
+    let mut extension = Extension::default();
+    let mut order = 0;
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        if extension.takes(&mut entry)? {
+            continue;
+        }
+        let told = std::mem::take(&mut extension);
+        let named = told.path.clone();
+        let path = named.unwrap_or_else(|| entry.path_bytes().into_owned());
+        visit(clean(&path)?, order, &mut entry, told)?;
+        order += 1;
+    }
+    Ok(())
+}
+
+/// What an entry is, which is the one with this number of this layer. The content of a file is
+/// written to `out`.
+pub(crate) fn described(
     entry: &mut tar::Entry<'_, &mut dyn Read>,
     told: Extension,
-    layer: usize,
-    order: usize,
+    (layer, order): (usize, usize),
+    out: &mut dyn Write,
 ) -> io::Result<Entry> {
     let header = entry.header().clone();
     let link = || {
@@ -209,7 +220,9 @@ fn described(
                     "two headers tell the size of a file differently".to_owned(),
                 ));
             }
-            let (digest, size) = Digest::of_reader(entry)?;
+            let mut hashed = DigestWriter::new(out);
+            io::copy(entry, &mut hashed)?;
+            let (_, digest, size) = hashed.finish();
             Kind::File { size, digest }
         }
         other => Kind::Special(format!("entry of type {:?}", char::from(other.as_byte()))),

@@ -13,24 +13,44 @@ pub(crate) struct InvalidPattern {
 }
 
 /// One thing that a pattern asks for.
+/// One part of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Letter(char),
     AnyLetter,
     AnyText,
+    /// Any number of whole steps, each with its slash; behind it stands [`Part::InSteps`].
+    AnySteps,
+    /// In the middle of such a step.
+    InSteps,
+    /// Any text, with slashes.
+    AnyPath,
     Set {
         negated: bool,
         ranges: Vec<(char, char)>,
     },
 }
 
-/// A pattern for one step of a path.
+/// A pattern for one step of a path, or for a path of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pattern(Vec<Part>);
+pub(crate) struct Pattern {
+    parts: Vec<Part>,
+    /// Nothing but `**` and a slash fits a slash.
+    of_path: bool,
+}
 
 impl Pattern {
-    /// Reads a pattern.
+    /// A pattern for one step.
     pub(crate) fn new(text: &str) -> Result<Self, InvalidPattern> {
+        Self::read(text, false)
+    }
+
+    /// A pattern for a path, in which `**` stands for any number of steps.
+    pub(crate) fn of_path(text: &str) -> Result<Self, InvalidPattern> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, of_path: bool) -> Result<Self, InvalidPattern> {
         let refuse = |reason| InvalidPattern {
             pattern: text.to_owned(),
             reason,
@@ -38,7 +58,19 @@ impl Pattern {
         let mut parts = Vec::new();
         let mut letters = text.chars();
         while let Some(letter) = letters.next() {
-            parts.push(match letter {
+            let part = match letter {
+                '*' if of_path && letters.as_str().starts_with('*') => {
+                    letters = letters.as_str().trim_start_matches('*').chars();
+                    let at_start = matches!(parts.last(), None | Some(Part::Letter('/')));
+                    match letters.as_str().strip_prefix('/') {
+                        Some(rest) if at_start => {
+                            letters = rest.chars();
+                            parts.push(Part::AnySteps);
+                            Part::InSteps
+                        }
+                        _ => Part::AnyPath,
+                    }
+                }
                 '*' if parts.last() == Some(&Part::AnyText) => continue,
                 '*' => Part::AnyText,
                 '?' => Part::AnyLetter,
@@ -49,38 +81,51 @@ impl Pattern {
                 ),
                 '[' => set(&mut letters).ok_or_else(|| refuse("a \"[\" is not closed"))?,
                 other => Part::Letter(other),
-            });
+            };
+            parts.push(part);
         }
-        Ok(Self(parts))
+        Ok(Self { parts, of_path })
     }
 
-    /// Whether it fits `name`, from beginning to end. Takes at most `name` times `pattern` steps.
+    /// Whether the pattern fits the whole of `name`. Every place in the pattern at which the match
+    /// may be is followed at once, so no pattern takes longer than its length times the name's.
     pub(crate) fn matches(&self, name: &str) -> bool {
-        let letters: Vec<char> = name.chars().collect();
-        let (mut part, mut letter) = (0, 0);
-        // Where to go on when what follows the last `*` does not fit.
-        let mut retry: Option<(usize, usize)> = None;
-        loop {
-            match (self.0.get(part), letters.get(letter)) {
-                (None, None) => return true,
-                (Some(Part::AnyText), _) => {
-                    retry = Some((part, letter));
-                    part += 1;
+        let mut places = vec![false; self.parts.len() + 1];
+        places[0] = true;
+        self.skip(&mut places);
+        for letter in name.chars() {
+            let mut next = vec![false; self.parts.len() + 1];
+            for (place, part) in self.parts.iter().enumerate() {
+                if !places[place] {
                     continue;
                 }
-                (Some(one), Some(&found)) if one.fits(found) => {
-                    part += 1;
-                    letter += 1;
-                    continue;
+                let is_slash = self.of_path && letter == '/';
+                match part {
+                    Part::AnyText if !is_slash => next[place] = true,
+                    Part::AnyPath => next[place] = true,
+                    Part::AnySteps => next[place + 1] = true,
+                    Part::InSteps => {
+                        next[place] = true;
+                        next[place + 1] |= letter == '/';
+                    }
+                    Part::Letter(own) if *own == letter => next[place + 1] = true,
+                    one if !is_slash && one.fits(letter) => next[place + 1] = true,
+                    _ => {}
                 }
-                _ => {}
             }
-            match retry {
-                Some((star, from)) if from < letters.len() => {
-                    retry = Some((star, from + 1));
-                    (part, letter) = (star + 1, from + 1);
-                }
-                _ => return false,
+            places = next;
+            self.skip(&mut places);
+        }
+        places[self.parts.len()]
+    }
+
+    /// What may be nothing is passed.
+    fn skip(&self, places: &mut [bool]) {
+        for (place, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::AnyText | Part::AnyPath if places[place] => places[place + 1] = true,
+                Part::AnySteps if places[place] => places[place + 2] = true,
+                _ => {}
             }
         }
     }
@@ -91,7 +136,7 @@ impl Part {
         match self {
             Self::Letter(letter) => *letter == found,
             Self::AnyLetter => true,
-            Self::AnyText => false,
+            Self::AnyText | Self::AnySteps | Self::InSteps | Self::AnyPath => false,
             Self::Set { negated, ranges } => {
                 let within = |&(first, last): &(char, char)| (first..=last).contains(&found);
                 ranges.iter().any(within) != *negated

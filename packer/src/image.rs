@@ -17,7 +17,7 @@ mod describe;
 mod json;
 mod kind;
 
-pub(crate) use describe::annotation;
+pub(crate) use describe::{PATH, annotation, set_variable};
 pub use describe::{add_layer, annotations, config, manifest};
 pub use json::{InvalidJson, from_json, to_json};
 pub use kind::{Kind, kind_of};
@@ -110,6 +110,37 @@ impl Platform {
             architecture: architecture.to_owned(),
             os: "linux".to_owned(),
             variant: None,
+        }
+    }
+}
+
+impl Platform {
+    /// Reads `OS/ARCHITECTURE[/VARIANT]`, or an architecture alone.
+    ///
+    /// # Errors
+    /// A sentence about what is expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (os, architecture, variant) = match parts.as_slice() {
+            [architecture] => ("linux", *architecture, None),
+            [os, architecture] => (*os, *architecture, None),
+            [os, architecture, variant] => (*os, *architecture, Some(*variant)),
+            _ => return Err("OS/ARCHITECTURE/VARIANT is expected, such as linux/arm64".to_owned()),
+        };
+        Ok(Self {
+            architecture: architecture.to_owned(),
+            os: os.to_owned(),
+            variant: variant.map(ToOwned::to_owned),
+        })
+    }
+}
+
+impl std::fmt::Display for Platform {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(formatter, "/{variant}"),
+            None => Ok(()),
         }
     }
 }
@@ -241,6 +272,18 @@ pub struct RunConfig {
         deserialize_with = "json::null_is_default"
     )]
     pub stop_signal: String,
+    /// What the shell forms of commands in a Containerfile are given to. Docker's own.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::null_is_default"
+    )]
+    pub shell: Vec<String>,
+    /// Instructions for whoever puts an image on this one. Docker's own.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "json::null_is_default"
+    )]
+    pub on_build: Vec<String>,
     /// How an engine asks the program how it is. Docker's own; podman reads it in docker's images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,

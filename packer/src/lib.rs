@@ -15,6 +15,7 @@ pub mod base;
 pub mod bom;
 pub mod cache;
 pub mod closure;
+pub mod containerfile;
 pub mod contents;
 pub mod credentials;
 pub mod difference;
@@ -35,6 +36,7 @@ pub mod reference;
 pub mod registries;
 pub mod registry;
 pub mod rootfs;
+pub mod stages;
 pub mod transport;
 mod ustar;
 

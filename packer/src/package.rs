@@ -54,6 +54,7 @@ pub use health::{HealthCheck, HealthCommand};
 pub use init::init;
 pub use invalid::{Fault, InvalidDefinition};
 pub use list::Listed;
+pub(crate) use nearest::nearest;
 pub use port::{InvalidPort, Port, Protocol};
 pub use signal::{InvalidSignal, StopSignal};
 pub use system::{InvalidSystem, System};
@@ -272,7 +273,7 @@ fn image_name(name: &str) -> Option<String> {
     (!legal.is_empty() && legal.len() <= 128).then(|| legal.to_owned())
 }
 
-fn legal_name(name: &str) -> Result<String, PackageError> {
+pub(crate) fn legal_name(name: &str) -> Result<String, PackageError> {
     image_name(name).ok_or_else(|| PackageError::NoImageName(name.to_owned()))
 }
 

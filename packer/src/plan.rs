@@ -10,8 +10,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 mod bundle;
 mod onto;
+mod recipe;
 mod tree;
 
 pub use bundle::{Bundle, Packed, PackedImage};
@@ -30,6 +33,7 @@ use crate::program::{Program, ProgramError};
 use crate::progress::Progress;
 use crate::registry::{self, Access};
 use crate::rootfs::{Clash, HostError, SourceError, Tree};
+use crate::stages::StageError;
 
 /// What is to be packed, in a caller's words.
 #[derive(Debug, Clone)]
@@ -141,6 +145,9 @@ pub enum Error {
     /// The base image was not found, or is for another platform.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// A Containerfile could not be carried out.
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// A program needs something that the base image does not have.
     #[error(
         "{program} would not start on this base: it needs {needed}, which the base does not have; \
@@ -198,6 +205,8 @@ pub struct Plan {
     names: Vec<ImageName>,
     compression: Compression,
     pub(crate) epoch: Option<Epoch>,
+    /// Where files of the tree are, as long as this lives.
+    _files: Option<Arc<TempDir>>,
 }
 
 /// Finds what `request` means, compiles it for this host if it has to be compiled, and plans its
@@ -287,6 +296,7 @@ impl Packages {
             title: package.name,
             parts,
             epoch: request.epoch,
+            _files: None,
         })
     }
 }
@@ -390,8 +400,8 @@ impl Plan {
             place::copy_layers(image, &**base, place, &mut |_| {})?;
         }
         let mut config = self.config.clone();
-        // What only says how the base is run has no layer.
-        if !(self.tree.is_empty() && self.base.is_some()) {
+        // What only says how an image is run has no layer.
+        if !self.tree.is_empty() {
             let (layer, diff_id) = self.write_layer(place, progress)?;
             layers.push(layer);
             image::add_layer(&mut config, diff_id, self.epoch);

@@ -24,6 +24,7 @@ mod sources;
 
 pub use clash::Clash;
 pub use host::HostError;
+pub(crate) use links::plain;
 pub use sources::SourceError;
 
 /// A planned tree: entries by their path, which is relative and has no `.` or `..` in it. Paths are

@@ -14,6 +14,7 @@ use packer::epoch::Epoch;
 use packer::layer::Compression;
 use packer::package::{Choice, InvalidSystem, Listed, System};
 use packer::plan::{Bundle, Packed, Subject, Targets};
+use packer::stages::Recipe;
 use packer::{ImageName, Progress, Reference, Request};
 use serde::Serialize;
 
@@ -38,6 +39,23 @@ pub(super) struct Arguments {
     /// Pack the packages that this list names: several into one image, or several images
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["package", "bin", "name", "tags"])]
     manifest: Option<PathBuf>,
+
+    /// Carry this Containerfile out in the folder that is named; what needs a process, such as RUN, is
+    /// an error
+    #[arg(short = 'f', long, value_name = "FILE", conflicts_with_all = ["file", "manifest", "package", "bin", "base"])]
+    containerfile: Option<PathBuf>,
+
+    /// Set an ARG of the Containerfile; without a value, to that of the environment
+    #[arg(
+        long = "build-arg",
+        value_name = "NAME[=VALUE]",
+        requires = "containerfile"
+    )]
+    arguments: Vec<String>,
+
+    /// Build this stage of the Containerfile and not the last one
+    #[arg(long, value_name = "NAME", requires = "containerfile")]
+    stage: Option<String>,
 
     /// Pack this package of the workspace
     #[arg(short, long, value_name = "NAME")]
@@ -155,10 +173,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let references = publish::references(&arguments.push)?;
     let output = Output::open(arguments.output.as_deref(), arguments.format)?;
     let report = Report::default();
-    let bundles = requests(arguments)?
-        .iter()
-        .map(|request| Bundle::prepare(request, &report))
-        .collect::<Result<Vec<_>, _>>()?;
+    let requests = requests(arguments)?.into_iter();
+    let bundles = match recipe(arguments) {
+        Some(recipe) => requests
+            .map(|request| Bundle::of_recipe(&recipe, &request, &report))
+            .collect::<Result<Vec<_>, _>>()?,
+        None => requests
+            .map(|request| Bundle::prepare(&request, &report))
+            .collect::<Result<Vec<_>, _>>()?,
+    };
     check_names(&bundles)?;
     anyhow::ensure!(
         references.is_empty() || bundles.len() == 1,
@@ -338,6 +361,23 @@ fn with_options(arguments: &Arguments, request: Request) -> anyhow::Result<Reque
         registries: arguments.registry.options(arguments.creds.clone()),
         epoch: Epoch::from_environment()?,
         ..request
+    })
+}
+
+/// What `-f` and its company say.
+fn recipe(arguments: &Arguments) -> Option<Recipe> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((text.clone(), std::env::var(text).ok()?)),
+    };
+    Some(Recipe {
+        file: arguments.containerfile.clone()?,
+        context: arguments
+            .subject
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(".")),
+        arguments: arguments.arguments.iter().filter_map(pair).collect(),
+        stage: arguments.stage.clone(),
     })
 }
 

@@ -59,18 +59,7 @@ impl RegistryArguments {
 
 /// `OS/ARCHITECTURE[/VARIANT]` of a command line.
 pub(super) fn platform(text: &str) -> Result<Platform, String> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let (os, architecture, variant) = match parts.as_slice() {
-        [architecture] => ("linux", *architecture, None),
-        [os, architecture] => (*os, *architecture, None),
-        [os, architecture, variant] => (*os, *architecture, Some(*variant)),
-        _ => return Err("OS/ARCHITECTURE/VARIANT is expected, such as linux/arm64".to_owned()),
-    };
-    Ok(Platform {
-        architecture: architecture.to_owned(),
-        os: os.to_owned(),
-        variant: variant.map(ToOwned::to_owned),
-    })
+    Platform::parse(text)
 }
 
 /// Says what is on its way: podman's lines, and a bar a blob where somebody looks.

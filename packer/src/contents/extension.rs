@@ -13,19 +13,19 @@ const MOST_EXTENSION: u64 = 1 << 20;
 const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
 
 #[derive(Debug, Default)]
-pub(super) struct Extension {
-    pub(super) path: Option<Vec<u8>>,
-    pub(super) link: Option<Vec<u8>>,
-    pub(super) size: Option<u64>,
-    pub(super) uid: Option<u64>,
-    pub(super) gid: Option<u64>,
-    pub(super) time: Option<String>,
-    pub(super) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
+pub(crate) struct Extension {
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) link: Option<Vec<u8>>,
+    pub(crate) size: Option<u64>,
+    pub(crate) uid: Option<u64>,
+    pub(crate) gid: Option<u64>,
+    pub(crate) time: Option<String>,
+    pub(crate) attributes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Extension {
     /// Reads the entry if it is an extension header; whether it was one.
-    pub(super) fn takes(&mut self, entry: &mut tar::Entry<'_, &mut dyn Read>) -> io::Result<bool> {
+    pub(crate) fn takes(&mut self, entry: &mut tar::Entry<'_, &mut dyn Read>) -> io::Result<bool> {
         let kind = entry.header().entry_type();
         let is_extension = matches!(
             kind,

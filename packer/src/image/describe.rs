@@ -16,7 +16,7 @@ use crate::epoch::Epoch;
 use crate::package::{HealthCheck, HealthCommand, Package, Port, Protocol, User};
 
 /// Where a program looks for others; what every engine sets when an image says nothing.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The config of the image of `package`, on a base image or without one. The layer of its own is
 /// missing: see [`add_layer`].
@@ -85,7 +85,7 @@ fn alone(package: &Package) -> ImageConfig {
 }
 
 /// Sets a variable where it is, or behind the others.
-fn set_variable(variables: &mut Vec<String>, name: &str, value: &str) {
+pub(crate) fn set_variable(variables: &mut Vec<String>, name: &str, value: &str) {
     let is_it = |line: &&mut String| line.split_once('=').is_some_and(|(known, _)| known == name);
     let line = format!("{name}={value}");
     match variables.iter_mut().find(is_it) {

@@ -16,7 +16,7 @@ use crate::reference::Reference;
 #[derive(Debug, Clone)]
 pub struct Bundle {
     /// At least one.
-    plans: Vec<Plan>,
+    pub(super) plans: Vec<Plan>,
 }
 
 /// What was packed under some names.

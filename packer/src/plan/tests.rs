@@ -58,6 +58,7 @@ fn plan() -> Plan {
         parts: vec![(package, Some(program))],
         compression: Compression::GZIP,
         epoch: None,
+        _files: None,
     }
 }
 
