@@ -266,11 +266,11 @@ impl fmt::Display for Transport {
     }
 }
 
-/// Whether a text without a transport is a path.
+/// Whether a text without a transport is a path. What ends as archives do is one even if nothing is
+/// there: who mistypes the name of a file wants to hear of files and not of registries.
 fn is_path(text: &str, folder: &Path) -> bool {
-    let looks_so = ["/", "./", "../"]
-        .iter()
-        .any(|start| text.starts_with(start));
+    let starts = ["/", "./", "../"];
+    let looks_so = starts.iter().any(|start| text.starts_with(start)) || text.ends_with(".tar");
     looks_so || ["-", ".", ".."].contains(&text) || folder.join(text).exists()
 }
 
@@ -344,6 +344,10 @@ mod tests {
             archive("./a.tar", None)
         );
         assert_eq!(Transport::parse("-").unwrap(), archive("-", None));
+        assert_eq!(
+            Transport::parse("absent.tar").unwrap(),
+            archive("absent.tar", None)
+        );
         assert_eq!(
             Transport::parse("/").unwrap(),
             folder("/", Layout::Oci, None)

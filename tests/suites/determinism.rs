@@ -222,3 +222,59 @@ fn the_order_of_a_directory_does_not_show() {
     let other = other.expect("packing a shuffled folder");
     assert!(plain == other, "{}", first_difference(&plain, &other));
 }
+
+/// The packer, compiled for another processor.
+fn foreign_packer() -> Result<PathBuf, Missing> {
+    const TARGET: &str = "aarch64-unknown-linux-gnu";
+    let compiler = find("aarch64-linux-gnu-gcc")?;
+    let rustc = binaries::with_our_environment(Run::new("rustc"));
+    let sysroot = rustc.args(["--print", "sysroot"]).succeed();
+    let target = Path::new(sysroot.text()).join("lib/rustlib").join(TARGET);
+    if !target.is_dir() {
+        return Err(Missing::because(format!(
+            "the target {TARGET} is not installed"
+        )));
+    }
+    let folder = binaries::target_folder();
+    binaries::with_our_environment(Run::new("cargo"))
+        .args(["build", "--quiet", "-p", "packer", "--target", TARGET])
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", compiler)
+        .env("CARGO_TARGET_DIR", &folder)
+        .current_dir(binaries::workspace())
+        .limit(BUILD_LIMIT)
+        .succeed();
+    Ok(folder.join(TARGET).join("debug/packer"))
+}
+
+/// Compression and digests have code of their own for each processor.
+#[test]
+fn another_processor_packs_the_same_archive() {
+    let emulator = require!(find("qemu-aarch64-static"));
+    let busybox = require!(find("busybox"));
+    let foreign = require!(foreign_packer());
+    let world = require!(World::of_a_user());
+    let folder = world.make_dir("box", 0o755);
+    std::fs::copy(busybox, folder.join("hello")).expect("a new folder");
+    std::fs::copy(foreign, folder.join("packer")).expect("a new folder");
+    world.own_all(&folder);
+    for compression in ["gzip", "zstd", "none"] {
+        let words = ["build", "--file", "hello", "--compress", compression, "-o"];
+        let native = world.packer().args(words).args(["native.tar"]);
+        let emulated = world
+            .run(&emulator)
+            .args(["-L", "/usr/aarch64-linux-gnu", "./packer"])
+            .args(words)
+            .args(["emulated.tar"])
+            .limit(BUILD_LIMIT);
+        let archives = [(native, "native.tar"), (emulated, "emulated.tar")].map(|(run, name)| {
+            run.current_dir(&folder).succeed();
+            std::fs::read(folder.join(name)).expect("what was packed")
+        });
+        let [one, other] = archives;
+        assert!(
+            one == other,
+            "{compression}: {}",
+            first_difference(&one, &other)
+        );
+    }
+}
