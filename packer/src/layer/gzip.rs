@@ -51,8 +51,8 @@ impl Codec for Gzip {
     }
 
     fn compressor(&self) -> Compressor {
-        let mut compress = Compress::new(flate2::Compression::new(self.level.into()), false);
-        Box::new(move |block, out| deflate(block, &mut compress, out))
+        let level = flate2::Compression::new(self.level.into());
+        Box::new(move |block, out| deflate(block, &mut Compress::new(level, false), out))
     }
 
     fn end(&self) -> Vec<u8> {
@@ -69,7 +69,6 @@ fn deflate(block: &Block, compress: &mut Compress, out: &mut Vec<u8>) -> io::Res
         true => FlushCompress::Finish,
         false => FlushCompress::Sync,
     };
-    compress.reset();
     if !block.before().is_empty() {
         compress
             .set_dictionary(block.before())
@@ -104,6 +103,7 @@ mod tests {
 
     use super::super::blocks::tests::{SMALL, sample};
     use super::*;
+    use crate::digest::Digest;
 
     #[test]
     fn one_gzip_member_holds_everything() {
@@ -125,6 +125,24 @@ mod tests {
             decoder.read_to_end(&mut read).unwrap();
             assert!(read == input, "{size} bytes came back changed");
             assert!(decoder.into_inner().is_empty(), "a second member, {size}");
+        }
+    }
+
+    /// A compressor that was used before and then reset writes other bytes for some blocks, so it
+    /// would show on which thread a block was.
+    #[test]
+    fn threads_do_not_show() {
+        // Only programs have shown it: this one is at hand.
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let input = &program[..program.len().min(6 << 20)];
+        let compressed = |threads| {
+            let mut writer = blocks::Writer::with(Vec::new(), Gzip::new(6), threads, Gzip::BLOCK);
+            writer.write_all(input).unwrap();
+            Digest::of(&writer.finish().unwrap())
+        };
+        let one = compressed(1);
+        for threads in [2, 3, 4, 5] {
+            assert_eq!(compressed(threads), one, "{threads}");
         }
     }
 }
