@@ -50,7 +50,7 @@ for_each_account! {
         let runner = &host.runner;
         runner.load(&require!(busybox::image()).docker());
         let driver = runner.to(&["info", "--format", "{{.store.graphDriverName}}"]);
-        assert_eq!(driver, "copy");
+        assert_eq!(driver, "vfs");
         let script = "echo changed > /etc/passwd; rm /bin/not-executable; touch /new; ls -ld /root /home/alice | cut -c1-10";
         let run = runner.command(&["run", "--name", "writer", busybox::NAME, "sh", "-c", script]).succeed();
         assert_eq!(run.text(), "drwxr-xr-x\ndrwx------");
