@@ -251,11 +251,8 @@ fn what_cannot_be_is_said_in_one_line() {
             "does not begin with a registry",
         ),
         (&["push", "image.tar", "localhost:1/A"], "lower case"),
-        (
-            &["push", "nowhere.tar", &absent],
-            "is no archive and no folder",
-        ),
-        (&["push", "./nowhere.tar", &absent], "No such file"),
+        (&["push", "nowhere", &absent], "is no archive and no folder"),
+        (&["push", "nowhere.tar", &absent], "No such file"),
         (&["pull", "no-alias-has-this"], "names no registry"),
         (&["pull", "localhost:1/a@sha256:12"], "no digest"),
         (&["pull", "-o", "/nowhere/a.tar", &absent], "/nowhere/a.tar"),
