@@ -57,7 +57,7 @@ pub(crate) fn all() -> Vec<Peer> {
                 "-e",
                 "/dev/null",
                 "-g",
-                "daemon off; master_process off; pid /dev/null;",
+                "daemon off; master_process off;",
             ],
             true,
         ),
@@ -137,6 +137,7 @@ pub(crate) fn clean_up() {
     let of_this = |name: &str| std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(of_this("server-bench-go"));
     let _ = fs::remove_file(of_this("server-bench").with_extension("conf"));
+    let _ = fs::remove_file(of_this("server-bench").with_extension("pid"));
 }
 
 /// nginx can only be told its port in a file, so it has a fixed one below those of clients.
@@ -145,8 +146,10 @@ const NGINX_PORT: u16 = 18_999;
 fn nginx_configuration() -> String {
     let path: PathBuf =
         std::env::temp_dir().join(format!("server-bench-{}.conf", std::process::id()));
+    // nginx removes its pid file when it ends, so that is nothing to share: for root, /dev/null would go.
     let text = format!(
         "worker_processes 1;
+         pid {pid};
          events {{ worker_connections 20000; }}
          http {{
              access_log off;
@@ -156,7 +159,8 @@ fn nginx_configuration() -> String {
                  listen 127.0.0.1:{NGINX_PORT} backlog=4096;
                  location / {{ return 200 'Hello World!'; }}
              }}
-         }}"
+         }}",
+        pid = path.with_extension("pid").display(),
     );
     fs::write(&path, text).expect("to write nginx's configuration");
     path.display().to_string()
