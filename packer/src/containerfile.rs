@@ -15,7 +15,7 @@ mod lines;
 mod words;
 
 pub use expand::{expand, expand_raw};
-pub use instruction::{Argument, Check, Command, Copy, CopySource, Flag, Instruction};
+pub use instruction::{Argument, Copy, CopySource, Flag, Instruction};
 pub use lines::Heredoc;
 
 use instruction::From;

@@ -17,7 +17,7 @@ mod describe;
 mod json;
 mod kind;
 
-pub(crate) use describe::{PATH, annotation, set_variable};
+pub(crate) use describe::{PATH, annotation, healthcheck, set_variable};
 pub use describe::{add_layer, annotations, config, manifest};
 pub use json::{InvalidJson, from_json, to_json};
 pub use kind::{Kind, kind_of};

@@ -14,10 +14,7 @@ mod push;
 #[path = "build/tree.rs"]
 mod tree;
 
-use tests::Missing;
-use tests::figures::Figures;
-
-type Part = fn(&mut Figures) -> Result<(), Missing>;
+use tests::figures::Part;
 
 const PARTS: [(&str, Part); 4] = [
     ("program", program::measure),
@@ -27,18 +24,5 @@ const PARTS: [(&str, Part); 4] = [
 ];
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let is_named = |name: &str| wanted.iter().any(|word| word == name);
-    // cargo adds a flag of its own.
-    let all = !PARTS.iter().any(|(name, _)| is_named(name));
-    let mut figures = Figures::begin();
-    for (name, measure) in PARTS {
-        if !all && !is_named(name) {
-            continue;
-        }
-        if let Err(missing) = measure(&mut figures) {
-            println!("| {name} | | | did not run, because {missing} |");
-        }
-    }
-    figures.end();
+    tests::figures::measure(&PARTS);
 }

@@ -11,12 +11,10 @@ mod many;
 mod pull;
 
 use tests::client::Podman;
-use tests::figures::Figures;
 use tests::figures::Goal::AtMost;
+use tests::figures::{Figures, Part};
 use tests::ratio::{Side, print_commands, take_turns};
 use tests::{Engine, Missing, Mode, Run, World, binaries};
-
-type Part = fn(&mut Figures) -> Result<(), Missing>;
 
 const PARTS: [(&str, Part); 5] = [
     ("small", small),
@@ -27,20 +25,7 @@ const PARTS: [(&str, Part); 5] = [
 ];
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let is_named = |name: &str| wanted.iter().any(|word| word == name);
-    // cargo adds a flag of its own.
-    let all = !PARTS.iter().any(|(name, _)| is_named(name));
-    let mut figures = Figures::begin();
-    for (name, measure) in PARTS {
-        if !all && !is_named(name) {
-            continue;
-        }
-        if let Err(missing) = measure(&mut figures) {
-            println!("| {name} | | | did not run, because {missing} |");
-        }
-    }
-    figures.end();
+    tests::figures::measure(&PARTS);
 }
 
 /// The hello image, file syncs included: both engines write to a disk.

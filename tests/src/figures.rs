@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::Missing;
+
 /// What a figure has to be.
 #[derive(Clone, Copy, Debug)]
 pub enum Goal {
@@ -18,6 +20,27 @@ impl Goal {
             Goal::AtMost(most) => value <= most,
         }
     }
+}
+
+/// What one part of a benchmark measures; its rows go into the table.
+pub type Part = fn(&mut Figures) -> Result<(), Missing>;
+
+/// Measures the parts that the command line names, or all of them, and prints the table.
+pub fn measure(parts: &[(&str, Part)]) {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_named = |name: &str| wanted.iter().any(|word| word == name);
+    // cargo adds a flag of its own.
+    let all = !parts.iter().any(|(name, _)| is_named(name));
+    let mut figures = Figures::begin();
+    for (name, measure) in parts {
+        if !all && !is_named(name) {
+            continue;
+        }
+        if let Err(missing) = measure(&mut figures) {
+            println!("| {name} | | | did not run, because {missing} |");
+        }
+    }
+    figures.end();
 }
 
 /// The rows that were printed.

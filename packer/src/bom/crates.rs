@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 
-use serde::Deserialize;
-
 use super::{Component, Error, Kind};
 use crate::digest::Digest;
+use crate::package::lock::{Lock, Locked};
 use crate::package::{Origin, Package, PackageError, cargo};
 use crate::program::Program;
 
@@ -17,20 +16,6 @@ const SEPARATOR: char = '|';
 
 /// What cargo writes behind a crate whose needs were printed before.
 const REPEATED: &str = " (*)";
-
-#[derive(Debug, Default, Deserialize)]
-struct Lock {
-    #[serde(default)]
-    package: Vec<Locked>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Locked {
-    name: String,
-    version: String,
-    source: Option<String>,
-    checksum: Option<String>,
-}
 
 /// The crates of a program; it is the first one.
 pub(super) fn of(package: &Package, program: &Program) -> Result<Vec<Component>, Error> {
@@ -62,8 +47,7 @@ pub(super) fn of(package: &Package, program: &Program) -> Result<Vec<Component>,
         return Err(PackageError::Cargo(manifest.display().to_string()).into());
     }
     let path = workspace.join("Cargo.lock");
-    let lock = std::fs::read_to_string(&path).map_err(Error::unreadable(&path))?;
-    let lock: Lock = toml::from_str(&lock).unwrap_or_default();
+    let lock = Lock::read(&path).map_err(Error::unreadable(&path))?;
     Ok(read(&String::from_utf8_lossy(&output.stdout), &lock))
 }
 

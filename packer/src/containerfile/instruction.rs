@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::lines::{Heredoc, Line, is_heredoc};
 use super::words::{self, first_word};
-use crate::package::nearest;
+use crate::package::{Command, HealthCheck, nearest};
 
 /// One instruction. Texts have their variables and quotes still in them, unless it is said that
 /// nothing is replaced in this one.
@@ -25,7 +25,7 @@ pub enum Instruction {
     /// `EXPOSE`: ports, each `8080`, `53/udp` or `1-5`.
     Expose(Vec<String>),
     /// `HEALTHCHECK`; nothing is `HEALTHCHECK NONE`.
-    Healthcheck(Option<Check>),
+    Healthcheck(Option<HealthCheck>),
     /// `LABEL`: names and values.
     Label(Vec<(String, String)>),
     /// `MAINTAINER`.
@@ -62,15 +62,6 @@ pub struct Argument {
     pub default: Option<String>,
 }
 
-/// A command in one of its two forms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// A list in JSON: the program and its arguments.
-    Words(Vec<String>),
-    /// A line for the shell.
-    Line(String),
-}
-
 /// `--name=value`; a flag alone is `true`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flag {
@@ -78,21 +69,6 @@ pub struct Flag {
     pub name: String,
     /// Its value.
     pub value: String,
-}
-
-/// A health check; times that are not said are left to the engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What is run.
-    pub command: Command,
-    /// The time between two checks.
-    pub interval: Option<Duration>,
-    /// How long one check may take.
-    pub timeout: Option<Duration>,
-    /// How long the program may take to start.
-    pub start_period: Option<Duration>,
-    /// After how many failures it counts as unhealthy.
-    pub retries: Option<u32>,
 }
 
 /// What `COPY` and `ADD` say.
@@ -196,12 +172,12 @@ impl Instruction {
         Ok(match keyword.as_str() {
             "ADD" => Self::Add(Copy::parse(&keyword, rest, &line.heredocs, escape)?),
             "ARG" => Self::Arg(arguments(rest, escape)?),
-            "CMD" => Self::Cmd(Command::parse(rest)),
+            "CMD" => Self::Cmd(command(rest)),
             "COPY" => Self::Copy(Copy::parse(&keyword, rest, &line.heredocs, escape)?),
-            "ENTRYPOINT" => Self::Entrypoint(Command::parse(rest)),
+            "ENTRYPOINT" => Self::Entrypoint(command(rest)),
             "ENV" => Self::Env(pairs(&keyword, rest, escape)?),
             "EXPOSE" => Self::Expose(words::split(rest, escape)),
-            "HEALTHCHECK" => Self::Healthcheck(Check::parse(rest, escape)?),
+            "HEALTHCHECK" => Self::Healthcheck(health_check(rest, escape)?),
             "LABEL" => Self::Label(pairs(&keyword, rest, escape)?),
             "MAINTAINER" => Self::Maintainer(rest.to_owned()),
             "ONBUILD" => Self::Onbuild(rest.to_owned()),
@@ -209,7 +185,7 @@ impl Instruction {
                 let (flags, rest) = flags(rest, escape);
                 Self::Run {
                     flags,
-                    command: Command::parse(rest),
+                    command: command(rest),
                     heredocs: line.heredocs.clone(),
                 }
             }
@@ -232,12 +208,10 @@ impl Instruction {
     }
 }
 
-impl Command {
-    fn parse(text: &str) -> Self {
-        match words::json(text) {
-            Some(words) => Self::Words(words),
-            None => Self::Line(text.to_owned()),
-        }
+fn command(text: &str) -> Command {
+    match words::json(text) {
+        Some(words) => Command::Words(words),
+        None => Command::Line(text.to_owned()),
     }
 }
 
@@ -276,29 +250,28 @@ impl Copy {
     }
 }
 
-impl Check {
-    fn parse(text: &str, escape: char) -> Result<Option<Self>, String> {
-        let (flags, rest) = flags(text, escape);
-        let names = ["interval", "timeout", "start-period", "retries"];
-        let [interval, timeout, start_period, retries] = known(flags, names)?;
-        let (kind, command) = first_word(rest);
-        match (kind.to_ascii_uppercase().as_str(), command) {
-            ("NONE", "") => return Ok(None),
-            ("CMD", command) if !command.is_empty() => {}
-            _ => return Err("HEALTHCHECK is given CMD and a command, or NONE".to_owned()),
-        }
-        let retries = retries.map(|text| {
-            let refuse = |_| format!("\"{}\" is no number of retries", text.escape_debug());
-            text.parse().map_err(refuse)
-        });
-        Ok(Some(Self {
-            command: Command::parse(command),
-            interval: duration(interval)?,
-            timeout: duration(timeout)?,
-            start_period: duration(start_period)?,
-            retries: retries.transpose()?,
-        }))
+/// Reads what stands behind `HEALTHCHECK`; nothing is `NONE`.
+fn health_check(text: &str, escape: char) -> Result<Option<HealthCheck>, String> {
+    let (flags, rest) = flags(text, escape);
+    let names = ["interval", "timeout", "start-period", "retries"];
+    let [interval, timeout, start_period, retries] = known(flags, names)?;
+    let (kind, line) = first_word(rest);
+    match (kind.to_ascii_uppercase().as_str(), line) {
+        ("NONE", "") => return Ok(None),
+        ("CMD", line) if !line.is_empty() => {}
+        _ => return Err("HEALTHCHECK is given CMD and a command, or NONE".to_owned()),
     }
+    let retries = retries.map(|text| {
+        let refuse = |_| format!("\"{}\" is no number of retries", text.escape_debug());
+        text.parse().map_err(refuse)
+    });
+    Ok(Some(HealthCheck {
+        command: command(line),
+        interval: duration(interval)?,
+        timeout: duration(timeout)?,
+        start_period: duration(start_period)?,
+        retries: retries.transpose()?,
+    }))
 }
 
 /// A time as Go writes it: `1m30s`, `1.5h`, `500ms`.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::package::Command;
 
 fn parsed(text: &str) -> Containerfile {
     Containerfile::parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}"))

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::digest::Digest;
 use crate::epoch::Epoch;
-use crate::package::{HealthCheck, HealthCommand, Package, Port, Protocol, User};
+use crate::package::{Command, HealthCheck, Package, Port, Protocol, User};
 
 /// Where a program looks for others; what every engine sets when an image says nothing.
 pub(crate) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -109,14 +109,15 @@ pub fn add_layer(config: &mut ImageConfig, diff_id: Digest, epoch: Option<Epoch>
     }
 }
 
-fn healthcheck(check: &HealthCheck) -> Healthcheck {
+/// The health check as docker writes it.
+pub(crate) fn healthcheck(check: &HealthCheck) -> Healthcheck {
     let nanoseconds = |time: Option<Duration>| {
         let nanoseconds = time.unwrap_or_default().as_nanos();
         u64::try_from(nanoseconds).unwrap_or(u64::MAX)
     };
     let test = match &check.command {
-        HealthCommand::Words(words) => [&["CMD".to_owned()], words.as_slice()].concat(),
-        HealthCommand::Line(line) => vec!["CMD-SHELL".to_owned(), line.clone()],
+        Command::Words(words) => [&["CMD".to_owned()], words.as_slice()].concat(),
+        Command::Line(line) => vec!["CMD-SHELL".to_owned(), line.clone()],
     };
     Healthcheck {
         test,

@@ -11,7 +11,7 @@ const KEYS: [&str; 5] = ["command", "interval", "retries", "start-period", "time
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
     /// The command, to be run in the container: words, or one line for a shell.
-    pub command: HealthCommand,
+    pub command: Command,
     /// How long to wait between two checks.
     pub interval: Option<Duration>,
     /// How long one check may take.
@@ -22,9 +22,9 @@ pub struct HealthCheck {
     pub retries: Option<u32>,
 }
 
-/// The command of a health check.
+/// A command in one of its two forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HealthCommand {
+pub enum Command {
     /// A program and its arguments.
     Words(Vec<String>),
     /// A line for the shell of the image.
@@ -49,9 +49,9 @@ impl HealthCheck {
     }
 }
 
-fn read_command(value: &Value<'_>) -> Result<HealthCommand, InvalidDefinition> {
+fn read_command(value: &Value<'_>) -> Result<Command, InvalidDefinition> {
     if value.is_text() {
-        return value.text().map(HealthCommand::Line);
+        return value.text().map(Command::Line);
     }
     let words: Vec<String> = value
         .list()?
@@ -60,7 +60,7 @@ fn read_command(value: &Value<'_>) -> Result<HealthCommand, InvalidDefinition> {
         .collect::<Result<_, _>>()?;
     match words.is_empty() {
         true => Err(value.wrong("a command with at least one word")),
-        false => Ok(HealthCommand::Words(words)),
+        false => Ok(Command::Words(words)),
     }
 }
 

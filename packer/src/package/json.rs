@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Files, HealthCheck, HealthCommand, Package, Port};
+use super::{Command, Files, HealthCheck, Package, Port};
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,8 +98,8 @@ fn check(check: &HealthCheck) -> ShownCheck {
     let duration = |time: Option<Duration>| Some(humantime::format_duration(time?).to_string());
     ShownCheck {
         command: match &check.command {
-            HealthCommand::Words(words) => words.clone(),
-            HealthCommand::Line(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+            Command::Words(words) => words.clone(),
+            Command::Line(line) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
         },
         interval: duration(check.interval),
         timeout: duration(check.timeout),

@@ -1,32 +1,44 @@
 //! The exact versions of what a package is made of, from `Cargo.lock`.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 use serde::Deserialize;
 
 use super::cargo::{Package, Workspace};
 
+/// `Cargo.lock`, as far as it is needed.
 #[derive(Debug, Default, Deserialize)]
-struct Lock {
+pub(crate) struct Lock {
     #[serde(default)]
-    package: Vec<Locked>,
+    pub(crate) package: Vec<Locked>,
 }
 
+/// One package of it.
 #[derive(Debug, Deserialize)]
-struct Locked {
-    name: String,
-    version: String,
+pub(crate) struct Locked {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// Where it is from; nothing is the workspace.
+    pub(crate) source: Option<String>,
+    /// The SHA-256 of its archive in a registry.
+    pub(crate) checksum: Option<String>,
     /// `name`, or `name version` where several versions of one package are there.
     #[serde(default)]
     dependencies: Vec<String>,
 }
 
+impl Lock {
+    /// Reads a lock file; what is none is empty.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        Ok(toml::from_str(&std::fs::read_to_string(path)?).unwrap_or_default())
+    }
+}
+
 /// What `package` needs directly, as `name@version`, or as `name` where there is no lock file yet.
 pub(super) fn dependencies(workspace: &Workspace, package: &Package) -> Vec<String> {
-    let lock = std::fs::read_to_string(workspace.workspace_root.join("Cargo.lock"))
-        .ok()
-        .and_then(|text| toml::from_str(&text).ok())
-        .unwrap_or_default();
+    let lock = Lock::read(&workspace.workspace_root.join("Cargo.lock")).unwrap_or_default();
     let mut names: Vec<String> = package
         .dependencies
         .iter()

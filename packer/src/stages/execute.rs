@@ -1,14 +1,13 @@
 //! One instruction after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::state::State;
 use super::{Execution, is_remote};
 use crate::base::{Base, BaseName};
-use crate::containerfile::{Check, Command, Containerfile, Fault, Instruction, Stage};
-use crate::image::{Empty, Healthcheck, Platform, set_variable};
-use crate::package::{Port, StopSignal};
+use crate::containerfile::{Containerfile, Fault, Instruction, Stage};
+use crate::image::{Empty, Healthcheck, Platform, healthcheck, set_variable};
+use crate::package::{HealthCheck, Port, StopSignal};
 
 impl Execution<'_> {
     /// Carries out one stage; those that it is made of are there.
@@ -207,25 +206,13 @@ fn ports(text: &str) -> Result<Vec<Port>, String> {
     }
 }
 
-fn health(check: Option<&Check>) -> Healthcheck {
-    let Some(check) = check else {
-        return Healthcheck {
+/// `HEALTHCHECK NONE` takes away the base's check.
+fn health(check: Option<&HealthCheck>) -> Healthcheck {
+    check.map_or_else(
+        || Healthcheck {
             test: vec!["NONE".to_owned()],
             ..Healthcheck::default()
-        };
-    };
-    let nanoseconds = |time: Option<Duration>| {
-        u64::try_from(time.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
-    };
-    let test = match &check.command {
-        Command::Words(words) => [&["CMD".to_owned()], words.as_slice()].concat(),
-        Command::Line(line) => vec!["CMD-SHELL".to_owned(), line.clone()],
-    };
-    Healthcheck {
-        test,
-        interval: nanoseconds(check.interval),
-        timeout: nanoseconds(check.timeout),
-        start_period: nanoseconds(check.start_period),
-        retries: check.retries.unwrap_or_default().into(),
-    }
+        },
+        healthcheck,
+    )
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::Base;
-use crate::containerfile::{Command, expand};
+use crate::containerfile::expand;
 use crate::image::{ImageConfig, PATH, Platform, RootFs, RunConfig};
+use crate::package::Command;
 use crate::rootfs::{Tree, plain};
 
 /// What a command's line is given to when nobody says otherwise.
