@@ -14,6 +14,7 @@
 //! names/localhost+server:latest -> ../images/HEX
 //! generations/localhost+server:latest/N -> ../../images/HEX
 //! packed/HEX                 -> ../images/HEX, by the fingerprint of what was packed
+//! list.json                  what lists show of all images, only to be quick
 //! tmp/                       what is being written or thrown away
 //! ```
 //!
@@ -25,9 +26,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use packer::Digest;
 use packer::image::{ImageConfig, Manifest, from_json};
 use packer::layer::decompress;
-use packer::{Digest, ImageName};
 use rustix::fs::FlockOperation;
 
 mod check;
@@ -35,12 +36,14 @@ mod delete;
 mod error;
 mod generations;
 mod layer;
+mod list;
 mod names;
 mod prune;
 mod record;
 mod remove;
 mod resolve;
 mod source;
+mod sync;
 mod temporary;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -50,6 +53,7 @@ mod write;
 pub use check::Finding;
 pub use error::StoreError;
 pub use generations::Generation;
+pub use list::ListedImage;
 pub use prune::Pruning;
 pub use record::StoredImage;
 pub use remove::Removed;
@@ -77,15 +81,6 @@ pub struct Store {
     packed: PathBuf,
     generations: PathBuf,
     tmp: PathBuf,
-}
-
-/// An image with its names, as a list shows it.
-#[derive(Debug, Clone)]
-pub struct ListedImage {
-    /// The image.
-    pub image: StoredImage,
-    /// The names that point at it, in order; may be empty.
-    pub names: Vec<ImageName>,
 }
 
 /// As long as it lives, no image is removed: between finding an image and writing down that a
@@ -123,28 +118,6 @@ impl Store {
     pub fn hold(&self) -> Result<Hold, StoreError> {
         let lock = self.lock(FlockOperation::LockShared)?;
         Ok(Hold { _lock: lock })
-    }
-
-    /// All images with their names, the newest first.
-    ///
-    /// # Errors
-    /// What reading the store gives.
-    pub fn images(&self) -> Result<Vec<ListedImage>, StoreError> {
-        let _hold = self.hold()?;
-        let names = self.names()?;
-        let mut images = Vec::new();
-        for folder in list(&self.images)? {
-            if let Some(record) = ImageRecord::read(&self.images.join(folder))? {
-                let image = record.into_image(&self.trees);
-                let names = names
-                    .iter()
-                    .filter_map(|(name, id)| (*id == image.id).then_some(name.clone()))
-                    .collect();
-                images.push(ListedImage { image, names });
-            }
-        }
-        images.sort_by_key(|listed| (std::cmp::Reverse(listed.image.loaded), listed.image.id));
-        Ok(images)
     }
 
     /// The image `id`, if it is there.
@@ -274,9 +247,10 @@ impl Store {
             .map_err(StoreError::file(&lock))?;
         let temporary = self.temporary()?;
         let new = temporary.path().join("version");
-        record::write_synced(&new, format!("{FORMAT}\n").as_bytes())?;
+        record::write_new(&new, format!("{FORMAT}\n").as_bytes())?;
+        sync::sync(&new)?;
         fs::rename(&new, version).map_err(StoreError::file(version))?;
-        record::sync_directory(&self.root)
+        sync::sync(&self.root)
     }
 }
 

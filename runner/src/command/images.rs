@@ -117,14 +117,18 @@ pub fn run(
         }
         Some(format) => {
             let template = Template::parse(format)?;
-            let rows = rows(args, &images, containers);
+            let lines = lines(args, &images);
+            let rows: Vec<_> = lines
+                .iter()
+                .map(|line| row(args, line, containers))
+                .collect();
             let text = template.render_rows(&rows, &headers())?;
             match text.split_once('\n') {
                 Some((_, rows)) if template.is_table() && args.noheading => rows.to_owned(),
                 _ => text,
             }
         }
-        None => table(args, rows(args, &images, containers)),
+        None => table(args, &lines(args, &images)),
     };
     out.write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -137,17 +141,17 @@ fn wanted(
 ) -> anyhow::Result<Vec<ListedImage>> {
     let filters = Filters::parse(&args.filters, store)?;
     let mut images = store.images()?;
-    images.retain(|listed| filters.fit(listed, containers(&listed.image.id) > 0));
+    images.retain(|listed| filters.fit(listed, containers(&listed.id) > 0));
     match args.sort {
-        Sort::Created => images.sort_by_key(|listed| Reverse(filter::time(listed))),
-        Sort::Id => images.sort_by_key(|listed| listed.image.id),
-        Sort::Size => images.sort_by_key(|listed| listed.image.size),
+        Sort::Created => images.sort_by_cached_key(|listed| Reverse(filter::time(listed))),
+        Sort::Id => images.sort_by_key(|listed| listed.id),
+        Sort::Size => images.sort_by_key(|listed| listed.size),
         // These are about the rows.
         Sort::Repository | Sort::Tag => {}
     }
     if let Some(text) = &args.image {
         match store.resolve(text) {
-            Ok(resolved) => images.retain(|listed| listed.image.id == resolved.image.id),
+            Ok(resolved) => images.retain(|listed| listed.id == resolved.image.id),
             // podman shows an empty list.
             Err(StoreError::UnknownImage(_)) => images.clear(),
             Err(error) => return Err(error.into()),
@@ -165,31 +169,90 @@ fn ids(args: &Args, images: &[ListedImage]) -> String {
 
 fn id(args: &Args, listed: &ListedImage) -> String {
     if args.no_trunc {
-        listed.image.id.to_string()
+        listed.id.to_string()
     } else {
-        listed.image.short_id()
+        listed.short_id()
     }
 }
 
-fn table(args: &Args, rows: Vec<Value>) -> String {
-    let mut columns = vec!["Repository", "Tag", "ID", "Created", "Size"];
-    if args.digests {
-        columns.insert(2, "Digest");
+/// A line of a list: an image under one of its names, or without any.
+type Line<'a> = (&'a ListedImage, Option<&'a ImageName>);
+
+/// A line for each name, and one for an image without any.
+fn lines<'a>(args: &Args, images: &'a [ListedImage]) -> Vec<Line<'a>> {
+    let each = images.iter().flat_map(|listed| {
+        let names = listed.names.iter().map(Some);
+        let nameless = listed.names.is_empty().then_some(None);
+        names.chain(nameless).map(move |name| (listed, name))
+    });
+    let mut lines: Vec<_> = each.collect();
+    match args.sort {
+        Sort::Repository => lines.sort_by_cached_key(|(_, name)| repository(*name)),
+        Sort::Tag => lines.sort_by_key(|(_, name)| tag(*name)),
+        Sort::Created | Sort::Id | Sort::Size => {}
     }
-    if args.history {
-        columns.push("History");
+    lines
+}
+
+const NONE: &str = "<none>";
+
+fn repository(name: Option<&ImageName>) -> String {
+    name.map_or_else(|| NONE.to_owned(), ImageName::untagged)
+}
+
+fn tag(name: Option<&ImageName>) -> &str {
+    name.map_or(NONE, ImageName::tag)
+}
+
+/// How long ago an image was made. Reproducible images have no date; that is no reason to tell one
+/// of 1970.
+fn since(listed: &ListedImage) -> String {
+    created(listed).map_or_else(|| "N/A".to_owned(), human::ago)
+}
+
+/// The names of an image in one column.
+fn history(listed: &ListedImage) -> String {
+    let names: Vec<_> = listed.names.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        return NONE.to_owned();
     }
-    let header = (!args.noheading).then(headers);
-    let mut lines = String::new();
-    for row in header.into_iter().chain(rows) {
-        let cells: Vec<_> = columns
-            .iter()
-            .map(|column| row[column].as_str().unwrap_or_default())
-            .collect();
-        lines.push_str(&cells.join("\t"));
-        lines.push('\n');
+    names.join(", ")
+}
+
+fn table(args: &Args, lines: &[Line<'_>]) -> String {
+    let columns = |repository, tag, digest, id, created, size, history| {
+        let mut cells: Vec<String> = vec![repository, tag];
+        cells.extend(args.digests.then_some(digest));
+        cells.extend([id, created, size]);
+        cells.extend(args.history.then_some(history));
+        cells.join("\t") + "\n"
+    };
+    let heads = [
+        "REPOSITORY",
+        "TAG",
+        "DIGEST",
+        "IMAGE ID",
+        "CREATED",
+        "SIZE",
+        "HISTORY",
+    ];
+    let [repo, tags, digest, ids, age, bytes, names] = heads.map(str::to_owned);
+    let mut text = String::new();
+    if !args.noheading {
+        text += &columns(repo, tags, digest, ids, age, bytes, names);
     }
-    align(&lines)
+    for (listed, name) in lines {
+        text += &columns(
+            repository(*name),
+            tag(*name).to_owned(),
+            listed.digest.to_string(),
+            id(args, listed),
+            since(listed),
+            human::size(listed.size),
+            history(listed),
+        );
+    }
+    align(&text)
 }
 
 fn headers() -> Value {
@@ -218,41 +281,16 @@ fn headers() -> Value {
     })
 }
 
-/// A row for each name, and one for an image without any.
-fn rows(args: &Args, images: &[ListedImage], containers: &dyn Fn(&Digest) -> usize) -> Vec<Value> {
-    let each = images.iter().flat_map(|listed| {
-        let names = listed.names.iter().map(Some);
-        let nameless = listed.names.is_empty().then_some(None);
-        names
-            .chain(nameless)
-            .map(move |name| row(args, listed, name, containers))
-    });
-    let mut rows: Vec<Value> = each.collect();
-    let text = |row: &Value, field: &str| row[field].as_str().unwrap_or_default().to_owned();
-    match args.sort {
-        Sort::Repository => rows.sort_by_key(|row| text(row, "Repository")),
-        Sort::Tag => rows.sort_by_key(|row| text(row, "Tag")),
-        Sort::Created | Sort::Id | Sort::Size => {}
-    }
-    rows
-}
-
-fn row(
-    args: &Args,
-    listed: &ListedImage,
-    name: Option<&ImageName>,
-    containers: &dyn Fn(&Digest) -> usize,
-) -> Value {
-    const NONE: &str = "<none>";
+/// A line as a template sees it.
+fn row(args: &Args, line: &Line<'_>, containers: &dyn Fn(&Digest) -> usize) -> Value {
+    let (listed, name) = *line;
     let report = report(listed, containers);
-    let created = created(listed);
-    // Reproducible images have no date; that is no reason to tell one of 1970.
-    let since = created.map_or_else(|| "N/A".to_owned(), human::ago);
-    let at = created.map_or_else(|| "N/A".to_owned(), go_time);
-    let size = human::size(listed.image.size);
+    let since = since(listed);
+    let at = created(listed).map_or_else(|| "N/A".to_owned(), go_time);
+    let size = human::size(listed.size);
     json!({
-        "Repository": name.map_or_else(|| NONE.to_owned(), ImageName::untagged),
-        "Tag": name.map_or(NONE, ImageName::tag),
+        "Repository": repository(name),
+        "Tag": tag(name),
         "ID": id(args, listed),
         "Id": report.id,
         "Digest": report.digest,
@@ -268,7 +306,7 @@ fn row(
         "Names": report.names,
         "RepoTags": report.names,
         "RepoDigests": report.repo_digests,
-        "History": if report.history.is_empty() { NONE.to_owned() } else { report.history.join(", ") },
+        "History": history(listed),
         "ParentId": report.parent_id,
         "Dangling": name.is_none(),
         "ReadOnly": false,
@@ -276,25 +314,24 @@ fn row(
 }
 
 fn report(listed: &ListedImage, containers: &dyn Fn(&Digest) -> usize) -> Report {
-    let image = &listed.image;
     let names: Vec<_> = listed.names.iter().map(ToString::to_string).collect();
     let since_1970 = created(listed)
         .and_then(|created| created.duration_since(SystemTime::UNIX_EPOCH).ok())
         .as_ref()
         .map(Duration::as_secs);
     Report {
-        id: image.id.hex(),
+        id: listed.id.hex(),
         parent_id: "",
         repo_tags: names.clone(),
-        repo_digests: repo_digests(&listed.names, &image.digest),
-        size: image.size,
+        repo_digests: repo_digests(&listed.names, &listed.digest),
+        size: listed.size,
         shared_size: 0,
-        virtual_size: image.size,
-        labels: Some(image.config.config.labels.clone()).filter(|labels| !labels.is_empty()),
-        containers: containers(&image.id),
+        virtual_size: listed.size,
+        labels: Some(listed.labels.clone()).filter(|labels| !labels.is_empty()),
+        containers: containers(&listed.id),
         history: names.clone(),
         names,
-        digest: image.digest,
+        digest: listed.digest,
         dangling: listed.names.is_empty(),
         created: since_1970,
         created_at: created(listed).map(|time| humantime::format_rfc3339(time).to_string()),
@@ -310,7 +347,7 @@ pub(super) fn repo_digests(names: &[ImageName], digest: &Digest) -> BTreeSet<Str
 }
 
 fn created(listed: &ListedImage) -> Option<SystemTime> {
-    human::parse_time(listed.image.config.created.as_deref()?)
+    human::parse_time(listed.created.as_deref()?)
 }
 
 /// A time as Go prints it: `2026-11-23 16:46:17 +0000 UTC`.

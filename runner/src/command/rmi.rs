@@ -101,10 +101,7 @@ fn targets(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
         return Ok(args.images.clone());
     }
     let images = store.images()?;
-    Ok(images
-        .into_iter()
-        .map(|listed| listed.image.id.hex())
-        .collect())
+    Ok(images.into_iter().map(|listed| listed.id.hex()).collect())
 }
 
 fn remove(

@@ -144,13 +144,16 @@ impl Store {
     fn check_trees(&self, repair: bool, found: &mut Vec<Finding>) -> Result<(), StoreError> {
         let mut seen = BTreeSet::new();
         for listed in self.images()? {
-            let tree = listed.image.tree.clone();
+            let Some(stored) = self.image(&listed.id)? else {
+                continue;
+            };
+            let (tree, owners) = (stored.tree.clone(), stored.owners);
             if !seen.insert(tree.clone()) {
                 continue;
             }
-            let source = self.source(&[(listed.image.clone(), Vec::new())])?;
+            let source = self.source(&[(stored, Vec::new())])?;
             let [image] = source.images() else { continue };
-            let mut writer = self.writer(listed.image.owners)?;
+            let mut writer = self.writer(owners)?;
             let new = match writer.place_anew(image) {
                 Ok(new) => new,
                 Err(error) => {

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use packer::{Digest, ImageName};
 
 use super::names::{point, read_pointer};
-use super::record::sync_directory;
+use super::sync::sync;
 use super::{Store, StoreError, StoredImage, list};
 
 /// The link to the present number.
@@ -99,7 +99,7 @@ impl Store {
         self.remember(name, &wanted.image.id)?;
         point(&self.pointer(name)?, &wanted.image.id, temporary.path())?;
         set_current(&self.generations_of(name)?, wanted.number, temporary.path())?;
-        sync_directory(&self.names)?;
+        sync(&self.names)?;
         Ok(wanted.clone())
     }
 

@@ -1,8 +1,9 @@
 //! Reading a layer once, for everything that is needed of it: the blob that is kept, its digest,
 //! the digest of the uncompressed tar, and the tree.
 //!
-//! Reading, hashing and uncompressing happen in the caller's thread, placing files in a second one;
-//! a few buffers of fixed size travel between the two, so memory stays bounded for any layer.
+//! Reading and uncompressing happen in the caller's thread, hashing and placing files each in one
+//! beside it; a few buffers of fixed size travel between them, so memory stays bounded for any
+//! layer.
 
 use std::fs::File;
 use std::io::{self, BufRead, Cursor, Read, Write};
@@ -10,10 +11,12 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use packer::Digest;
-use packer::digest::DigestWriter;
 use packer::layer::{Encoding, decompress};
 
+mod hash;
+
 use super::tree::{LayerError, Owners, Tree};
+use hash::Hash;
 
 const BUFFER: usize = 256 << 10;
 /// How many full buffers wait for the placing thread.
@@ -23,7 +26,7 @@ const QUEUE: usize = 8;
 pub(super) struct Blob<'a> {
     source: &'a mut dyn Read,
     /// Where the bytes are kept, if they are not yet.
-    keep: Option<DigestWriter<&'a File>>,
+    keep: Option<(&'a File, Hash)>,
     /// Whether the bytes could be read but not kept.
     full: bool,
     observe: &'a mut dyn FnMut(u64),
@@ -72,7 +75,7 @@ impl<'a> Blob<'a> {
     ) -> Self {
         Self {
             source,
-            keep: keep.map(DigestWriter::new),
+            keep: keep.map(|file| (file, Hash::new())),
             full: false,
             observe,
         }
@@ -87,10 +90,8 @@ impl<'a> Blob<'a> {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => io::copy(&mut self, &mut io::sink()),
         };
-        let blob = self.keep.filter(|_| drained.is_ok()).map(|keep| {
-            let (_, digest, size) = keep.finish();
-            (digest, size)
-        });
+        let kept = self.keep.filter(|_| drained.is_ok());
+        let blob = kept.map(|(_, hash)| hash.finish());
         let full = self.full;
         let tar = tar.and_then(|(hash, size)| {
             drained?;
@@ -116,7 +117,7 @@ impl<'a> Blob<'a> {
         let hashed = encoding == Encoding::Plain && self.keep.is_some();
         let whole = Cursor::new(start).take(length as u64).chain(self);
         let mut tar = decompress(Box::new(whole))?;
-        let mut hash = DigestWriter::new(io::sink());
+        let mut hash = Hash::new();
         let mut size = 0;
         let mut spare = Vec::new();
         loop {
@@ -142,18 +143,18 @@ impl<'a> Blob<'a> {
         if let Some(placing) = placing {
             placing.send(Message::EndOfLayer)?;
         }
-        let (_, diff_id, _) = hash.finish();
-        Ok(((!hashed).then_some(diff_id), size))
+        Ok(((!hashed).then(|| hash.finish().0), size))
     }
 }
 
 impl Read for Blob<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.source.read(buffer)?;
-        if let Some(keep) = &mut self.keep {
-            let kept = keep.write_all(&buffer[..length]);
+        if let Some((file, hash)) = &mut self.keep {
+            let kept = file.write_all(&buffer[..length]);
             self.full = kept.is_err();
             kept?;
+            hash.write_all(&buffer[..length])?;
         }
         (self.observe)(length as u64);
         Ok(length)

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use packer::{Digest, ImageName};
 
-use super::record::{ImageRecord, sync_directory};
+use super::record::ImageRecord;
+use super::sync::sync;
 use super::{Store, StoreError, StoredImage};
 
 impl Store {
@@ -42,7 +43,10 @@ impl Store {
             self.pointer(name)?;
         }
         match self.image(id)? {
-            Some(_) => self.point_names(names, id, temporary.path()),
+            Some(_) => {
+                self.point_names(names, id, temporary.path())?;
+                sync(&self.names)
+            }
             None => Err(StoreError::UnknownImage(id.to_string())),
         }
     }
@@ -73,7 +77,7 @@ impl Store {
     pub fn remember_packed(&self, fingerprint: &Digest, id: &Digest) -> Result<(), StoreError> {
         let temporary = self.temporary()?;
         point(&self.packed.join(fingerprint.hex()), id, temporary.path())?;
-        sync_directory(&self.packed)
+        sync(&self.packed)
     }
 
     /// The image that `name` points at.
@@ -85,8 +89,8 @@ impl Store {
         }
     }
 
-    /// Lets each of `names` point at the image `id`. Each moves at once; all are on disk when this
-    /// returns.
+    /// Lets each of `names` point at the image `id`. Each moves at once; the caller brings them to
+    /// disk.
     pub(super) fn point_names(
         &self,
         names: &[ImageName],
@@ -97,7 +101,7 @@ impl Store {
             self.count_generation(name, id, temporary)?;
             point(&self.pointer(name)?, id, temporary)?;
         }
-        sync_directory(&self.names)
+        Ok(())
     }
 
     /// The file of a name. A name has no `+`, so it can stand for the slash.

@@ -36,7 +36,7 @@ impl Store {
         let kept = self.last_generations(pruning.keep)?;
         let mut removed = Vec::new();
         for listed in images.into_iter().rev() {
-            let id = listed.image.id;
+            let id = listed.id;
             let names = self.names_of(&id)?;
             let needed = !pruning.all && (!names.is_empty() || kept.contains(&id));
             if !needed && in_use(&id).is_empty() && wanted(&listed) {

@@ -136,19 +136,8 @@ pub(super) struct TreeRecord {
     pub(super) layers: Vec<u64>,
 }
 
-/// Writes a new file and waits until it is on disk.
-pub(super) fn write_synced(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let write = || {
-        let mut file = File::create_new(path)?;
-        file.write_all(content)?;
-        file.sync_all()
-    };
+/// Writes a new file.
+pub(super) fn write_new(path: &Path, content: &[u8]) -> Result<(), StoreError> {
+    let write = || File::create_new(path)?.write_all(content);
     write().map_err(StoreError::file(path))
-}
-
-/// Waits until the names in the directory at `path` are on disk.
-pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(StoreError::file(path))
 }

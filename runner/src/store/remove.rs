@@ -13,7 +13,8 @@ use packer::{Digest, ImageName};
 use rustix::fs::FlockOperation;
 
 use super::names::read_pointer;
-use super::record::{ImageRecord, sync_directory};
+use super::record::ImageRecord;
+use super::sync::sync;
 use super::temporary::Temporary;
 use super::{Resolved, Store, StoreError, list};
 
@@ -93,7 +94,7 @@ impl Store {
     ) -> Result<Removed, StoreError> {
         self.remove_names(&names)?;
         throw_away(&self.images, &id.hex(), temporary)?;
-        sync_directory(&self.images)?;
+        sync(&self.images)?;
         Ok(Removed {
             untagged: names,
             deleted: Some(id),
@@ -105,7 +106,7 @@ impl Store {
             remove_file(&self.pointer(name)?)?;
             self.forget_generations(name)?;
         }
-        sync_directory(&self.names)
+        sync(&self.names)
     }
 
     /// Removes what no image needs.

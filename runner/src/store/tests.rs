@@ -14,6 +14,7 @@ use super::*;
 
 mod find;
 mod generations;
+mod list;
 mod load;
 mod remove;
 

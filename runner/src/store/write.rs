@@ -1,9 +1,10 @@
 //! Putting images into the store: `load` copies them from an archive, `packer` writes them.
 //!
 //! Everything that is new gathers in a temporary folder: blobs, the tree, the image's files. When
-//! it is complete and on disk, it is renamed into place, in the order in which one thing needs the
-//! other: blobs and tree, image, names. A process that is killed in between leaves what the next
-//! writer removes, or blobs and trees that no image needs, which the next removal takes along.
+//! it is complete, all of it is brought to disk together. Then it is renamed into place, in the
+//! order in which one thing needs the other: blobs and tree, image, names. A process that is killed
+//! in between leaves what the next writer removes, or blobs and trees that no image needs, which
+//! the next removal takes along.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,10 +19,8 @@ use packer::place::{Image, Sink, Source, Step, WriteBlob};
 
 mod publish;
 
-use publish::sync_file;
-
 use super::layer::{Blob, Placing, Stopped, place};
-use super::record::{ImageRecord, TREE_RECORD, TREE_ROOT, TreeRecord, write_synced};
+use super::record::{ImageRecord, TREE_RECORD, TREE_ROOT, TreeRecord, write_new};
 use super::temporary::Temporary;
 use super::tree::Owners;
 use super::{Hold, Store, StoreError, StoredImage};
@@ -68,16 +67,8 @@ struct Flattened {
     new_tree: Option<PathBuf>,
     /// Bytes of the uncompressed layers.
     size: u64,
-    /// The new blobs.
-    blobs: Vec<(Digest, PathBuf)>,
     /// How many entries were placed.
     placed: u64,
-}
-
-/// What came of reading one layer.
-struct LayerRead {
-    size: u64,
-    new: Option<(Digest, PathBuf)>,
 }
 
 impl Writer<'_> {
@@ -117,12 +108,14 @@ impl Writer<'_> {
             None => self.write_image(image, &flattened)?,
         };
         progress(Step::Manifest);
+        self.bring_to_disk(image, &flattened, !is_known)?;
         self.publish_content(image, &flattened)?;
         if !is_known {
             self.publish_image(&place)?;
         }
         self.store
             .point_names(&image.names, &record.id, self.temporary.path())?;
+        self.store.sync_places()?;
         Ok(record.into_image(&self.store.trees))
     }
 
@@ -149,7 +142,6 @@ impl Writer<'_> {
             new_tree: None,
             size: known.as_ref().map_or(0, |record| record.size),
             tree,
-            blobs: Vec::new(),
             placed: 0,
         };
         if known.is_some() {
@@ -157,8 +149,7 @@ impl Writer<'_> {
                 let present = self.store.blob(&layer.digest).exists();
                 progress(Step::Layer { layer, present });
                 if !present {
-                    let read = self.read_layer(layer, diff_id, source, None, progress)?;
-                    flattened.blobs.extend(read.and_then(|read| read.new));
+                    self.read_layer(layer, diff_id, source, None, progress)?;
                 }
             }
             return Ok(flattened);
@@ -173,7 +164,6 @@ impl Writer<'_> {
             new_tree: None,
             size: 0,
             tree: String::new(),
-            blobs: Vec::new(),
             placed: 0,
         };
         self.place_tree(image, None, &mut |_| (), &mut flattened)
@@ -195,14 +185,13 @@ impl Writer<'_> {
             for (layer, diff_id) in layers(image) {
                 let present = self.store.blob(&layer.digest).exists();
                 progress(Step::Layer { layer, present });
-                let Some(read) =
+                let Some(size) =
                     self.read_layer(layer, diff_id, source, Some(placing), progress)?
                 else {
                     break;
                 };
-                flattened.size += read.size;
-                sizes.push(read.size);
-                flattened.blobs.extend(read.new);
+                flattened.size += size;
+                sizes.push(size);
             }
             Ok::<(), StoreError>(())
         });
@@ -219,13 +208,13 @@ impl Writer<'_> {
             layers: sizes,
         };
         let bytes = serde_json::to_vec(&record).map_err(StoreError::damaged(&folder))?;
-        write_synced(&folder.join(TREE_RECORD), &bytes)?;
+        write_new(&folder.join(TREE_RECORD), &bytes)?;
         flattened.new_tree = Some(folder.clone());
         Ok(folder)
     }
 
-    /// Reads one layer, from the store if it is there and from `source` if not; `None` when the
-    /// placing thread gave up.
+    /// Reads one layer, from the store if it is there and from `source` if not. Gives the bytes of
+    /// its tar; `None` when the placing thread gave up.
     fn read_layer(
         &mut self,
         layer: &Descriptor,
@@ -233,7 +222,7 @@ impl Writer<'_> {
         source: Option<&dyn Source>,
         placing: Option<&mut Placing>,
         progress: &mut dyn FnMut(Step<'_>),
-    ) -> Result<Option<LayerRead>, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let unreadable = |cause| StoreError::ReadLayer {
             layer: layer.digest,
             cause,
@@ -279,13 +268,8 @@ impl Writer<'_> {
                 found: contents.diff_id,
             });
         }
-        if let Some((digest, path)) = &new {
-            self.blobs.insert(*digest, path.clone());
-        }
-        Ok(Some(LayerRead {
-            size: contents.size,
-            new,
-        }))
+        self.blobs.extend(new);
+        Ok(Some(contents.size))
     }
 
     fn read_tree_record(&self, tree: &str) -> Result<Option<TreeRecord>, StoreError> {
@@ -331,7 +315,6 @@ impl Sink for Writer<'_> {
         if written.is_err() || self.has_blob(&digest) {
             fs::remove_file(&path)?;
         } else {
-            sync_file(&path)?;
             self.blobs.insert(digest, path);
         }
         written.map(|()| (digest, size))

@@ -90,7 +90,7 @@ fn wanted(key: &str, value: &str, store: &Store) -> anyhow::Result<(&'static str
     let time_of = |value: &str| -> anyhow::Result<SystemTime> {
         let id = store.resolve(value)?.image.id;
         let images = store.images()?;
-        let listed = images.iter().find(|listed| listed.image.id == id);
+        let listed = images.iter().find(|listed| listed.id == id);
         Ok(listed.map_or(SystemTime::UNIX_EPOCH, time))
     };
     Ok(match key {
@@ -129,10 +129,10 @@ impl Wanted {
             Self::Before(limit) => time(listed) < *limit,
             Self::Since(limit) => time(listed) > *limit,
             Self::Dangling(wanted) => listed.names.is_empty() == *wanted,
-            Self::Id(start) => listed.image.id.hex().starts_with(start.as_str()),
+            Self::Id(start) => listed.id.hex().starts_with(start.as_str()),
             Self::Intermediate(wanted) | Self::ReadOnly(wanted) => !wanted,
             Self::Label(key, value) => {
-                let found = listed.image.config.config.labels.get(key);
+                let found = listed.labels.get(key);
                 found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
             }
             Self::Reference(pattern, named) => {
@@ -141,7 +141,7 @@ impl Wanted {
                         .iter()
                         .any(|spelling| matches(pattern, spelling))
                 };
-                *named == Some(listed.image.id) || listed.names.iter().any(fits)
+                *named == Some(listed.id) || listed.names.iter().any(fits)
             }
             Self::Containers(wanted) => used == *wanted,
         }
@@ -150,7 +150,7 @@ impl Wanted {
 
 /// When an image was made, or else when it came.
 pub(super) fn time(listed: &ListedImage) -> SystemTime {
-    let loaded = std::time::Duration::from_secs(listed.image.loaded);
+    let loaded = std::time::Duration::from_secs(listed.loaded);
     created(listed).unwrap_or(SystemTime::UNIX_EPOCH + loaded)
 }
 

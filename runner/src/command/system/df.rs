@@ -7,13 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use packer::ImageName;
 use serde_json::{Value, json};
 
 use super::super::{Context, image};
 use crate::container::Container;
 use crate::container::record::Volume;
 use crate::human::{self, ago};
-use crate::store::ListedImage;
+use crate::store::{Store, StoreError, StoredImage};
 use crate::template::{Template, align};
 
 /// Flags of `system df`.
@@ -46,7 +47,8 @@ struct Kind {
 
 /// Everything that takes room.
 struct Everything {
-    images: Vec<ListedImage>,
+    /// With their names.
+    images: Vec<(StoredImage, Vec<ImageName>)>,
     containers: Vec<(Container, u64)>,
     /// By name: bytes and the containers that use it.
     volumes: BTreeMap<String, (u64, usize)>,
@@ -61,7 +63,7 @@ pub(in crate::command) fn run(
     // What containers wrote may be closed to everybody but their own root.
     image::enter(context)?;
     let everything = Everything {
-        images: store.images()?,
+        images: images(&store)?,
         volumes: volumes(&containers, &context.paths.graphroot.join("volumes")),
         containers: containers
             .into_iter()
@@ -111,6 +113,14 @@ pub(super) fn room(folder: &Path) -> u64 {
     bytes
 }
 
+fn images(store: &Store) -> Result<Vec<(StoredImage, Vec<ImageName>)>, StoreError> {
+    let mut images = Vec::new();
+    for listed in store.images()? {
+        images.extend(store.image(&listed.id)?.map(|image| (image, listed.names)));
+    }
+    Ok(images)
+}
+
 fn volumes(containers: &[Container], folder: &Path) -> BTreeMap<String, (u64, usize)> {
     let users = |wanted: &str| {
         let uses = |container: &&Container| {
@@ -131,8 +141,7 @@ fn volumes(containers: &[Container], folder: &Path) -> BTreeMap<String, (u64, us
 
 impl Everything {
     /// What each image needs, with its bytes: its tree and its layers as they came.
-    fn parts(listed: &ListedImage) -> BTreeMap<String, u64> {
-        let image = &listed.image;
+    fn parts(image: &StoredImage) -> BTreeMap<String, u64> {
         let layers = image
             .layers
             .iter()
@@ -142,18 +151,17 @@ impl Everything {
             .collect()
     }
 
-    fn users(&self, listed: &ListedImage) -> usize {
-        let uses =
-            |(container, _): &&(Container, u64)| container.record.image_id == listed.image.id;
+    fn users(&self, image: &StoredImage) -> usize {
+        let uses = |(container, _): &&(Container, u64)| container.record.image_id == image.id;
         self.containers.iter().filter(uses).count()
     }
 
     /// By part: its bytes, how many images need it, and whether one of them is in use.
     fn all_parts(&self) -> BTreeMap<String, (u64, usize, bool)> {
         let mut parts = BTreeMap::new();
-        for listed in &self.images {
-            let is_used = self.users(listed) > 0;
-            for (part, bytes) in Self::parts(listed) {
+        for (image, _) in &self.images {
+            let is_used = self.users(image) > 0;
+            for (part, bytes) in Self::parts(image) {
                 let known = parts.entry(part).or_insert((bytes, 0, false));
                 known.1 += 1;
                 known.2 |= is_used;
@@ -180,7 +188,7 @@ impl Everything {
                 active: self
                     .images
                     .iter()
-                    .filter(|listed| self.users(listed) > 0)
+                    .filter(|(image, _)| self.users(image) > 0)
                     .count(),
                 bytes: parts.values().map(|(bytes, ..)| bytes).sum(),
                 reclaimable: parts
@@ -230,20 +238,19 @@ impl Everything {
         let mut images =
             "REPOSITORY\tTAG\tIMAGE ID\tCREATED\tSIZE\tSHARED SIZE\tUNIQUE SIZE\tCONTAINERS\n"
                 .to_owned();
-        for listed in &self.images {
-            let own = Self::parts(listed);
+        for (image, names) in &self.images {
+            let own = Self::parts(image);
             let total: u64 = own.values().sum();
             let shared = own.iter().filter(|(part, _)| parts[*part].1 > 1);
             let shared: u64 = shared.map(|(_, bytes)| bytes).sum();
-            let name = listed.names.first();
+            let name = names.first();
             let repository = name.map(|name| format!("{}/{}", name.registry(), name.repository()));
             images += &format!(
                 "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
                 repository.as_deref().unwrap_or("<none>"),
                 name.map_or("<none>", |name| name.tag()),
-                listed.image.short_id(),
-                listed
-                    .image
+                image.short_id(),
+                image
                     .config
                     .created
                     .as_deref()
@@ -252,7 +259,7 @@ impl Everything {
                 size(total),
                 size(shared),
                 size(total - shared),
-                self.users(listed),
+                self.users(image),
             );
         }
         let mut containers = "CONTAINER ID\tIMAGE\tSIZE\tSTATUS\tNAMES\n".to_owned();

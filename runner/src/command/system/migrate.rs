@@ -34,17 +34,18 @@ pub(in crate::command) fn run(context: &Context) -> anyhow::Result<ExitCode> {
 /// Places the files of every image whose owners are others now, from the layers that are kept.
 fn place_again(store: &Store, owners: Owners) -> anyhow::Result<()> {
     for listed in store.images()? {
-        if listed.image.owners == owners {
+        let stored = store.image(&listed.id)?;
+        let Some(stored) = stored.filter(|stored| stored.owners != owners) else {
             continue;
-        }
-        let origins = store.origins(&listed.image.id)?;
-        let source = store.source(&[(listed.image.clone(), listed.names)])?;
+        };
+        let origins = store.origins(&listed.id)?;
+        let source = store.source(&[(stored, listed.names.clone())])?;
         let [image] = packer::place::Source::images(&source) else {
             continue;
         };
         let mut writer = store.writer(owners)?.coming_from(origins);
         writer.load(image, &source, &mut |_| ())?;
-        writeln!(stdout(), "placed {}", listed.image.short_id())?;
+        writeln!(stdout(), "placed {}", listed.short_id())?;
     }
     Ok(())
 }

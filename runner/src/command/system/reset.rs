@@ -20,9 +20,10 @@ pub(in crate::command) struct Arguments {
 }
 
 /// What is in the graph root of an empty store.
-const EMPTY: [&str; 13] = [
+const EMPTY: [&str; 14] = [
     // The first one: without it, the next command makes a new store.
     "version",
+    "list.json",
     "lock",
     "blobs/sha256",
     "blobs",

@@ -2,8 +2,7 @@
 //!
 //! In the order in which one thing needs the other: first blobs and tree, then the image.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,14 +12,11 @@ use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
 use super::{Flattened, Writer, make_folder};
-use crate::store::StoreError;
 use crate::store::record::{
-    CONFIG, ImageRecord, MANIFEST, ORIGINS, RECORD, read_origins, sync_directory, write_synced,
+    CONFIG, ImageRecord, MANIFEST, ORIGINS, RECORD, read_origins, write_new,
 };
-
-/// Up to this number of files each is brought to disk by itself. With more of them, the whole file
-/// system is: one call, which also waits for what other programs wrote.
-const SYNC_EACH: u64 = 64;
+use crate::store::sync::{sync, sync_content};
+use crate::store::{Store, StoreError};
 
 impl Writer<'_> {
     /// Writes the image's own files into the temporary folder.
@@ -45,13 +41,12 @@ impl Writer<'_> {
         let folder = self.image_folder();
         make_folder(&folder)?;
         let bytes = serde_json::to_vec(&record).map_err(StoreError::damaged(&folder))?;
-        write_synced(&folder.join(MANIFEST), &image.manifest_bytes)?;
-        write_synced(&folder.join(CONFIG), &image.config_bytes)?;
-        write_synced(&folder.join(RECORD), &bytes)?;
+        write_new(&folder.join(MANIFEST), &image.manifest_bytes)?;
+        write_new(&folder.join(CONFIG), &image.config_bytes)?;
+        write_new(&folder.join(RECORD), &bytes)?;
         if !self.origins.is_empty() {
-            write_synced(&folder.join(ORIGINS), &to_json(&self.origins))?;
+            write_new(&folder.join(ORIGINS), &to_json(&self.origins))?;
         }
-        sync_directory(&folder)?;
         Ok(record)
     }
 
@@ -75,20 +70,35 @@ impl Writer<'_> {
             fs::remove_file(&path).map_err(StoreError::file(&path))?;
         } else {
             let new = self.new_path("origins");
-            write_synced(&new, &to_json(&origins))?;
+            write_new(&new, &to_json(&origins))?;
+            sync(&new)?;
             fs::rename(&new, &path).map_err(StoreError::file(&path))?;
         }
-        sync_directory(place)
+        sync(place)
     }
 
-    /// Brings blobs and tree to disk and into their places.
+    /// Brings everything to disk that the image needs and that is new. Only then may it be found.
+    pub(super) fn bring_to_disk(
+        &self,
+        image: &Image,
+        flattened: &Flattened,
+        with_image: bool,
+    ) -> Result<(), StoreError> {
+        let layers = image.manifest.layers.iter();
+        let blobs = layers.filter_map(|layer| self.blobs.get(&layer.digest).cloned());
+        let mut new: Vec<PathBuf> = blobs.collect();
+        new.extend(flattened.new_tree.clone());
+        new.extend(with_image.then(|| self.image_folder()));
+        sync_content(&self.store.root, &new, flattened.placed)
+    }
+
+    /// Renames blobs and tree into their places.
     pub(super) fn publish_content(
         &mut self,
         image: &Image,
         flattened: &Flattened,
     ) -> Result<(), StoreError> {
         let store = self.store;
-        self.sync(flattened)?;
         for layer in &image.manifest.layers {
             if let Some(path) = self.blobs.remove(&layer.digest) {
                 let place = store.blob(&layer.digest);
@@ -103,8 +113,7 @@ impl Writer<'_> {
                 renamed => renamed.map_err(|error| StoreError::file(&place)(error.into()))?,
             }
         }
-        sync_directory(&store.blobs)?;
-        sync_directory(&store.trees)
+        Ok(())
     }
 
     /// Renames the image's folder into place. One that is there (the same config came with another
@@ -118,22 +127,6 @@ impl Writer<'_> {
         renamed.map_err(|error| StoreError::file(place)(error.into()))?;
         // Frees the name for the next image.
         self.count += 1;
-        sync_directory(&self.store.images)
-    }
-
-    fn sync(&self, flattened: &Flattened) -> Result<(), StoreError> {
-        if flattened.placed > SYNC_EACH {
-            let path = &self.store.root;
-            return File::open(path)
-                .and_then(|root| Ok(rustix::fs::syncfs(&root)?))
-                .map_err(StoreError::file(path));
-        }
-        for path in flattened.blobs.iter().map(|(_, path)| path) {
-            sync_file(path).map_err(StoreError::file(path))?;
-        }
-        if let Some(folder) = &flattened.new_tree {
-            sync_tree(folder).map_err(StoreError::file(folder))?;
-        }
         Ok(())
     }
 
@@ -142,24 +135,16 @@ impl Writer<'_> {
     }
 }
 
+impl Store {
+    /// Waits until the places of things are on disk. They were renamed in the order in which one
+    /// needs the other, and reach the disk in the same one.
+    pub(super) fn sync_places(&self) -> Result<(), StoreError> {
+        [&self.blobs, &self.trees, &self.images, &self.names]
+            .into_iter()
+            .try_for_each(|folder| sync(folder))
+    }
+}
+
 fn rename(from: &Path, to: &Path, flags: RenameFlags) -> rustix::io::Result<()> {
     rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags)
-}
-
-pub(super) fn sync_file(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Brings a small tree to disk. What is neither a file nor a directory goes with its directory.
-fn sync_tree(path: &Path) -> io::Result<()> {
-    for entry in path.read_dir()? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            sync_tree(&entry.path())?;
-        } else if kind.is_file() {
-            sync_file(&entry.path())?;
-        }
-    }
-    sync_file(path)
 }
