@@ -10,6 +10,7 @@
 //! place. Between the two stands [`Plan::fingerprint`]: when it has not changed, there is nothing
 //! to pack.
 
+mod answers;
 pub mod archive;
 pub mod base;
 pub mod bom;

@@ -79,7 +79,8 @@ pub struct Package {
     pub license: Option<String>,
     /// What it can be packed for; nothing when that is not known.
     pub systems: Vec<System>,
-    /// The packages that it is made of directly, as `name@version`.
+    /// The packages that it is made of directly; with their versions, as `name@version`, only in what
+    /// [`Package::to_show`] found.
     pub dependencies: Vec<String>,
     /// Where it is defined: `server/Cargo.toml:1:0`, line and column as Guix counts them.
     pub location: String,

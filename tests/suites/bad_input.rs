@@ -339,6 +339,23 @@ fn a_package_with_several_binaries() {
 }
 
 #[test]
+fn a_binary_that_has_come_since_cargo_was_asked() {
+    require!(tests::client::find("cargo"));
+    let world = require!(World::of_a_user());
+    let files = [("Cargo.toml", MANIFEST), ("src/main.rs", "fn main() {}")];
+    let folder = package(&world, "grown", &files);
+    // What was changed a moment ago is not trusted to stay as it is.
+    std::thread::sleep(Duration::from_millis(2100));
+    let build = toolchain::give(&world, world.packer().args(["build"]).current_dir(&folder));
+    require!(build).succeed();
+    let kept = world.home().join(".cache/packer/answers");
+    assert_eq!(kept.read_dir().expect("answers").count(), 2);
+    world.make_dir(folder.join("src/bin"), 0o755);
+    world.write(folder.join("src/bin/second.rs"), "fn main() {}");
+    expect_package_refused(&world, &folder, &["sample", "second"], false);
+}
+
+#[test]
 fn a_compile_error_is_cargos_text_and_then_one_line() {
     require!(tests::client::find("cargo"));
     let world = require!(World::of_a_user());

@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -91,7 +91,7 @@ impl Cache {
 
     fn remember(&self, path: &Path, note: &Note) -> io::Result<()> {
         let mut temporary = tempfile::NamedTempFile::new_in(self.folder.join("made-of"))?;
-        serde_json::to_writer(&mut temporary, note)?;
+        temporary.write_all(&serde_json::to_vec(note)?)?;
         temporary.persist(path)?;
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Asking cargo: which packages there are, and how it is started at all.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::PackageError;
+use crate::answers::Question;
 
 /// What `cargo metadata --no-deps` says about a workspace, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -90,6 +93,16 @@ pub(super) fn metadata(folder: &Path) -> Result<Workspace, PackageError> {
             folder: folder.to_owned(),
             cause,
         })?;
+    let question = Question::new(
+        &[Path::new("metadata"), &absolute],
+        &["CARGO", "PATH", "RUSTUP_TOOLCHAIN"],
+    );
+    if let Some(workspace) = question
+        .known()
+        .and_then(|text| serde_json::from_str(&text).ok())
+    {
+        return Ok(workspace);
+    }
     let output = command(&absolute)
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .stdin(Stdio::null())
@@ -100,7 +113,42 @@ pub(super) fn metadata(folder: &Path) -> Result<Workspace, PackageError> {
         let _ = io::stderr().write_all(&output.stderr);
         return Err(PackageError::Cargo(folder.display().to_string()));
     }
-    serde_json::from_slice(&output.stdout).map_err(PackageError::Answer)
+    let text = String::from_utf8_lossy(&output.stdout);
+    let workspace: Workspace = serde_json::from_str(&text).map_err(PackageError::Answer)?;
+    if let Some(sources) = sources(&absolute, &workspace) {
+        question.keep(&text, sources);
+    }
+    Ok(workspace)
+}
+
+/// What cargo looked at to describe a workspace: every place where a manifest is looked for, and where
+/// binaries are found that no manifest names. Nothing where members are found by a pattern, because
+/// then any folder could become one.
+fn sources(folder: &Path, workspace: &Workspace) -> Option<BTreeSet<PathBuf>> {
+    let manifest = workspace.workspace_root.join("Cargo.toml");
+    let root: toml::Table = toml::from_str(&fs::read_to_string(manifest).ok()?).ok()?;
+    let members = root.get("workspace").and_then(|table| table.get("members"));
+    let is_pattern = |member: &toml::Value| member.to_string().contains(['*', '?', '[']);
+    if members
+        .and_then(toml::Value::as_array)
+        .is_some_and(|list| list.iter().any(is_pattern))
+    {
+        return None;
+    }
+    let folders = workspace.packages.iter().map(Package::folder);
+    let mut sources: BTreeSet<PathBuf> = folders
+        .clone()
+        .chain([folder])
+        .flat_map(Path::ancestors)
+        .map(|above| above.join("Cargo.toml"))
+        .collect();
+    for folder in folders {
+        let binaries = folder.join("src/bin");
+        let inner = fs::read_dir(&binaries).into_iter().flatten().flatten();
+        sources.extend(inner.map(|entry| entry.path()).filter(|path| path.is_dir()));
+        sources.extend([folder.join("src"), binaries]);
+    }
+    Some(sources)
 }
 
 /// Cargo, to be started in `folder`, where its configuration and a `rust-toolchain.toml` are looked

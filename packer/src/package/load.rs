@@ -83,10 +83,12 @@ impl Package {
     /// # Errors
     /// [`PackageError`] when there is none.
     pub fn to_show(word: Option<&str>) -> Result<Self, PackageError> {
-        match word {
+        let mut package = match word {
             Some(word) => search::named(word, &Choice::default(), true),
             None => Self::shown_in(Path::new(".")),
-        }
+        }?;
+        lock::add_versions(&mut package);
+        Ok(package)
     }
 
     /// The package that `folder` belongs to, even if it has no binary.
@@ -180,7 +182,7 @@ impl Package {
         let location = package.location(workspace);
         let name = legal_name(name)?;
         Ok(Self {
-            dependencies: lock::dependencies(workspace, package),
+            dependencies: lock::dependencies(package),
             ..Self::of_definition(definition, name, location, origin)
         })
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::cargo::{Package, Workspace};
+use super::{Origin, Package, cargo};
 
 /// `Cargo.lock`, as far as it is needed.
 #[derive(Debug, Default, Deserialize)]
@@ -36,9 +36,8 @@ impl Lock {
     }
 }
 
-/// What `package` needs directly, as `name@version`, or as `name` where there is no lock file yet.
-pub(super) fn dependencies(workspace: &Workspace, package: &Package) -> Vec<String> {
-    let lock = Lock::read(&workspace.workspace_root.join("Cargo.lock")).unwrap_or_default();
+/// What `package` needs directly, sorted.
+pub(super) fn dependencies(package: &cargo::Package) -> Vec<String> {
     let mut names: Vec<String> = package
         .dependencies
         .iter()
@@ -47,7 +46,22 @@ pub(super) fn dependencies(workspace: &Workspace, package: &Package) -> Vec<Stri
         .collect();
     names.sort_unstable();
     names.dedup();
-    with_versions(&lock, &package.name, names)
+    names
+}
+
+/// Gives what the package needs its exact versions, as `name@version`; where there is no lock file
+/// yet, nobody knows them.
+pub(super) fn add_versions(package: &mut Package) {
+    if let Origin::Cargo {
+        workspace,
+        package: name,
+        ..
+    } = &package.origin
+    {
+        let lock = Lock::read(&workspace.join("Cargo.lock")).unwrap_or_default();
+        let names = std::mem::take(&mut package.dependencies);
+        package.dependencies = with_versions(&lock, name, names);
+    }
 }
 
 fn with_versions(lock: &Lock, package: &str, names: Vec<String>) -> Vec<String> {

@@ -1,10 +1,12 @@
 //! What a package is compiled for: musl when the toolchain has it, else the host's glibc.
 
-use std::ffi::OsStr;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::ProgramError;
+use crate::answers::Question;
 use crate::package::System;
 
 /// A target that static programs can be compiled for, and what is known about the toolchain.
@@ -33,20 +35,35 @@ pub(super) struct Toolchain {
 impl Toolchain {
     /// Asks the rustc that cargo will use in `folder`.
     pub(super) fn of(folder: &Path) -> Result<Self, ProgramError> {
+        let question = Question::new(
+            &[Path::new("rustc"), folder],
+            &["RUSTC", "PATH", "RUSTUP_TOOLCHAIN", "RUSTUP_HOME"],
+        );
+        if let Some(toolchain) = question.known().and_then(|text| Self::read(&text)) {
+            return Ok(toolchain);
+        }
         // Both at once: rustup makes each of them cost some 20 ms.
-        let version = start(folder, "-vV")?;
         let sysroot = start(folder, "--print=sysroot")?;
-        let (version, sysroot) = (answer(version)?, answer(sysroot)?);
-        let field = |name: &str| {
-            let line = version.lines().find_map(|line| line.strip_prefix(name));
-            line.map(|value| value.trim().to_owned())
-        };
-        let host = field("host:").ok_or_else(|| {
+        let version = start(folder, "-vV")?;
+        let text = answer(sysroot)? + &answer(version)?;
+        let toolchain = Self::read(&text).ok_or_else(|| {
             ProgramError::Rustc("`rustc -vV` does not say which host it runs on".to_owned())
         })?;
-        Ok(Self {
-            host,
-            sysroot: PathBuf::from(sysroot.trim_end()),
+        if let Some(sources) = sources(folder, &toolchain.sysroot) {
+            question.keep(&text, sources);
+        }
+        Ok(toolchain)
+    }
+
+    /// Reads the folder of the toolchain in the first line, and behind it what `rustc -vV` says.
+    fn read(text: &str) -> Option<Self> {
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.map(|value| value.trim().to_owned())
+        };
+        Some(Self {
+            host: field("host:")?,
+            sysroot: PathBuf::from(text.lines().next()?),
             commit: field("commit-hash:").filter(|commit| commit != "unknown"),
         })
     }
@@ -100,6 +117,27 @@ impl Toolchain {
     }
 }
 
+/// What decides which compiler answers in `folder`, if that can be told from files: the compiler
+/// itself, or rustup with its settings. Others that stand in its place may go by anything.
+fn sources(folder: &Path, sysroot: &Path) -> Option<Vec<PathBuf>> {
+    let program = rustc();
+    let paths = env::var_os("PATH").unwrap_or_default();
+    let mut places = env::split_paths(&paths).map(|place| place.join(&program));
+    let found = places.find(|path| path.is_file())?;
+    let (real, own) = (found.canonicalize().ok()?, sysroot.join("bin/rustc"));
+    if real.file_name() == Some(OsStr::new("rustup")) {
+        let home = env::var_os("RUSTUP_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(env::home_dir()?.join(".rustup")))?;
+        let chosen = folder.ancestors().flat_map(|above| {
+            ["rust-toolchain", "rust-toolchain.toml"].map(|name| above.join(name))
+        });
+        let sources = chosen.chain([found, own, home.join("settings.toml")]);
+        return Some(sources.collect());
+    }
+    let is_own = own.canonicalize().is_ok_and(|own| own == real);
+    is_own.then(|| vec![found, own])
+}
+
 fn holds_std(folder: &Path) -> bool {
     let is_std = |name: &OsStr| name.to_string_lossy().starts_with("libstd-");
     folder
@@ -107,8 +145,12 @@ fn holds_std(folder: &Path) -> bool {
         .is_ok_and(|mut files| files.any(|file| file.is_ok_and(|file| is_std(&file.file_name()))))
 }
 
+fn rustc() -> OsString {
+    env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
+}
+
 fn start(folder: &Path, question: &str) -> Result<std::process::Child, ProgramError> {
-    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+    Command::new(rustc())
         .arg(question)
         .current_dir(folder)
         .stdin(Stdio::null())
