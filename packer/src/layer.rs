@@ -365,7 +365,7 @@ mod tests {
             digests,
             [
                 "c3a49241d407147960545605b52131fa695a83ec96e288b019922b4f44bbcfaa",
-                "1bd4f5ae9f1f70ce63bbf9d10e10623089ca1b31b2bc4240df70493f8ba04af2",
+                "5f2543e16f23ee125c3e8bd67c081aa23ae85d162f6db430451e3466c9f4e207",
                 "ffe4ab2f784e427085164fb3c3482cd7485e885bdd3954afb546db346566f42d",
             ]
         );

@@ -22,8 +22,9 @@ pub enum Compression {
 pub struct InvalidCompression(String);
 
 impl Compression {
-    /// gzip with its own default level.
-    pub const GZIP: Self = Self::Gzip(6);
+    /// gzip a level below its own default: a tenth less time for less than a fifth of a percent more
+    /// bytes (193 MB of documentation and libraries; 1.2 MB of a static program).
+    pub const GZIP: Self = Self::Gzip(5);
     /// Zstandard with its own default level.
     pub const ZSTD: Self = Self::Zstd(3);
 
@@ -80,7 +81,7 @@ mod tests {
     #[test]
     fn a_compression_is_a_name_with_or_without_a_level() {
         for (text, written) in [
-            ("gzip", "gzip:6"),
+            ("gzip", "gzip:5"),
             ("gzip:9", "gzip:9"),
             ("zstd", "zstd:3"),
             ("zstd:19", "zstd:19"),
