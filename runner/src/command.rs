@@ -28,10 +28,12 @@ mod info;
 mod inspect;
 pub mod inspect_image;
 mod kill;
+mod limit_arguments;
 pub mod load;
 mod login;
 mod logs;
 mod pack;
+mod pause;
 mod port;
 mod ps;
 mod pull;
@@ -43,12 +45,15 @@ mod run;
 mod save;
 mod sign;
 mod start;
+mod stats;
 mod stop;
 mod system;
 mod tag;
 mod time;
+mod top;
 mod trust;
 mod unshare;
+mod update;
 mod version;
 mod wait;
 mod watch;
@@ -97,6 +102,16 @@ enum Verb {
     Stop(stop::Arguments),
     /// Send a signal to containers.
     Kill(kill::Arguments),
+    /// Make every process of containers stand still.
+    Pause(pause::Arguments),
+    /// Let the processes of paused containers go on.
+    Unpause(pause::Arguments),
+    /// Change the limits of a container.
+    Update(update::Arguments),
+    /// Show what containers use.
+    Stats(stats::Arguments),
+    /// List the processes of a container.
+    Top(top::Arguments),
     /// Wait until containers end and print their exit codes.
     Wait(wait::Arguments),
     /// Remove containers.
@@ -215,6 +230,11 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Logs(arguments) => logs::run(&arguments, &context),
         Verb::Stop(arguments) => stop::run(&arguments, &context),
         Verb::Kill(arguments) => kill::run(&arguments, &context),
+        Verb::Pause(arguments) => pause::run(&arguments, &context, true),
+        Verb::Unpause(arguments) => pause::run(&arguments, &context, false),
+        Verb::Update(arguments) => update::run(&arguments, &context),
+        Verb::Stats(arguments) => stats::run(&arguments, &context),
+        Verb::Top(arguments) => top::run(&arguments, &context),
         Verb::Wait(arguments) => wait::run(&arguments, &context),
         Verb::Rm(arguments) => rm::run(&arguments, &context),
         Verb::Port(arguments) => port::run(&arguments, &context),

@@ -1,3 +1,4 @@
 //! The configuration files that this engine shares with podman.
 
+pub mod containers;
 pub mod storage;

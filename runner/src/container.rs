@@ -10,6 +10,7 @@ pub mod id;
 pub mod log;
 pub mod name;
 pub mod record;
+pub mod resources;
 pub mod spec;
 pub mod state;
 pub mod user;

@@ -66,6 +66,33 @@ pub fn size(bytes: u64) -> String {
     format!("{number} {}", units[unit])
 }
 
+/// Reads a size in bytes as podman and docker do: `1048576`, `512k`, `1.5g`, `64MiB`, with units of
+/// 1,024.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim().to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let shift = match unit.strip_suffix('i').unwrap_or(unit) {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        "p" => 50,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(1 << shift);
+    }
+    let value = number.parse::<f64>().ok()? * f64::from(2_u8).powi(shift);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    (value < 1e18).then_some(value as u64)
+}
+
 /// A duration in its largest unit: `5 minutes`, `About an hour`, `2 weeks`.
 #[must_use]
 pub fn duration(duration: Duration) -> String {

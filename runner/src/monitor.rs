@@ -17,10 +17,12 @@ use rustix::process::{Pid, geteuid, getpid};
 use crate::container::create::now;
 use crate::container::log::LogWriter;
 use crate::container::record::Volume;
+use crate::container::resources::Resources;
 use crate::container::state::{Exit, Status};
-use crate::container::{self, Container, Containers, State};
+use crate::container::{self, Container, ContainerId, Containers, State};
 use crate::human::tell;
 use crate::network::{Listener, PortMapping, listen, proxy};
+use crate::sandbox::cgroup::{Cgroup, Owned};
 use crate::sandbox::handle::{Handle, ProcessId};
 use crate::sandbox::spec::{Driver, Mount, Network, Spec};
 use crate::sandbox::userns::UserNamespace;
@@ -50,6 +52,7 @@ pub struct Watched<'a> {
     running: Running,
     relay: Relay,
     listeners: Vec<Listener>,
+    group: Option<Owned>,
     /// Kept while the container lives: nobody else starts or removes it, and the holder of the
     /// user namespace stays.
     lock: File,
@@ -79,28 +82,33 @@ pub struct Begun {
     signals: OwnedFd,
     streams: Streams,
     stage: Stage,
+    group: Option<Owned>,
 }
 
-/// Begins to start a container of which this much is known: its network, and whether it gets a
-/// terminal and the caller's standard input.
+/// Begins to start a container of which this much is known: its id, what it may use, its network, and
+/// whether it gets a terminal and the caller's standard input.
 ///
 /// # Errors
-/// A [`Failure`] when there can be no containers here.
+/// A [`Failure`] when there can be no containers here, or none with these limits.
 pub fn begin(
     runroot: &Path,
+    id: &ContainerId,
+    resources: &Resources,
     network: Network,
-    terminal: bool,
-    interactive: bool,
+    (terminal, interactive): (bool, bool),
 ) -> Result<Begun, Failure> {
     let namespace = UserNamespace::acquire(runroot)?;
+    let group = resources.group(id, runroot, &namespace)?;
     let signals = relay::catch_signals().map_err(|error| engine("signalfd", &error))?;
     let streams = Streams::new(terminal, interactive).map_err(|error| engine("pipe", &error))?;
-    let stage = sandbox::begin(&namespace, network, streams.inside())?;
+    let cgroup = group.as_ref().and_then(Owned::group);
+    let stage = sandbox::begin(&namespace, network, cgroup, streams.inside())?;
     Ok(Begun {
         namespace,
         signals,
         streams,
         stage,
+        group,
     })
 }
 
@@ -135,16 +143,24 @@ pub fn start<'a>(
         signals,
         streams,
         stage,
+        group,
     } = match begun {
         Some(begun) => begun,
         None => begin(
             runroot,
+            &record.id,
+            &record.resources,
             record.network,
-            record.terminal,
-            record.interactive && attach.input,
+            (record.terminal, record.interactive && attach.input),
         )?,
     };
-    let mut running = launch(container, &namespace, stage, &streams, &listeners)?;
+    let cgroup = group.as_ref().and_then(Owned::group);
+    let surroundings = Surroundings {
+        namespace: &namespace,
+        cgroup,
+        listeners: &listeners,
+    };
+    let mut running = launch(container, &surroundings, stage, &streams)?;
     let ports: Vec<PortMapping> = listeners
         .iter()
         .map(|listener| listener.mapping.clone())
@@ -154,6 +170,7 @@ pub fn start<'a>(
         monitor: own_id().map_err(|error| engine("/proc", &error))?,
         started: now(),
         ports,
+        cgroup: cgroup.cloned(),
         exit: None,
     };
     container
@@ -169,6 +186,7 @@ pub fn start<'a>(
         running,
         relay,
         listeners,
+        group,
         lock,
         namespace,
     })
@@ -187,13 +205,19 @@ pub(crate) fn own_id() -> io::Result<ProcessId> {
     }
 }
 
+/// What a container is put into.
+struct Surroundings<'a> {
+    namespace: &'a UserNamespace,
+    cgroup: Option<&'a Cgroup>,
+    listeners: &'a [Listener],
+}
+
 /// Launches with the driver that this container has, and with a copy if overlay can not be had.
 fn launch(
     container: &Container,
-    namespace: &UserNamespace,
+    around: &Surroundings<'_>,
     stage: Stage,
     streams: &Streams,
-    listeners: &[Listener],
 ) -> Result<Running, Failure> {
     let driver = if container.is_copied() {
         Driver::Copy
@@ -205,11 +229,11 @@ fn launch(
         let spec = container::spec::of(
             &container.record,
             container.folder(),
-            namespace.ids(),
+            around.namespace.ids(),
             driver,
             size,
         )?;
-        launch_spec(spec, namespace, stage, listeners)
+        launch_spec(spec, around, stage)
     };
     match attempt(stage, driver) {
         Err(failure) if failure.no_overlay => {
@@ -220,7 +244,9 @@ fn launch(
             container
                 .copy_image()
                 .map_err(|error| Failure::engine(error.to_string()))?;
-            let stage = sandbox::begin(namespace, container.record.network, streams.inside())?;
+            let network = container.record.network;
+            let (namespace, cgroup) = (around.namespace, around.cgroup);
+            let stage = sandbox::begin(namespace, network, cgroup, streams.inside())?;
             attempt(stage, Driver::Copy)
         }
         result => result,
@@ -229,18 +255,19 @@ fn launch(
 
 fn launch_spec(
     mut spec: Spec,
-    namespace: &UserNamespace,
+    around: &Surroundings<'_>,
     stage: Stage,
-    listeners: &[Listener],
 ) -> Result<Running, Failure> {
-    let prepared = prepare_mounts(&mut spec, namespace)?;
+    let prepared = prepare_mounts(&mut spec, around.namespace)?;
     let with = Launch {
         mounts: prepared.iter().map(AsFd::as_fd).collect(),
-        sockets: listeners
+        sockets: around
+            .listeners
             .iter()
             .map(AsFd::as_fd)
             .collect::<Vec<BorrowedFd<'_>>>(),
-        guard: proxy::describe(listeners),
+        guard: proxy::describe(around.listeners),
+        cgroup: around.cgroup,
     };
     sandbox::launch(stage, &spec, &with)
 }
@@ -306,6 +333,10 @@ impl Watched<'_> {
         if let Some(guard) = &mut self.running.guard {
             guard.release();
         }
+        // What it got while it ran: a group to be paused in, or one more controller.
+        let later = self.container.state().and_then(|state| state.cgroup);
+        let later = later.map(Owned::new);
+        self.state.cgroup = None;
         self.state.exit = Some(Exit {
             code,
             finished: now(),
@@ -320,6 +351,8 @@ impl Watched<'_> {
         }
         // Its ports are free when the guard has ended, which it had the time to by now.
         drop((self.running.guard.take(), listeners));
+        // Removes the groups, of which nobody but us is in by now.
+        drop((self.group.take(), later));
         // Others may go on with this container now, however slow our own reader is.
         drop((self.lock, self.namespace));
         self.relay.finish();

@@ -1,4 +1,4 @@
-//! The kernel part: namespaces, id maps, mounts, capabilities, seccomp.
+//! The kernel part: namespaces, id maps, mounts, capabilities, seccomp, control groups.
 //!
 //! It takes one plain value, a [`spec::Spec`], and applies it as a list of steps in order; it knows
 //! nothing of images, names or the command line. Three processes share the work:
@@ -17,6 +17,7 @@
 
 pub mod address;
 pub mod capability;
+pub mod cgroup;
 pub mod failure;
 pub mod handle;
 pub mod launch;

@@ -8,7 +8,9 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use super::Context;
+use super::limit_arguments::ResourceArguments;
 use super::remote::Policy;
+use crate::config::containers::Defaults;
 use crate::container::Options;
 use crate::container::volume;
 use crate::network::publish;
@@ -112,6 +114,9 @@ pub(super) struct ContainerArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     stop_timeout: u64,
 
+    #[command(flatten)]
+    resources: ResourceArguments,
+
     /// Print this help.
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
@@ -149,6 +154,7 @@ impl ContainerArguments {
         if let Some(pair) = targets.windows(2).find(|pair| pair[0] == pair[1]) {
             anyhow::bail!("{}: duplicate mount destination", pair[0]);
         }
+        let defaults = Defaults::load()?;
         Ok(Options {
             name: self.name.as_deref().map(str::parse).transpose()?,
             command: command.to_vec(),
@@ -161,7 +167,8 @@ impl ContainerArguments {
             cap_drop: split_lists(&self.cap_drop),
             terminal: self.tty,
             interactive: self.interactive,
-            init: self.init,
+            init: self.init || defaults.init,
+            resources: self.resources.read(&defaults)?,
             read_only: self.read_only,
             remove: self.rm,
             network: read_network(&self.network)?,

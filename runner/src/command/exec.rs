@@ -76,6 +76,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         pid: state.process.pid,
         start_time: state.process.start_time,
         process,
+        own_cgroups: container.record.resources.own_cgroups,
     };
     let attach = Attach {
         input: arguments.interactive,
@@ -83,7 +84,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     };
     let signals = relay::catch_signals()?;
     let streams = Streams::new(arguments.tty, arguments.interactive)?;
-    let mut running = sandbox::join(&join, &context.paths.runroot, streams.inside())?;
+    let group = state.cgroup.as_ref();
+    let mut running = sandbox::join(&join, &context.paths.runroot, group, streams.inside())?;
     let process = running.process;
     let mut relay = Relay::new(&mut running, signals, streams, None, attach)?;
     let code = relay.run(process, || ());
@@ -130,6 +132,7 @@ fn process(
         bounding: record.bounding,
         ambient,
         terminal: arguments.tty.then(terminal::own_size),
+        rlimits: record.resources.rlimits(),
     })
 }
 

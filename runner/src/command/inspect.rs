@@ -12,7 +12,8 @@ use crate::container::folder::ContainerError;
 use crate::container::record::Volume;
 use crate::container::state::Status;
 use crate::container::{Container, Record};
-use crate::sandbox::spec::Network;
+use crate::sandbox::cgroup::{Ceiling, Cgroup};
+use crate::sandbox::spec::{Network, Rlimit};
 use crate::signal;
 use crate::template::Template;
 
@@ -135,13 +136,14 @@ fn state(container: &Container, status: &Status) -> Value {
         _ => 0,
     };
     json!({
-        "Status": status.word(),
+        "Status": container.word(status),
         "Running": status.is_running(),
-        "Paused": false,
+        "Paused": status.is_running() && container.is_paused(),
         "Restarting": false,
         "OOMKilled": false,
         "Dead": false,
         "Pid": pid,
+        "CgroupPath": state.as_ref().and_then(|state| state.cgroup.as_ref()).map(Cgroup::main),
         "ConmonPid": state.as_ref().filter(|_| status.is_running()).map_or(0, |state| state.monitor.pid),
         "ExitCode": code,
         "Error": "",
@@ -221,7 +223,27 @@ fn host_config(record: &Record) -> Value {
         Network::None => "none",
         Network::Host => "host",
     };
+    let resources = &record.resources;
+    let limits = &resources.limits;
+    let at = |ceiling: Option<Ceiling>, none: i64| match ceiling {
+        Some(Ceiling::At(number)) => i64::try_from(number).unwrap_or(i64::MAX),
+        Some(Ceiling::Unlimited) => -1,
+        None => none,
+    };
     json!({
+        "Memory": at(limits.memory, 0),
+        "MemorySwap": at(limits.memory_and_swap, 0),
+        "MemoryReservation": limits.memory_reservation.unwrap_or(0),
+        "CpuShares": limits.cpu_shares.unwrap_or(0),
+        "CpuQuota": at(limits.cpu_quota, 0),
+        "CpuPeriod": limits.cpu_period.unwrap_or(0),
+        "CpusetCpus": limits.cpus.as_deref().unwrap_or(""),
+        "CpusetMems": limits.mems.as_deref().unwrap_or(""),
+        "PidsLimit": at(limits.pids, 0),
+        "BlkioWeight": limits.io_weight.unwrap_or(0),
+        "CgroupMode": if resources.own_cgroups { "private" } else { "host" },
+        "CgroupParent": resources.parent.as_deref().unwrap_or(""),
+        "Ulimits": resources.rlimits.iter().map(ulimit).collect::<Vec<_>>(),
         "AutoRemove": record.remove,
         "NetworkMode": network,
         "ReadonlyRootfs": record.read_only,
@@ -231,6 +253,15 @@ fn host_config(record: &Record) -> Value {
         "CapDrop": [],
         "CapAdd": record.bounding.minus(crate::sandbox::capability::CapabilitySet::container_default()).names(),
         "Binds": record.mounts.iter().filter_map(bind).collect::<Vec<_>>(),
+    })
+}
+
+fn ulimit(limit: &Rlimit) -> Value {
+    let number = |limit: Option<u64>| limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(-1));
+    json!({
+        "Name": format!("RLIMIT_{}", limit.resource.name().to_ascii_uppercase()),
+        "Soft": number(limit.soft),
+        "Hard": number(limit.hard),
     })
 }
 

@@ -42,6 +42,9 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         handle
             .signal(number)
             .with_context(|| format!("cannot signal container {name}"))?;
+        if number == libc::SIGKILL {
+            container.thaw();
+        }
         Ok(writeln!(stdout(), "{name}")?)
     }))
 }

@@ -148,7 +148,7 @@ fn row(container: &Container, status: &Status, whole: bool) -> Value {
         "CreatedAt": time::rfc3339(record.created),
         "RunningFor": time::ago(record.created),
         "Status": describe(container, status),
-        "State": status.word(),
+        "State": container.word(status),
         "Ports": ports(container, status),
         "Names": record.name,
         "Labels": labels.collect::<Vec<_>>().join(","),
@@ -193,7 +193,7 @@ fn as_json(container: &Container, status: &Status) -> Value {
         },
         "Exited": matches!(status, Status::Exited(_)),
         "ExitCode": exit_code(status),
-        "State": status.word(),
+        "State": container.word(status),
         "Status": describe(container, status),
         "Pid": pid(status),
         "Ports": ports,
@@ -232,7 +232,12 @@ fn describe(container: &Container, status: &Status) -> String {
         Status::Created => "Created".to_owned(),
         Status::Running(_) => {
             let started = container.state().map_or(0, |state| state.started);
-            format!("Up {}", time::since(started))
+            let paused = if container.is_paused() {
+                " (Paused)"
+            } else {
+                ""
+            };
+            format!("Up {}{paused}", time::since(started))
         }
         Status::Exited(exit) if exit.finished == 0 => format!("Exited ({})", exit.code),
         Status::Exited(exit) => format!("Exited ({}) {}", exit.code, time::ago(exit.finished)),
@@ -275,9 +280,11 @@ impl Filter {
         Ok(match key {
             "id" => Self::Id(owned),
             "name" => Self::Name(owned),
-            "status" if matches!(value, "created" | "running" | "exited") => Self::Status(owned),
+            "status" if matches!(value, "created" | "running" | "paused" | "exited") => {
+                Self::Status(owned)
+            }
             "status" => bail!(
-                "\"{}\" is no status: created, running, exited",
+                "\"{}\" is no status: created, running, paused, exited",
                 value.escape_debug()
             ),
             "label" => match value.split_once('=') {
@@ -298,7 +305,7 @@ impl Filter {
         match self {
             Self::Id(text) => record.id.as_str().starts_with(text),
             Self::Name(text) => record.name.as_str().contains(text),
-            Self::Status(word) => status.word() == word,
+            Self::Status(word) => container.word(status) == word,
             Self::Label(name, value) => record
                 .labels
                 .get(name)

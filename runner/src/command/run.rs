@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use super::container_arguments::ContainerArguments;
@@ -11,7 +12,7 @@ use super::{Context, pack, pull};
 use crate::config::storage::Driver;
 use crate::container::create::{self, Source};
 use crate::container::folder::ContainerError;
-use crate::container::{Container, Containers};
+use crate::container::{Container, ContainerId, Containers};
 use crate::human::tell;
 use crate::monitor::{self, Attach, Begun, detached};
 use crate::network::{PortMapping, publish};
@@ -178,11 +179,12 @@ fn make(
         }
     };
     // Not before: an image may have to be compiled or pulled first, and that can be interrupted.
+    let id = ContainerId::random().context("cannot make an id")?;
     let begun = if purpose.is_foreground() {
+        let streams = (options.terminal, arguments.is_interactive());
+        let (runroot, resources) = (&context.paths.runroot, &options.resources);
         // Why it can not be begun is said when it has to be.
-        let interactive = arguments.is_interactive();
-        let runroot = &context.paths.runroot;
-        monitor::begin(runroot, options.network, options.terminal, interactive).ok()
+        monitor::begin(runroot, &id, resources, options.network, streams).ok()
     } else {
         None
     };
@@ -194,7 +196,7 @@ fn make(
         config: &image.config,
         tree: &image.tree,
     };
-    let mut record = create::create(&source, &options).map_err(|error| match error {
+    let mut record = create::create(id, &source, &options).map_err(|error| match error {
         // The runtime's error with podman, and so its code.
         create::CreateError::User(error) => Failure::not_startable(error.to_string()).into(),
         error => anyhow::Error::from(error),

@@ -56,6 +56,8 @@ pub(super) fn stop(container: &Container, patience: Duration) -> anyhow::Result<
     handle
         .signal(container.record.stop_signal)
         .with_context(what)?;
+    // One that is paused would not hear of it.
+    container.thaw();
     if !handle.wait(Some(patience)) {
         handle.signal(libc::SIGKILL).with_context(what)?;
         handle.wait(None);

@@ -9,6 +9,7 @@ use packer::image::{ImageConfig, Platform};
 use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::{Record, Volume};
+use super::resources::Resources;
 use super::user;
 use crate::network::{PortMapping, publish};
 use crate::sandbox::capability::CapabilitySet;
@@ -59,6 +60,8 @@ pub struct Options {
     pub read_only: bool,
     /// `--rm`.
     pub remove: bool,
+    /// The limits, and what concerns cgroups.
+    pub resources: Resources,
     /// `--network`.
     pub network: Network,
     /// `-p`.
@@ -115,18 +118,18 @@ pub enum CreateError {
     /// An option that makes no sense with the host's network.
     #[error("--network {0} has no ports of its own to publish: leave out -p and -P, or --network")]
     PortsWithoutNetwork(&'static str),
-    /// No random numbers.
-    #[error("cannot make an id: {0}")]
-    Random(#[from] std::io::Error),
 }
 
-/// Decides everything about a new container.
+/// Decides everything about a new container, which is to have this id.
 ///
 /// # Errors
 /// [`CreateError`] for the first thing that can not be.
-pub fn create(source: &Source<'_>, options: &Options) -> Result<Record, CreateError> {
+pub fn create(
+    id: ContainerId,
+    source: &Source<'_>,
+    options: &Options,
+) -> Result<Record, CreateError> {
     check_platform(source.config)?;
-    let id = ContainerId::random()?;
     let image = &source.config.config;
     let (entrypoint, arguments) = arguments(source.config, options)?;
     let user_text = options.user.clone().unwrap_or_else(|| image.user.clone());
@@ -166,6 +169,7 @@ pub fn create(source: &Source<'_>, options: &Options) -> Result<Record, CreateEr
         init: options.init,
         read_only: options.read_only,
         remove: options.remove,
+        resources: options.resources.clone(),
         network: options.network,
         ports,
         implied_ports,

@@ -16,6 +16,7 @@ use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::Record;
 use super::state::{Exit, State, Status, UNSEEN};
+use crate::sandbox::cgroup::Parent;
 use crate::sandbox::userns::{self, UserNamespace};
 
 /// How long a monitor may take to write down how its container ended.
@@ -249,6 +250,10 @@ impl Containers {
     }
 
     fn remove_by(&self, container: &Container, delete: Delete) -> Result<(), ContainerError> {
+        if let Some(group) = container.state().and_then(|state| state.cgroup) {
+            // Its monitor has removed it, unless that was killed.
+            group.remove();
+        }
         match self.hide(container)? {
             Some(trash) => delete(self, &trash),
             None => Ok(()),
@@ -290,6 +295,9 @@ impl Containers {
             {
                 let _ = self.remove_by(&container, delete);
             }
+        }
+        if let Some(parent) = Parent::known(&self.runroot) {
+            parent.sweep(&|id| self.folder.join(id).exists());
         }
         for entry in fs::read_dir(&self.trash).into_iter().flatten().flatten() {
             let old = entry
@@ -368,6 +376,14 @@ impl Container {
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.folder.join("ctr.log")
+    }
+
+    /// Writes anew what it is.
+    ///
+    /// # Errors
+    /// When the disk is full; the old record is still there then.
+    pub(super) fn write_record(&self) -> Result<(), ContainerError> {
+        write_json(&self.folder.join("config.json"), &self.record)
     }
 
     /// What became of it, as its monitor wrote it down; `None` before its first start.

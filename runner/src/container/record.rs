@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::id::ContainerId;
 use super::name::ContainerName;
+use super::resources::Resources;
 use crate::network::PortMapping;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::Network;
 
-/// Everything that was decided when the container was created. It never changes.
+/// Everything that was decided when the container was created. Only its limits may change later.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// The id.
@@ -65,6 +66,9 @@ pub struct Record {
     pub read_only: bool,
     /// Whether it is removed when it ends.
     pub remove: bool,
+    /// What it may use.
+    #[serde(default)]
+    pub resources: Resources,
     /// How it is connected.
     pub network: Network,
     /// Ports that were asked for.

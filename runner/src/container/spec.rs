@@ -6,6 +6,7 @@ use std::path::Path;
 use super::record::{Record, Volume};
 use crate::sandbox::Failure;
 use crate::sandbox::address;
+use crate::sandbox::cgroup::Ceiling;
 use crate::sandbox::spec::{ConfigFile, Driver, Mount, Network, Process, Rootfs, Spec};
 use crate::sandbox::userns::IdMap;
 
@@ -47,9 +48,23 @@ pub fn of(
         mounts: mounts(record),
         read_only: record.read_only,
         network: record.network,
+        own_cgroups: record.resources.own_cgroups,
+        highest_pid: highest_pid(record),
         process: process(record, terminal),
         init: record.init,
     })
+}
+
+/// Numbers below this are given only once in a pid namespace (`RESERVED_PIDS`, kernel/pid.c).
+const RESERVED_PIDS: u64 = 300;
+
+/// Beside the limit of each user's processes, one for all users of the container together. It is
+/// coarse, because process ids are what it really counts; a cgroup is exact.
+fn highest_pid(record: &Record) -> Option<u64> {
+    match record.resources.limits.pids {
+        Some(Ceiling::At(pids)) => Some(pids.saturating_add(RESERVED_PIDS)),
+        _ => None,
+    }
 }
 
 /// The container's own process.
@@ -65,6 +80,7 @@ fn process(record: &Record, terminal: Option<(u16, u16)>) -> Process {
         bounding: record.bounding,
         ambient: record.ambient,
         terminal,
+        rlimits: record.resources.rlimits(),
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::network::PortMapping;
+use crate::sandbox::cgroup::Cgroup;
 use crate::sandbox::handle::{Handle, ProcessId};
 
 /// Written by the monitor when the container starts and when it ends.
@@ -16,6 +17,9 @@ pub struct State {
     pub started: u64,
     /// The ports that are open on the host.
     pub ports: Vec<PortMapping>,
+    /// Its control group, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<Cgroup>,
     /// How it ended; `None` while it runs.
     pub exit: Option<Exit>,
 }

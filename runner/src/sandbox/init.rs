@@ -11,7 +11,7 @@ use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use rustix::process::{DumpableBehavior, chdir, fchdir, pivot_root, set_dumpable_behavior};
 use rustix::system::sethostname;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::failure::{Context, Failure};
 use super::mounts::{self, Root};
@@ -44,6 +44,7 @@ type Step = fn(&Setup) -> Result<(), Failure>;
 /// Everything before the program, in order.
 const STEPS: &[Step] = &[
     become_first_user,
+    hide_other_cgroups,
     name_host,
     keep_mounts_private,
     mount_root,
@@ -93,6 +94,15 @@ fn become_first_user(setup: &Setup) -> Result<(), Failure> {
     program::set_user(first(&setup.spec.users), first(&setup.spec.groups))?;
     // Changing the user made the process readable to others of that user again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())
+}
+
+/// From here on the group that this process is in is the root of all that it can see.
+fn hide_other_cgroups(setup: &Setup) -> Result<(), Failure> {
+    if !setup.spec.own_cgroups {
+        return Ok(());
+    }
+    super::syscalls::unshare(UnshareFlags::NEWCGROUP)
+        .context(|| "cannot make a cgroup namespace".to_owned())
 }
 
 fn name_host(setup: &Setup) -> Result<(), Failure> {

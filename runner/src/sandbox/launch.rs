@@ -10,6 +10,7 @@ use rustix::net::SocketType;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
+use super::cgroup::Cgroup;
 use super::failure::{Context, Failure};
 use super::handle::ProcessId;
 use super::own_program;
@@ -27,6 +28,8 @@ pub struct Launch<'a> {
     pub sockets: Vec<BorrowedFd<'a>>,
     /// Text for the guard.
     pub guard: String,
+    /// The container's control group, into which its first process is moved if it was not born there.
+    pub cgroup: Option<&'a Cgroup>,
 }
 
 /// A process in a container, a child of this process.
@@ -89,7 +92,7 @@ impl Drop for Birth {
         let kill = |child| rustix::process::kill_process(child, rustix::process::Signal::KILL);
         let _ = self.child.map(kill);
         while let Ok(Some((status, _))) = wire::receive_status(&self.status) {
-            if let Status::Started(pid) = status {
+            if let Status::Started { pid, .. } = status {
                 self.child = Pid::from_raw(pid);
                 let _ = self.child.map(kill);
             }
@@ -101,12 +104,29 @@ impl Drop for Birth {
 }
 
 impl Birth {
+    /// Waits until the process is there, and sees to it that it is in its control group.
+    fn place(&mut self, group: &Cgroup) -> Result<(), Failure> {
+        match wire::receive_status(&self.status)? {
+            Some((Status::Started { pid, placed }, _)) => {
+                self.child = Pid::from_raw(pid);
+                match self.child.filter(|_| !placed) {
+                    Some(child) => group.add(child),
+                    None => Ok(()),
+                }
+            }
+            Some((Status::Failed(failure), _)) => Err(failure),
+            _ => Err(Failure::engine(
+                "the process that makes the container has died",
+            )),
+        }
+    }
+
     /// Waits until the program runs or could not be started.
     fn wait(mut self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
         let mut terminal = None;
         loop {
             match wire::receive_status(&self.status)? {
-                Some((Status::Started(pid), _)) => self.child = Pid::from_raw(pid),
+                Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
                 Some((Status::Failed(failure), _)) => return Err(failure),
                 None => break,
@@ -124,17 +144,20 @@ impl Birth {
     }
 }
 
-/// Begins to start a container of which nothing is known yet but its network and its streams: the
-/// kernel takes its time for the namespaces while the caller finds out the rest.
+/// Begins to start a container of which nothing is known yet but its network, its control group and
+/// its streams: the kernel takes its time for the namespaces while the caller finds out the rest.
 ///
 /// # Errors
 /// When there can be no such process.
 pub fn begin(
     namespace: &UserNamespace,
     network: Network,
+    cgroup: Option<&Cgroup>,
     stdio: [BorrowedFd<'_>; 3],
 ) -> Result<Stage, Failure> {
-    Stage::start(namespace.entrance(), stdio, wire::task_of(network))
+    let cgroup = cgroup.and_then(Cgroup::descriptor);
+    let group = cgroup.as_ref().map(AsFd::as_fd);
+    Stage::start(namespace.entrance(), stdio, group, wire::task_of(network))
 }
 
 /// Starts a container.
@@ -148,6 +171,10 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
         guard: with.guard.clone(),
     };
     let extra: Vec<_> = with.mounts.iter().chain(&with.sockets).copied().collect();
+    let mut stage = stage;
+    if let Some(group) = with.cgroup {
+        stage.birth.place(group)?;
+    }
     let Stage { mut guard, birth } = stage.told(&request, &extra)?;
     match birth.wait() {
         Ok((process, terminal)) => Ok(Running {
@@ -166,7 +193,12 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code.
-pub fn join(join: &Join, runroot: &Path, stdio: [BorrowedFd<'_>; 3]) -> Result<Running, Failure> {
+pub fn join(
+    join: &Join,
+    runroot: &Path,
+    cgroup: Option<&Cgroup>,
+    stdio: [BorrowedFd<'_>; 3],
+) -> Result<Running, Failure> {
     let pid =
         Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
     let namespace = userns::around(pid)?;
@@ -175,7 +207,13 @@ pub fn join(join: &Join, runroot: &Path, stdio: [BorrowedFd<'_>; 3]) -> Result<R
         namespace: namespace.as_fd(),
         program: program.as_ref().map(AsFd::as_fd),
     };
-    let stage = Stage::start(entrance, stdio, wire::OTHER_TASK)?;
+    let descriptor = cgroup.and_then(Cgroup::descriptor);
+    let born_in = descriptor.as_ref().map(AsFd::as_fd);
+    let stage = Stage::start(entrance, stdio, born_in, wire::OTHER_TASK)?;
+    if let (Some(group), None) = (cgroup, born_in) {
+        // The process is a child of the stage, and so in its group.
+        group.add(stage.guard.pid)?;
+    }
     let Stage { guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), &[])?;
     let result = birth.wait();
     drop(guard);
@@ -204,7 +242,7 @@ pub fn guard(
         guard: guard.to_owned(),
     };
     let stdio = [null.as_fd(); 3];
-    let stage = Stage::start(namespace.entrance(), stdio, wire::OTHER_TASK)?;
+    let stage = Stage::start(namespace.entrance(), stdio, None, wire::OTHER_TASK)?;
     Ok(stage.told(&request, sockets)?.guard)
 }
 
@@ -212,14 +250,24 @@ impl Stage {
     fn start(
         entrance: Entrance<'_>,
         stdio: [BorrowedFd<'_>; 3],
+        cgroup: Option<BorrowedFd<'_>>,
         task: &str,
     ) -> Result<Self, Failure> {
         let (control, control_inside) = wire::sockets(SocketType::STREAM)?;
         let (status, status_inside) = wire::sockets(SocketType::SEQPACKET)?;
         let mut descriptors = stdio.to_vec();
         descriptors.extend([control_inside.as_fd(), status_inside.as_fd()]);
+        descriptors.extend(cgroup);
+        let words = [
+            task,
+            if cgroup.is_some() {
+                wire::BORN_IN_CGROUP
+            } else {
+                ""
+            },
+        ];
         let pid = syscalls::spawn(&mut || {
-            become_stage(entrance, &descriptors, status_inside.as_fd(), task);
+            become_stage(entrance, &descriptors, status_inside.as_fd(), words);
             125
         })
         .context(|| "cannot start another process".to_owned())?;
@@ -262,7 +310,7 @@ fn become_stage(
     entrance: Entrance<'_>,
     descriptors: &[BorrowedFd<'_>],
     status: BorrowedFd<'_>,
-    task: &str,
+    words: [&str; 2],
 ) {
     let prepare = || -> Result<OwnedFd, Failure> {
         userns::enter(entrance.namespace)?;
@@ -283,7 +331,8 @@ fn become_stage(
         Ok(program) => program,
         Err(failure) => return wire::send_status(status, &Status::failed(failure), None),
     };
-    let arguments = [super::STAGE, task].map(|text| CString::new(text).unwrap_or_default());
+    let arguments =
+        [super::STAGE, words[0], words[1]].map(|text| CString::new(text).unwrap_or_default());
     let error = match syscalls::place_descriptors(descriptors) {
         Ok(()) => syscalls::execute_descriptor(program.as_fd(), &arguments, &[]),
         Err(error) => error,

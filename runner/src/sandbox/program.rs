@@ -16,7 +16,7 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::thread::{CapabilitySets, set_capabilities};
 
 use super::failure::{Context, Failure, describe};
-use super::spec::Process;
+use super::spec::{self, Process, Rlimit};
 use super::wire::{self, Status};
 use super::{mounts, seccomp, syscalls};
 
@@ -42,6 +42,7 @@ fn prepare(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failure> {
     }
     umask(Mode::from_raw_mode(0o022));
     raise_descriptor_limit();
+    limit_resources(&process.rlimits)?;
     enter_directory(process)?;
     confine(process)?;
     // Nothing but standard input, output and error reaches the program, whatever the caller was
@@ -117,6 +118,51 @@ fn raise_descriptor_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// Sets the limits that were asked for. The kernel lets nobody raise a hard one here.
+pub(super) fn limit_resources(limits: &[Rlimit]) -> Result<(), Failure> {
+    for limit in limits {
+        let (soft, hard) = (limit.soft, limit.hard);
+        let wanted = rustix::process::Rlimit {
+            current: soft,
+            maximum: hard,
+        };
+        setrlimit(number_of(limit.resource), wanted).context(|| {
+            let text =
+                |limit: Option<u64>| limit.map_or("-1".to_owned(), |limit| limit.to_string());
+            let name = limit.resource.name();
+            let most = getrlimit(number_of(limit.resource)).maximum;
+            format!(
+                "cannot set the limit {name}={}:{} (the most that can be had here is {})",
+                text(soft),
+                text(hard),
+                text(most)
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn number_of(resource: spec::Resource) -> Resource {
+    match resource {
+        spec::Resource::As => Resource::As,
+        spec::Resource::Core => Resource::Core,
+        spec::Resource::Cpu => Resource::Cpu,
+        spec::Resource::Data => Resource::Data,
+        spec::Resource::Fsize => Resource::Fsize,
+        spec::Resource::Locks => Resource::Locks,
+        spec::Resource::Memlock => Resource::Memlock,
+        spec::Resource::Msgqueue => Resource::Msgqueue,
+        spec::Resource::Nice => Resource::Nice,
+        spec::Resource::Nofile => Resource::Nofile,
+        spec::Resource::Nproc => Resource::Nproc,
+        spec::Resource::Rss => Resource::Rss,
+        spec::Resource::Rtprio => Resource::Rtprio,
+        spec::Resource::Rttime => Resource::Rttime,
+        spec::Resource::Sigpending => Resource::Sigpending,
+        spec::Resource::Stack => Resource::Stack,
+    }
 }
 
 /// Takes the program's user, groups and capabilities, for good.

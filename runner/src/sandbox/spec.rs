@@ -30,6 +30,11 @@ pub struct Spec {
     pub read_only: bool,
     /// How the container is connected.
     pub network: Network,
+    /// Whether it sees its own control group as the root of all (cgroup_namespaces(7)).
+    pub own_cgroups: bool,
+    /// The highest process id inside (`kernel.pid_max`), where every pid namespace has its own: Linux
+    /// 6.14 and later. Elsewhere nothing happens.
+    pub highest_pid: Option<u64>,
     /// The first process.
     pub process: Process,
     /// Whether our own init is the first process and the program its child.
@@ -156,6 +161,80 @@ pub struct Process {
     pub ambient: CapabilitySet,
     /// The size of the terminal it gets, as rows and columns; `None` for no terminal.
     pub terminal: Option<(u16, u16)>,
+    /// Its resource limits; of the others it has the caller's.
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// A limit of one resource of a process (getrlimit(2)). `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// Which.
+    pub resource: Resource,
+    /// What holds, which the process may raise to the other.
+    pub soft: Option<u64>,
+    /// The most that it may ever have.
+    pub hard: Option<u64>,
+}
+
+/// A resource that can be limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "getrlimit(2) says what each is")]
+pub enum Resource {
+    As,
+    Core,
+    Cpu,
+    Data,
+    Fsize,
+    Locks,
+    Memlock,
+    Msgqueue,
+    Nice,
+    Nofile,
+    Nproc,
+    Rss,
+    Rtprio,
+    Rttime,
+    Sigpending,
+    Stack,
+}
+
+impl Resource {
+    /// Every one, with its name.
+    pub const ALL: [(Self, &str); 16] = [
+        (Self::As, "as"),
+        (Self::Core, "core"),
+        (Self::Cpu, "cpu"),
+        (Self::Data, "data"),
+        (Self::Fsize, "fsize"),
+        (Self::Locks, "locks"),
+        (Self::Memlock, "memlock"),
+        (Self::Msgqueue, "msgqueue"),
+        (Self::Nice, "nice"),
+        (Self::Nofile, "nofile"),
+        (Self::Nproc, "nproc"),
+        (Self::Rss, "rss"),
+        (Self::Rtprio, "rtprio"),
+        (Self::Rttime, "rttime"),
+        (Self::Sigpending, "sigpending"),
+        (Self::Stack, "stack"),
+    ];
+
+    /// Reads `nofile`, or `RLIMIT_NOFILE` as the runtime specification writes it.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        let name = name.strip_prefix("rlimit_").unwrap_or(&name);
+        let found = Self::ALL.iter().find(|(_, known)| *known == name);
+        found.map(|(resource, _)| *resource)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(resource, _)| *resource == self);
+        found.map_or("", |(_, name)| name)
+    }
 }
 
 /// A process that joins a running container.
@@ -167,4 +246,6 @@ pub struct Join {
     pub start_time: u64,
     /// What to run in it.
     pub process: Process,
+    /// Whether the container sees its own control group as the root of all.
+    pub own_cgroups: bool,
 }

@@ -48,6 +48,10 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
     let (control, status) = syscalls::inherited(wire::CONTROL)
         .and_then(|control| Ok((control, syscalls::inherited(wire::STATUS)?)))
         .context(|| "this program was started as a stage without sockets".to_owned())?;
+    let cgroup = (std::env::args().nth(2).as_deref() == Some(wire::BORN_IN_CGROUP))
+        .then(|| syscalls::inherited(wire::CGROUP))
+        .transpose()
+        .context(|| "the cgroup".to_owned())?;
     let result = (|| {
         // Nobody may look into this process or at its program while it stands near a container.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())?;
@@ -56,9 +60,9 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         let _ = setsid();
         match std::env::args().nth(1).as_deref() {
             Some(task @ (wire::OWN_NETWORK | wire::HOST_NETWORK)) => {
-                make(task, &control, &status).map(Some)
+                make(task, &control, &status, cgroup.as_ref()).map(Some)
             }
-            _ => serve_running(&control, &status),
+            _ => serve_running(&control, &status, cgroup.as_ref()),
         }
     })();
     let guarded = match result {
@@ -92,9 +96,13 @@ struct Guarded {
 }
 
 /// Does what is asked for in a container that runs.
-fn serve_running(control: &OwnedFd, status: &OwnedFd) -> Result<Option<Guarded>, Failure> {
+fn serve_running(
+    control: &OwnedFd,
+    status: &OwnedFd,
+    cgroup: Option<&OwnedFd>,
+) -> Result<Option<Guarded>, Failure> {
     match wire::receive(control)? {
-        (Request::Join(request), _) => join(&request, status).map(|()| None),
+        (Request::Join(request), _) => join(&request, status, cgroup).map(|()| None),
         (
             Request::Guard {
                 pid,
@@ -122,20 +130,26 @@ fn serve_running(control: &OwnedFd, status: &OwnedFd) -> Result<Option<Guarded>,
 
 /// Makes the container's first process, and gives it its ids and its specification as soon as they
 /// are known.
-fn make(task: &str, control: &OwnedFd, status: &OwnedFd) -> Result<Guarded, Failure> {
+fn make(
+    task: &str,
+    control: &OwnedFd,
+    status: &OwnedFd,
+    cgroup: Option<&OwnedFd>,
+) -> Result<Guarded, Failure> {
     let (outbox, inbox) = wire::sockets(SocketType::STREAM)?;
-    match syscalls::fork_into(NAMESPACES).context(|| "cannot make the namespaces".to_owned())? {
+    let (made, placed) = fork_in_cgroup(NAMESPACES, cgroup);
+    match made.context(|| "cannot make the namespaces".to_owned())? {
         ForkInto::Child => {
             drop(outbox);
             init::main(inbox, status.as_fd())
         }
         ForkInto::Parent(pid, pidfd) => {
             drop(inbox);
-            wire::send_status(
-                status.as_fd(),
-                &Status::Started(pid.as_raw_nonzero().get()),
-                None,
-            );
+            let started = Status::Started {
+                pid: pid.as_raw_nonzero().get(),
+                placed,
+            };
+            wire::send_status(status.as_fd(), &started, None);
             let container = Handle::new(pid, pidfd);
             let result = specify(task, pid, control, &outbox).and_then(|guarded| {
                 if task == wire::OWN_NETWORK {
@@ -152,6 +166,18 @@ fn make(task: &str, control: &OwnedFd, status: &OwnedFd) -> Result<Guarded, Fail
                 text,
             })
         }
+    }
+}
+
+/// Forks into the group, or where this process is if the kernel does not let us: that is so for root,
+/// who is somebody else by now. Whether it is in the group.
+fn fork_in_cgroup(
+    namespaces: UnshareFlags,
+    cgroup: Option<&OwnedFd>,
+) -> (std::io::Result<ForkInto>, bool) {
+    match cgroup.map(|group| syscalls::fork_into(namespaces, Some(group.as_fd()))) {
+        Some(Ok(made)) => (Ok(made), true),
+        _ => (syscalls::fork_into(namespaces, None), false),
     }
 }
 
@@ -186,13 +212,13 @@ fn specify(
     Ok((sockets, guard))
 }
 
-/// The namespaces that the first process is made in. The network comes later.
+/// The namespaces that the first process is made in. The network comes later, and so do control
+/// groups: the one that the process is in then becomes their root.
 const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
     .union(UnshareFlags::NEWNS)
     .union(UnshareFlags::NEWPID)
     .union(UnshareFlags::NEWIPC)
-    .union(UnshareFlags::NEWUTS)
-    .union(UnshareFlags::NEWCGROUP);
+    .union(UnshareFlags::NEWUTS);
 
 /// Makes the container's network, which takes as long as all the other namespaces together, while
 /// the first process mounts its file systems; and stays in it as the guard. It belongs to the
@@ -215,7 +241,7 @@ fn write_map(pid: Pid, file: &str, extents: &[Extent]) -> Result<(), Failure> {
 }
 
 /// Makes a process that joins a container.
-fn join(request: &Join, status: &OwnedFd) -> Result<(), Failure> {
+fn join(request: &Join, status: &OwnedFd, cgroup: Option<&OwnedFd>) -> Result<(), Failure> {
     let id = ProcessId {
         pid: request.pid,
         start_time: request.start_time,
@@ -227,25 +253,34 @@ fn join(request: &Join, status: &OwnedFd) -> Result<(), Failure> {
         | ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::PROCESS_ID
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
-        | ThreadNameSpaceType::CONTROL_GROUP;
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME;
     if !shares_network(request.pid) {
         namespaces |= ThreadNameSpaceType::NETWORK;
     }
     move_into_thread_name_spaces(container.as_fd(), namespaces)
         .context(|| "cannot enter the container".to_owned())?;
-    match syscalls::fork_into(UnshareFlags::empty()).context(|| "cannot fork".to_owned())? {
+    let (made, placed) = fork_in_cgroup(UnshareFlags::empty(), cgroup);
+    match made.context(|| "cannot fork".to_owned())? {
         ForkInto::Child => {
-            let failure = program::start(&request.process, status.as_fd());
+            // Only from within the group: seen from this namespace there is nothing outside of it.
+            let entered = match request.own_cgroups {
+                true => move_into_thread_name_spaces(
+                    container.as_fd(),
+                    ThreadNameSpaceType::CONTROL_GROUP,
+                )
+                .context(|| "cannot enter the container's cgroups".to_owned()),
+                false => Ok(()),
+            };
+            let failure = match entered {
+                Ok(()) => program::start(&request.process, status.as_fd()),
+                Err(failure) => failure,
+            };
             wire::send_status(status.as_fd(), &Status::failed(failure), None);
             std::process::exit(125)
         }
         ForkInto::Parent(pid, _) => {
-            wire::send_status(
-                status.as_fd(),
-                &Status::Started(pid.as_raw_nonzero().get()),
-                None,
-            );
+            let pid = pid.as_raw_nonzero().get();
+            wire::send_status(status.as_fd(), &Status::Started { pid, placed }, None);
             Ok(())
         }
     }

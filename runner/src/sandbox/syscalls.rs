@@ -85,8 +85,12 @@ pub(super) enum ForkInto {
 }
 
 /// Copies this process into new namespaces, as a child of this process's parent
-/// (`CLONE_PARENT`), so that the grandparent can wait for it (clone3(2), kernel 5.3).
-pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<ForkInto> {
+/// (`CLONE_PARENT`), so that the grandparent can wait for it (clone3(2), kernel 5.3); and into the
+/// control group behind `cgroup`, if there is one (`CLONE_INTO_CGROUP`, kernel 5.7).
+pub(super) fn fork_into(
+    namespaces: UnshareFlags,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<ForkInto> {
     assert_single_threaded();
     let mut pidfd: RawFd = -1;
     // SAFETY: an all-zero `clone_args` is valid: no stack, no descriptor, no thread-local storage.
@@ -94,6 +98,10 @@ pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<ForkInto> {
     arguments.flags =
         u64::from(namespaces.bits()) | (libc::CLONE_PARENT | libc::CLONE_PIDFD) as u64;
     arguments.pidfd = (&raw mut pidfd).addr() as u64;
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(io::Error::other)?;
+    }
     // SAFETY: no memory is shared (no CLONE_VM) and no other thread exists, so this is a fork. The
     // kernel reads the structure and writes the descriptor during the call only.
     let pid = check(unsafe {
@@ -109,6 +117,9 @@ pub(super) fn fork_into(namespaces: UnshareFlags) -> io::Result<ForkInto> {
         Some(pid) => ForkInto::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }),
     })
 }
+
+/// `CLONE_INTO_CGROUP` of `linux/sched.h`; the C library's constant is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 fn assert_single_threaded() {
     // A directory has a link from itself, one from its parent and one from each of its own.

@@ -34,6 +34,7 @@ pub(super) use map::to_text;
 pub struct UserNamespace {
     descriptor: OwnedFd,
     ids: IdMap,
+    holder: ProcessId,
     /// This program as the holder runs it; `None` for a holder of another version.
     program: Option<OwnedFd>,
     /// Shared lock that tells the holder that its namespace is in use.
@@ -73,6 +74,7 @@ impl UserNamespace {
         Ok(Self {
             descriptor,
             ids,
+            holder,
             program: own_program::of_process(holder.pid),
             _lock: lock,
         })
@@ -84,6 +86,12 @@ impl UserNamespace {
             namespace: self.descriptor.as_fd(),
             program: self.program.as_ref().map(AsFd::as_fd),
         }
+    }
+
+    /// The process that keeps it, and stays.
+    #[must_use]
+    pub fn holder(&self) -> ProcessId {
+        self.holder
     }
 
     /// The ids that are mapped into it.

@@ -26,6 +26,8 @@ use crate::human::one_line;
 pub(super) const CONTROL: i32 = 3;
 /// The number at which the stage finds the status socket.
 pub(super) const STATUS: i32 = 4;
+/// The number at which it finds the control group in which the process that it makes is born.
+pub(super) const CGROUP: i32 = 5;
 /// The longest packet on the status socket: one line of an error, which has at most 4,096 characters.
 const PACKET: usize = 64 * 1024;
 
@@ -55,8 +57,13 @@ pub(super) enum Request {
 /// What happened so far.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Status {
-    /// The process exists, with this pid outside.
-    Started(i32),
+    /// The process exists.
+    Started {
+        /// Its pid outside.
+        pid: i32,
+        /// Whether it was born in its control group.
+        placed: bool,
+    },
     /// Its terminal; the descriptor comes along.
     Terminal,
     /// It could not be started.
@@ -79,6 +86,9 @@ pub(super) const OWN_NETWORK: &str = "container";
 pub(super) const HOST_NETWORK: &str = "container-in-host-network";
 /// For anything else.
 pub(super) const OTHER_TASK: &str = "other";
+
+/// Said beside the task when [`CGROUP`] is open.
+pub(super) const BORN_IN_CGROUP: &str = "born-in-cgroup";
 
 /// The task of making a container that is connected so.
 pub(super) fn task_of(network: Network) -> &'static str {

@@ -17,7 +17,7 @@ fn record(json: &str, options: &Options) -> Result<Record, CreateError> {
         config: &config(json),
         tree: std::path::Path::new("/nonexistent"),
     };
-    create(&source, options)
+    create(ContainerId::random().unwrap(), &source, options)
 }
 
 #[test]

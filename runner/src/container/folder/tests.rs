@@ -40,6 +40,7 @@ fn running_until_now() -> State {
         monitor: own_id().unwrap(),
         started: 1,
         ports: Vec::new(),
+        cgroup: None,
         exit: None,
     }
 }

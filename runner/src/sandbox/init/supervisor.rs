@@ -62,6 +62,8 @@ pub(super) fn main(process: &Process, status: BorrowedFd<'_>) -> Failure {
 /// the program runs, and the program's output ends when the program does.
 fn let_go(signals: &OwnedFd) -> Result<(), Failure> {
     let null = std::fs::File::open("/dev/null").context(|| "cannot open /dev/null".to_owned())?;
+    // It is one of those that are closed.
+    let null = std::mem::ManuallyDrop::new(null);
     syscalls::keep_only([null.as_fd(), null.as_fd(), null.as_fd()], signals.as_fd())
         .context(|| "cannot close descriptors".to_owned())
 }

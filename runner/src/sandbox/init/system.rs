@@ -151,6 +151,10 @@ pub(super) fn tune(setup: &Setup) -> Result<(), Failure> {
         // no group 0.
         let _ = set_kernel_parameter(root, "net/ipv4/ping_group_range", "0 0");
     }
+    if let Some(highest) = setup.spec.highest_pid {
+        // Before Linux 6.14 it is one for the whole machine, and not ours to set.
+        let _ = set_kernel_parameter(root, "kernel/pid_max", &highest.to_string());
+    }
     // Beside the seccomp filter, a second bar against nested user namespaces.
     let name = "user/max_user_namespaces";
     set_kernel_parameter(root, name, "0").context(|| format!("cannot set {name}"))

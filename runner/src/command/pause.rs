@@ -1,0 +1,52 @@
+//! `runner pause` and `runner unpause`.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::{Context, for_each, names_or_all};
+use crate::container::state::Status;
+use crate::sandbox::cgroup::Limits;
+
+/// Flags of `pause` and `unpause`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Every container for which it makes sense.
+    #[arg(short, long)]
+    all: bool,
+
+    /// Names or ids.
+    #[arg(value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+pub(super) fn run(
+    arguments: &Arguments,
+    context: &Context,
+    pause: bool,
+) -> anyhow::Result<ExitCode> {
+    let containers = context.containers()?;
+    let names = names_or_all(&arguments.containers, arguments.all, context, true)?;
+    Ok(for_each(&names, |name| {
+        let container = containers.find(name)?;
+        let (is_running, is_paused) = match container.status() {
+            Status::Running(_) => (true, container.is_paused()),
+            _ => (false, false),
+        };
+        match (pause, is_paused) {
+            (true, false) if is_running => {
+                let group = container.group(&context.paths.runroot, &Limits::default())?;
+                group.freeze(true)?;
+            }
+            (false, true) => container.thaw(),
+            _ if arguments.all => return Ok(()),
+            _ => bail!(
+                "{name} is not {}: container state improper",
+                if pause { "running" } else { "paused" }
+            ),
+        }
+        Ok(writeln!(stdout(), "{name}")?)
+    }))
+}
