@@ -23,7 +23,12 @@ fn record(name: Option<&str>) -> Record {
         name: name.map(|name| name.parse().unwrap()),
         ..Options::default()
     };
-    create(&source, &options).unwrap()
+    create(
+        crate::container::ContainerId::random().unwrap(),
+        &source,
+        &options,
+    )
+    .unwrap()
 }
 
 /// A process that has ended.
