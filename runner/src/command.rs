@@ -43,6 +43,7 @@ mod rm;
 pub mod rmi;
 mod run;
 mod save;
+mod security;
 mod sign;
 mod start;
 mod stats;
@@ -147,6 +148,9 @@ enum Verb {
     Image(image::Verb),
     /// Print everything about containers or images, as JSON.
     Inspect(inspect::Arguments),
+    /// What is open to a container, and what is shut.
+    #[command(subcommand)]
+    Security(security::Verb),
     /// Print what this engine found on this machine.
     Info(info::Arguments),
     /// How much room everything takes, and its care.
@@ -252,6 +256,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::History(arguments) => history::run(&arguments, &context),
         Verb::Image(verb) => image::run(&verb, &context),
         Verb::Inspect(arguments) => inspect::run(&arguments, &context),
+        Verb::Security(verb) => security::run(&verb, &context),
         Verb::Info(arguments) => info::run(&arguments, &context),
         Verb::System(verb) => system::run(&verb, &context),
         Verb::Unshare(arguments) => unshare::run(&arguments, &context),

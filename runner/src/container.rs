@@ -11,6 +11,7 @@ pub mod log;
 pub mod name;
 pub mod record;
 pub mod resources;
+pub mod security;
 pub mod spec;
 pub mod state;
 pub mod user;

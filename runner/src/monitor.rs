@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, geteuid, getpid};
@@ -177,8 +178,11 @@ pub fn start<'a>(
         .write_state(&state)
         .map_err(|error| Failure::engine(error.to_string()))?;
     let log = LogWriter::open(&container.log_path()).map_err(|error| engine("the log", &error))?;
-    let relay = Relay::new(&mut running, signals, streams, Some(log), attach)
+    let mut relay = Relay::new(&mut running, signals, streams, Some(log), attach)
         .map_err(|error| engine("the container's streams", &error))?;
+    if let Some(seconds) = record.time_limit {
+        relay.kill_after(Duration::from_secs(seconds));
+    }
     Ok(Watched {
         container,
         containers,

@@ -24,6 +24,7 @@ pub mod launch;
 pub mod seccomp;
 pub mod spec;
 pub mod stage;
+pub mod system_paths;
 pub mod userns;
 
 mod copy;

@@ -12,6 +12,7 @@ use super::limit_arguments::ResourceArguments;
 use super::remote::Policy;
 use crate::config::containers::Defaults;
 use crate::container::Options;
+use crate::container::security::{self, Seccomp};
 use crate::container::volume;
 use crate::network::publish;
 use crate::sandbox::spec::Network;
@@ -93,6 +94,11 @@ pub(super) struct ContainerArguments {
     #[arg(long, value_name = "CAPABILITY")]
     cap_drop: Vec<String>,
 
+    /// Open or shut something: seccomp=FILE|unconfined|baked, no-new-privileges[=false],
+    /// mask=PATHS, unmask=PATHS|ALL, apparmor=PROFILE|unconfined, label=disable, proc-opts=OPTIONS.
+    #[arg(long, value_name = "OPTION")]
+    security_opt: Vec<String>,
+
     /// Another entry point than the image's: one word, or words as a JSON list.
     #[arg(long, value_name = "COMMAND")]
     entrypoint: Option<String>,
@@ -109,6 +115,10 @@ pub(super) struct ContainerArguments {
     /// The signal that `stop` sends first.
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
+
+    /// Kill the container after so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
 
     /// How many seconds `stop` waits before it kills.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
@@ -169,6 +179,15 @@ impl ContainerArguments {
             interactive: self.interactive,
             init: self.init || defaults.init,
             resources: self.resources.read(&defaults)?,
+            security: security::Request {
+                seccomp: defaults
+                    .seccomp_profile
+                    .map_or(Seccomp::Baked, Seccomp::File),
+                options: self.security_opt.clone(),
+                cache: context.paths.graphroot.join("seccomp"),
+            },
+            time_limit: Some(self.timeout).filter(|seconds| *seconds > 0),
+            default_capabilities: defaults.capabilities,
             read_only: self.read_only,
             remove: self.rm,
             network: read_network(&self.network)?,

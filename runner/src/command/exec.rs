@@ -133,6 +133,9 @@ fn process(
         ambient,
         terminal: arguments.tty.then(terminal::own_size),
         rlimits: record.resources.rlimits(),
+        filter: record.security.filter.clone(),
+        no_new_privileges: record.security.no_new_privileges,
+        apparmor: record.security.apparmor.clone(),
     })
 }
 

@@ -214,6 +214,7 @@ fn config(record: &Record) -> Value {
         "StopSignal": record.stop_signal,
         "StopSignalName": signal::name(record.stop_signal),
         "StopTimeout": record.stop_timeout,
+        "Timeout": record.time_limit.unwrap_or(0),
     })
 }
 
@@ -249,11 +250,20 @@ fn host_config(record: &Record) -> Value {
         "ReadonlyRootfs": record.read_only,
         "Init": record.init,
         "Privileged": false,
-        "SecurityOpt": ["no-new-privileges"],
-        "CapDrop": [],
+        "SecurityOpt": security_options(record),
+        "CapDrop": crate::sandbox::capability::CapabilitySet::container_default().minus(record.bounding).names(),
         "CapAdd": record.bounding.minus(crate::sandbox::capability::CapabilitySet::container_default()).names(),
         "Binds": record.mounts.iter().filter_map(bind).collect::<Vec<_>>(),
     })
+}
+
+fn security_options(record: &Record) -> Vec<String> {
+    let mut options = record.security.asked.clone();
+    let named = |text: &String| text.starts_with("no-new-privileges");
+    if record.security.no_new_privileges && !options.iter().any(named) {
+        options.push("no-new-privileges".to_owned());
+    }
+    options
 }
 
 fn ulimit(limit: &Rlimit) -> Value {

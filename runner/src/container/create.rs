@@ -10,6 +10,7 @@ use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::{Record, Volume};
 use super::resources::Resources;
+use super::security::{self, BadSecurity};
 use super::user;
 use crate::network::{PortMapping, publish};
 use crate::sandbox::capability::CapabilitySet;
@@ -62,6 +63,12 @@ pub struct Options {
     pub remove: bool,
     /// The limits, and what concerns cgroups.
     pub resources: Resources,
+    /// `--security-opt`.
+    pub security: security::Request,
+    /// `--timeout`, in seconds.
+    pub time_limit: Option<u64>,
+    /// `default_capabilities` of the configuration.
+    pub default_capabilities: Option<Vec<String>>,
     /// `--network`.
     pub network: Network,
     /// `-p`.
@@ -104,6 +111,9 @@ pub enum CreateError {
     /// A capability that there is not.
     #[error("\"{}\" is no capability: see capabilities(7) for their names", .0.escape_debug())]
     Capability(String),
+    /// A `--security-opt` that can not be.
+    #[error(transparent)]
+    Security(#[from] BadSecurity),
     /// A directory that is no path.
     #[error("the working directory \"{}\" is no absolute path", .0.escape_debug())]
     Directory(String),
@@ -170,6 +180,8 @@ pub fn create(
         read_only: options.read_only,
         remove: options.remove,
         resources: options.resources.clone(),
+        security: options.security.decide(bounding)?,
+        time_limit: options.time_limit,
         network: options.network,
         ports,
         implied_ports,
@@ -315,6 +327,12 @@ fn capabilities(
         CapabilitySet::parse(name).ok_or_else(|| CreateError::Capability(name.clone()))
     };
     let mut bounding = CapabilitySet::container_default();
+    if let Some(names) = &options.default_capabilities {
+        let sets = names.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        bounding = sets
+            .into_iter()
+            .fold(CapabilitySet::EMPTY, CapabilitySet::union);
+    }
     let dropped = options
         .cap_drop
         .iter()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::id::ContainerId;
 use super::name::ContainerName;
 use super::resources::Resources;
+use super::security::Security;
 use crate::network::PortMapping;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::handle::ProcessId;
@@ -69,6 +70,12 @@ pub struct Record {
     /// What it may use.
     #[serde(default)]
     pub resources: Resources,
+    /// How it is shut in.
+    #[serde(default)]
+    pub security: Security,
+    /// After how many seconds it is killed.
+    #[serde(default)]
+    pub time_limit: Option<u64>,
     /// How it is connected.
     pub network: Network,
     /// Ports that were asked for.

@@ -47,6 +47,9 @@ pub fn of(
         directories: record.volumes.clone(),
         mounts: mounts(record),
         read_only: record.read_only,
+        masked: record.security.masked.clone(),
+        protected: record.security.protected.clone(),
+        proc_options: record.security.proc_options.clone(),
         network: record.network,
         own_cgroups: record.resources.own_cgroups,
         highest_pid: highest_pid(record),
@@ -81,6 +84,9 @@ fn process(record: &Record, terminal: Option<(u16, u16)>) -> Process {
         ambient: record.ambient,
         terminal,
         rlimits: record.resources.rlimits(),
+        filter: record.security.filter.clone(),
+        no_new_privileges: record.security.no_new_privileges,
+        apparmor: record.security.apparmor.clone(),
     }
 }
 

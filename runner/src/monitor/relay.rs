@@ -7,8 +7,9 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -120,6 +121,8 @@ pub struct Relay {
     terminal: Option<OwnedFd>,
     log: Option<LogWriter>,
     asked: u32,
+    /// When the process is killed.
+    deadline: Option<Instant>,
     _raw: Option<RawMode>,
 }
 
@@ -145,6 +148,7 @@ impl Relay {
             terminal: running.terminal.take(),
             log,
             asked: 0,
+            deadline: None,
             _raw: None,
         };
         // Our copies of the process's own ends go, or their end would never show.
@@ -165,6 +169,25 @@ impl Relay {
             relay.sinks = vec![Sink::new(Stream::Stdout), Sink::new(Stream::Stderr)];
         }
         Ok(relay)
+    }
+
+    /// Has the process killed when it is still there after `limit`.
+    pub fn kill_after(&mut self, limit: Duration) {
+        self.deadline = Instant::now().checked_add(limit);
+    }
+
+    /// How long to wait for an event; kills a process that is late.
+    fn patience(&mut self, process: Option<&Handle>) -> Option<Timespec> {
+        let left = self.deadline?.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.deadline = None;
+            let _ = process.map(|process| process.signal(libc::SIGKILL));
+            return None;
+        }
+        Some(Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        })
     }
 
     /// Carries until `process`, a child of this one, ends; its exit code. `on_child` is called
@@ -193,6 +216,7 @@ impl Relay {
 
     /// Waits for the next event and does what it asks for.
     fn turn(&mut self, process: Option<&Handle>, on_child: &mut impl FnMut()) {
+        let patience = self.patience(process);
         let (standard_input, own) = (io::stdin(), (io::stdout(), io::stderr()));
         let mut set = vec![PollFd::new(&self.signals, PollFlags::IN)];
         set.extend(process.map(|process| PollFd::new(process, PollFlags::IN)));
@@ -218,7 +242,7 @@ impl Relay {
             Some(_) if self.reading => set.push(PollFd::new(&standard_input, PollFlags::IN)),
             _ => {}
         }
-        let _ = poll(&mut set, None);
+        let _ = poll(&mut set, patience.as_ref());
         let ready: Vec<bool> = set.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(set);
         // The end of the container's own process is no news of any other child.

@@ -44,6 +44,7 @@ fn prepare(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failure> {
     raise_descriptor_limit();
     limit_resources(&process.rlimits)?;
     enter_directory(process)?;
+    choose_profile(process)?;
     confine(process)?;
     // Nothing but standard input, output and error reaches the program, whatever the caller was
     // started with.
@@ -63,10 +64,30 @@ pub(super) fn bind_to_caller(status: BorrowedFd<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the way to more privileges and most system calls away, for good.
+/// Takes the way to more privileges and most system calls away, for good. Without
+/// no-new-privileges that was done while there still was the capability for it.
 pub(super) fn filter(process: &Process) -> Result<(), Failure> {
+    if !process.no_new_privileges {
+        return Ok(());
+    }
     rustix::thread::set_no_new_privs(true).context(|| "prctl".to_owned())?;
-    seccomp::install(process.bounding).context(|| "cannot install the seccomp filter".to_owned())
+    install_filter(process)
+}
+
+fn install_filter(process: &Process) -> Result<(), Failure> {
+    seccomp::install(&process.filter, process.bounding)
+        .context(|| "cannot install the seccomp filter".to_owned())
+}
+
+/// Has the kernel change to this AppArmor profile when the program is executed.
+fn choose_profile(process: &Process) -> Result<(), Failure> {
+    let Some(profile) = &process.apparmor else {
+        return Ok(());
+    };
+    let word = format!("exec {profile}");
+    std::fs::write("/proc/self/attr/apparmor/exec", &word)
+        .or_else(|_| std::fs::write("/proc/self/attr/exec", &word))
+        .context(|| format!("cannot use the AppArmor profile {profile}"))
 }
 
 /// Gives the process a terminal of the container's own devpts, and the caller its other end.
@@ -167,6 +188,9 @@ fn number_of(resource: spec::Resource) -> Resource {
 
 /// Takes the program's user, groups and capabilities, for good.
 pub(super) fn confine(process: &Process) -> Result<(), Failure> {
+    if !process.no_new_privileges {
+        install_filter(process)?;
+    }
     // All that the kernel has, also those that have no name here yet.
     for one in (0..64).map(|number| rustix::thread::CapabilitySet::from_bits_retain(1 << number)) {
         if process.bounding.bits().contains(one) {

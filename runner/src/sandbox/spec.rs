@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::capability::CapabilitySet;
+use super::seccomp::custom::Instruction;
 
 /// A container before it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,6 +29,12 @@ pub struct Spec {
     pub mounts: Vec<Mount>,
     /// Whether `/` is read-only.
     pub read_only: bool,
+    /// Files and directories that it must not see; absolute, inside.
+    pub masked: Vec<String>,
+    /// Files and directories of the kernel that it must not change; absolute, inside.
+    pub protected: Vec<String>,
+    /// Options of its `/proc` (proc(5), "Mount options").
+    pub proc_options: Vec<String>,
     /// How the container is connected.
     pub network: Network,
     /// Whether it sees its own control group as the root of all (cgroup_namespaces(7)).
@@ -163,6 +170,25 @@ pub struct Process {
     pub terminal: Option<(u16, u16)>,
     /// Its resource limits; of the others it has the caller's.
     pub rlimits: Vec<Rlimit>,
+    /// The system calls that it may make.
+    pub filter: Filter,
+    /// Whether no program that it executes can give it more rights (prctl(2)).
+    pub no_new_privileges: bool,
+    /// The AppArmor profile that its program runs under, if one was named.
+    pub apparmor: Option<String>,
+}
+
+/// Which system calls a process may make.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filter {
+    /// What our own profile says, which was compiled when this program was.
+    #[default]
+    Baked,
+    /// Every one.
+    Open,
+    /// What this program of the kernel's decides.
+    Program(Vec<Instruction>),
 }
 
 /// A limit of one resource of a process (getrlimit(2)). `None` is no limit.

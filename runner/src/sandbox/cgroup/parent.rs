@@ -115,7 +115,7 @@ impl Parent {
         let is_plain = relative
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_)));
-        if !is_plain || path.is_empty() {
+        if !is_plain || relative.as_os_str().is_empty() {
             return Err(Failure::engine(format!(
                 "\"{}\" is no cgroup: a path such as /my/group is expected",
                 path.escape_debug()

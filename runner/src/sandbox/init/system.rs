@@ -10,37 +10,18 @@ use super::super::failure::{Context, Failure};
 use super::super::mounts::{self, Kind, PLAIN, Root};
 use super::{Setup, has_own_network, open_host, root, set_kernel_parameter};
 
-/// What a container must not see: podman's list (containers/common, `DefaultMaskedPaths`), and
-/// what newer kernels and engines added to it (CVE-2025-31133 made runc add the last two of /proc).
-const MASKED: [&str; 14] = [
-    "proc/acpi",
-    "proc/asound",
-    "proc/interrupts",
-    "proc/kcore",
-    "proc/keys",
-    "proc/latency_stats",
-    "proc/sched_debug",
-    "proc/scsi",
-    "proc/timer_list",
-    "proc/timer_stats",
-    "sys/dev/block",
-    "sys/devices/virtual/powercap",
-    "sys/firmware",
-    "sys/fs/selinux",
-];
-
-/// What a container may read and must not change.
-const READ_ONLY: [&str; 5] = [
-    "proc/bus",
-    "proc/fs",
-    "proc/irq",
-    "proc/sys",
-    "proc/sysrq-trigger",
-];
-
 pub(super) fn mount_proc(setup: &Setup) -> Result<(), Failure> {
     let root = root(setup)?;
-    let proc = mounts::new_mount("proc", &[], PLAIN).context(|| {
+    let options: Vec<_> = setup
+        .spec
+        .proc_options
+        .iter()
+        .map(|option| match option.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (option.as_str(), None),
+        })
+        .collect();
+    let proc = mounts::new_mount("proc", &options, PLAIN).context(|| {
         "cannot mount /proc (inside another container it must not be masked: run that one with \
          --security-opt unmask=ALL)"
             .to_owned()
@@ -90,7 +71,7 @@ pub(super) fn mask(setup: &Setup) -> Result<(), Failure> {
     let null = open_host("/dev/null").context(|| "cannot open /dev/null".to_owned())?;
     // One for all of them: a file system costs more than a mount.
     let mut empty = None;
-    for path in MASKED {
+    for path in &setup.spec.masked {
         let mut hide = || -> io::Result<()> {
             let Some(target) = find(root, path)? else {
                 return Ok(());
@@ -110,7 +91,7 @@ pub(super) fn mask(setup: &Setup) -> Result<(), Failure> {
                 }
             }
         };
-        hide().context(|| format!("cannot hide /{path}"))?;
+        hide().context(|| format!("cannot hide {path}"))?;
     }
     Ok(())
 }
@@ -118,7 +99,7 @@ pub(super) fn mask(setup: &Setup) -> Result<(), Failure> {
 /// Makes read-only what must not be changed. Comes after our own changes to the same files.
 pub(super) fn protect(setup: &Setup) -> Result<(), Failure> {
     let root = root(setup)?;
-    for path in READ_ONLY {
+    for path in &setup.spec.protected {
         let protect = || -> io::Result<()> {
             let Some(target) = find(root, path)? else {
                 return Ok(());
@@ -127,7 +108,7 @@ pub(super) fn protect(setup: &Setup) -> Result<(), Failure> {
             mounts::restrict(&mount, PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY)?;
             mounts::attach(mount, target)
         };
-        protect().context(|| format!("cannot make /{path} read-only"))?;
+        protect().context(|| format!("cannot make {path} read-only"))?;
     }
     Ok(())
 }

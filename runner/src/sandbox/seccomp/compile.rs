@@ -51,14 +51,16 @@ pub(super) struct Program {
     length: usize,
 }
 
+/// How the kernel calls this architecture (`AUDIT_ARCH_…`, linux/audit.h).
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
+pub(super) const ARCHITECTURE: u32 = 0xc000_003e;
+/// How the kernel calls this architecture (`AUDIT_ARCH_…`, linux/audit.h).
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
+pub(super) const ARCHITECTURE: u32 = 0xc000_00b7;
 
 /// Offsets in `struct seccomp_data`; of an argument its low half (little-endian).
-const NUMBER: u32 = 0;
-const ARCH: u32 = 4;
+pub(super) const NUMBER: u32 = 0;
+pub(super) const ARCH: u32 = 4;
 const ARGUMENT: [u32; 3] = [16, 24, 32];
 
 impl Program {

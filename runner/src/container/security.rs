@@ -1,0 +1,382 @@
+//! What a container may do to the kernel: the filter of its system calls, what it sees of `/proc`
+//! and `/sys`, and whether it can get more rights.
+//!
+//! Everything here is shut unless it was asked for; what `--security-opt` opens is written down in the
+//! container's record.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use packer::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::sandbox::capability::CapabilitySet;
+use crate::sandbox::seccomp::custom::{BadProfile, Instruction, Profile};
+use crate::sandbox::spec::Filter;
+use crate::sandbox::system_paths::{MASKED, READ_ONLY};
+
+/// How a container is shut in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Security {
+    /// The system calls that it may make.
+    pub filter: Filter,
+    /// Whether no program in it can give more rights.
+    pub no_new_privileges: bool,
+    /// The AppArmor profile that its programs run under.
+    pub apparmor: Option<String>,
+    /// What it must not see.
+    pub masked: Vec<String>,
+    /// What it must not change.
+    pub protected: Vec<String>,
+    /// Options of its `/proc`.
+    pub proc_options: Vec<String>,
+    /// What was asked for, as it was typed.
+    pub asked: Vec<String>,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        let own = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        Self {
+            filter: Filter::Baked,
+            no_new_privileges: true,
+            apparmor: None,
+            masked: own(&MASKED),
+            protected: own(&READ_ONLY),
+            proc_options: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+}
+
+/// A `--security-opt` that can not be.
+#[derive(Debug, thiserror::Error)]
+pub enum BadSecurity {
+    /// There is no such option.
+    #[error(
+        "--security-opt {}: seccomp=FILE|unconfined|baked, no-new-privileges[=false], mask=PATHS, \
+         unmask=PATHS|ALL, apparmor=PROFILE|unconfined, label=disable and proc-opts=OPTIONS are known",
+        .0.escape_debug()
+    )]
+    Unknown(String),
+    /// No path.
+    #[error("--security-opt: \"{}\" is no absolute path to a file or a folder", .0.escape_debug())]
+    Path(String),
+    /// The kernel has no AppArmor, or it is off.
+    #[error("--security-opt apparmor={}: AppArmor is off on this machine: leave it out", .0.escape_debug())]
+    NoAppArmor(String),
+    /// Labels are not set here.
+    #[error(
+        "--security-opt label={}: containers get no SELinux label of their own here, and run with \
+         yours: give label=disable, or leave it out",
+        .0.escape_debug()
+    )]
+    Label(String),
+    /// No option of proc.
+    #[error("--security-opt proc-opts={}: hidepid=0|1|2|4 and subset=pid are known", .0.escape_debug())]
+    ProcOption(String),
+    /// The profile can not be used.
+    #[error("cannot use the seccomp profile {}: {reason}", .path.display())]
+    Profile {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Where the filter comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Seccomp {
+    /// Our own profile.
+    #[default]
+    Baked,
+    /// There is none.
+    Unconfined,
+    /// A profile in a file.
+    File(PathBuf),
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Where the filter comes from.
+    pub seccomp: Seccomp,
+    /// `--security-opt`, each as it was typed.
+    pub options: Vec<String>,
+    /// Where compiled profiles are kept.
+    pub cache: PathBuf,
+}
+
+impl Request {
+    /// Decides everything, for a container with these capabilities.
+    ///
+    /// # Errors
+    /// [`BadSecurity`].
+    pub fn decide(&self, bounding: CapabilitySet) -> Result<Security, BadSecurity> {
+        let mut security = Security {
+            asked: self.options.clone(),
+            ..Security::default()
+        };
+        let mut seccomp = self.seccomp.clone();
+        for text in &self.options {
+            let (key, value) = text.split_once(['=', ':']).unwrap_or((text, ""));
+            match (key, value) {
+                ("seccomp", "unconfined") => seccomp = Seccomp::Unconfined,
+                ("seccomp", "baked") => seccomp = Seccomp::Baked,
+                ("seccomp", path) if !path.is_empty() => seccomp = Seccomp::File(path.into()),
+                ("no-new-privileges", "" | "true") => security.no_new_privileges = true,
+                ("no-new-privileges", "false") => security.no_new_privileges = false,
+                ("mask", paths) => {
+                    for path in paths.split(':') {
+                        security.masked.push(checked(path)?);
+                    }
+                }
+                ("unmask", paths) => security.unmask(paths)?,
+                ("systempaths", "unconfined") => security.unmask("ALL")?,
+                ("apparmor", "unconfined") => security.apparmor = None,
+                ("apparmor", profile) if !profile.is_empty() => {
+                    security.apparmor = Some(profile_name(profile)?);
+                }
+                ("label", value) => check_label(value)?,
+                ("proc-opts", options) => {
+                    for option in options.split(',') {
+                        security.proc_options.push(proc_option(option)?);
+                    }
+                }
+                _ => return Err(BadSecurity::Unknown(text.clone())),
+            }
+        }
+        security.filter = match seccomp {
+            Seccomp::Baked => Filter::Baked,
+            Seccomp::Unconfined => Filter::Open,
+            Seccomp::File(path) => Filter::Program(self.program(&path, bounding)?),
+        };
+        Ok(security)
+    }
+
+    /// The compiled profile, from where an earlier command has left it if there was one.
+    fn program(
+        &self,
+        path: &Path,
+        bounding: CapabilitySet,
+    ) -> Result<Vec<Instruction>, BadSecurity> {
+        let refuse = |reason: String| BadSecurity::Profile {
+            path: path.to_owned(),
+            reason,
+        };
+        let text =
+            fs::read(path).map_err(|error| refuse(crate::sandbox::failure::describe(&error)))?;
+        let kept = self.cache.join(key(&text, bounding));
+        if let Some(program) = fs::read(&kept).ok().and_then(|bytes| from_bytes(&bytes)) {
+            return Ok(program);
+        }
+        let profile = Profile::parse(&text).map_err(|error| refuse(error.to_string()))?;
+        if profile.notifies() {
+            return Err(refuse(
+                "it hands system calls to another process (SCMP_ACT_NOTIFY), and nobody listens here"
+                    .to_owned(),
+            ));
+        }
+        let program = profile
+            .compile(bounding)
+            .map_err(|error: BadProfile| refuse(error.to_string()))?;
+        // Only the next start is slower without it.
+        let _ = keep(&kept, &to_bytes(&program));
+        Ok(program)
+    }
+}
+
+impl Security {
+    fn unmask(&mut self, paths: &str) -> Result<(), BadSecurity> {
+        if paths.eq_ignore_ascii_case("all") {
+            self.masked.clear();
+            self.protected.clear();
+            return Ok(());
+        }
+        for path in paths.split(':') {
+            let path = checked(path)?;
+            self.masked.retain(|known| *known != path);
+            self.protected.retain(|known| *known != path);
+        }
+        Ok(())
+    }
+}
+
+fn checked(path: &str) -> Result<String, BadSecurity> {
+    let path = path.trim_end_matches('/');
+    let is_plain = path.starts_with('/') && path.split('/').all(|part| part != "..");
+    match is_plain {
+        true => Ok(path.to_owned()),
+        false => Err(BadSecurity::Path(path.to_owned())),
+    }
+}
+
+fn profile_name(name: &str) -> Result<String, BadSecurity> {
+    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled");
+    match enabled.is_ok_and(|text| text.trim() == "Y") {
+        true => Ok(name.to_owned()),
+        false => Err(BadSecurity::NoAppArmor(name.to_owned())),
+    }
+}
+
+/// Without SELinux a label means nothing, as with podman.
+fn check_label(value: &str) -> Result<(), BadSecurity> {
+    match value == "disable" || !Path::new("/sys/fs/selinux/enforce").exists() {
+        true => Ok(()),
+        false => Err(BadSecurity::Label(value.to_owned())),
+    }
+}
+
+fn proc_option(option: &str) -> Result<String, BadSecurity> {
+    let known = [
+        "hidepid=0",
+        "hidepid=1",
+        "hidepid=2",
+        "hidepid=4",
+        "hidepid=invisible",
+        "hidepid=noaccess",
+        "hidepid=ptraceable",
+        "subset=pid",
+    ];
+    match known.contains(&option) {
+        true => Ok(option.to_owned()),
+        false => Err(BadSecurity::ProcOption(option.to_owned())),
+    }
+}
+
+/// Names a compiled profile by all that it was made of.
+fn key(text: &[u8], bounding: CapabilitySet) -> String {
+    let mut all = text.to_vec();
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let (version, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
+    all.extend(format!("\0{bounding} {version} {arch} {release}").bytes());
+    Digest::of(&all).hex()
+}
+
+fn to_bytes(program: &[Instruction]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(program.len() * 8);
+    for Instruction(code, yes, no, value) in program {
+        bytes.extend(code.to_le_bytes());
+        bytes.extend([*yes, *no]);
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes
+}
+
+/// `None` for what is cut off: a program has at least one instruction, and each has eight bytes.
+fn from_bytes(bytes: &[u8]) -> Option<Vec<Instruction>> {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    (!whole.is_empty() && rest.is_empty()).then(|| {
+        whole
+            .iter()
+            .map(|[c0, c1, yes, no, v0, v1, v2, v3]| {
+                let (code, value) = (
+                    u16::from_le_bytes([*c0, *c1]),
+                    u32::from_le_bytes([*v0, *v1, *v2, *v3]),
+                );
+                Instruction(code, *yes, *no, value)
+            })
+            .collect()
+    })
+}
+
+fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decided(options: &[&str]) -> Result<Security, BadSecurity> {
+        let options = options.iter().map(|text| (*text).to_owned()).collect();
+        let request = Request {
+            options,
+            ..Request::default()
+        };
+        request.decide(CapabilitySet::container_default())
+    }
+
+    #[test]
+    fn options_open_and_shut_what_they_name() {
+        let security = decided(&[
+            "seccomp=unconfined",
+            "no-new-privileges:false",
+            "mask=/etc/secret:/srv/",
+            "unmask=/proc/kcore:/proc/sys",
+            "proc-opts=hidepid=2",
+            "apparmor=unconfined",
+            "label=disable",
+        ])
+        .unwrap();
+        assert_eq!(security.filter, Filter::Open);
+        assert!(!security.no_new_privileges);
+        assert!(security.masked.contains(&"/srv".to_owned()));
+        assert!(!security.masked.contains(&"/proc/kcore".to_owned()));
+        assert!(!security.protected.contains(&"/proc/sys".to_owned()));
+        assert!(security.protected.contains(&"/proc/bus".to_owned()));
+        assert_eq!(security.proc_options, ["hidepid=2"]);
+        let open = decided(&["unmask=ALL"]).unwrap();
+        assert!(open.masked.is_empty() && open.protected.is_empty());
+        assert_eq!(decided(&[]).unwrap(), Security::default());
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        for option in [
+            "secomp=unconfined",
+            "seccomp=",
+            "mask=etc",
+            "mask=/",
+            "mask=/a/../b",
+            "unmask=x",
+            "no-new-privileges=maybe",
+            "proc-opts=gid=0",
+            "seccomp=/nonexistent",
+            "",
+        ] {
+            assert!(decided(&[option]).is_err(), "{option}");
+        }
+    }
+
+    #[test]
+    fn a_compiled_profile_is_kept_and_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("profile.json");
+        fs::write(&path, r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[]}"#).unwrap();
+        let request = Request {
+            seccomp: Seccomp::File(path.clone()),
+            cache: folder.path().join("cache"),
+            ..Request::default()
+        };
+        let first = request.decide(CapabilitySet::EMPTY).unwrap();
+        let kept = || fs::read_dir(&request.cache).unwrap().count();
+        assert_eq!(kept(), 1);
+        assert_eq!(
+            request.decide(CapabilitySet::EMPTY).unwrap().filter,
+            first.filter
+        );
+        request.decide(CapabilitySet::all()).unwrap();
+        assert_eq!(kept(), 2);
+        // One that was cut off is made anew.
+        for entry in fs::read_dir(&request.cache).unwrap().flatten() {
+            fs::write(entry.path(), b"x").unwrap();
+        }
+        assert_eq!(
+            request.decide(CapabilitySet::EMPTY).unwrap().filter,
+            first.filter
+        );
+        fs::write(&path, "{").unwrap();
+        assert!(request.decide(CapabilitySet::EMPTY).is_err());
+    }
+}
