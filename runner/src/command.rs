@@ -181,14 +181,9 @@ impl Context {
     }
 
     /// The containers.
-    ///
-    /// # Errors
-    /// When the folder can not be opened.
-    pub fn containers(&self) -> anyhow::Result<Containers> {
-        Ok(Containers::open(
-            &self.paths.graphroot,
-            &self.paths.runroot,
-        )?)
+    #[must_use]
+    pub fn containers(&self) -> Containers {
+        Containers::open(&self.paths.graphroot, &self.paths.runroot)
     }
 }
 
@@ -317,7 +312,7 @@ fn names_or_all(
         );
         return Ok(names.to_vec());
     }
-    let containers = context.containers()?.all()?;
+    let containers = context.containers().all()?;
     Ok(containers
         .iter()
         .filter(|container| !only_running || container.status().is_running())

@@ -59,7 +59,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let container = context.containers()?.find(&arguments.container)?;
+    let container = context.containers().find(&arguments.container)?;
     let (Status::Running(handle), Some(state)) = (container.status(), container.state()) else {
         bail!(ExitWith {
             message: format!(

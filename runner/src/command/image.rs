@@ -120,7 +120,7 @@ pub(super) fn enter(context: &Context) -> anyhow::Result<Owners> {
 
 pub(super) fn list(arguments: &images::Args, context: &Context) -> anyhow::Result<ExitCode> {
     let used: Vec<Digest> = context
-        .containers()?
+        .containers()
         .all()?
         .iter()
         .map(|container| container.record.image_id)
@@ -137,7 +137,7 @@ pub(super) fn remove(arguments: &rmi::Args, context: &Context) -> anyhow::Result
 /// The store and its users, in a process that may remove any file of an image: they may belong to
 /// any of the user's ids.
 pub(super) fn for_removal(context: &Context) -> anyhow::Result<(Store, Users)> {
-    let users = Users(context.containers()?);
+    let users = Users(context.containers());
     users.0.sweep();
     let store = context.store()?;
     UserNamespace::acquire(&context.paths.runroot)?.enter()?;

@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
 
 fn gather(context: &Context) -> anyhow::Result<Value> {
     let store = context.store()?;
-    let containers = context.containers()?.all()?;
+    let containers = context.containers().all()?;
     let running = containers
         .iter()
         .filter(|one| one.status().is_running())

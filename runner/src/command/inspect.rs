@@ -79,16 +79,16 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
 }
 
 fn inspect(kind: &str, name: &str, context: &Context) -> anyhow::Result<Value> {
-    let container = || context.containers().map(|containers| containers.find(name));
+    let container = || context.containers().find(name);
     let image = || {
         context
             .store()
             .map(|store| super::inspect_image::inspect(name, &store, "overlay"))
     };
     match kind {
-        "container" => Ok(describe(&container()??)),
+        "container" => Ok(describe(&container()?)),
         "image" => Ok(image()??),
-        "all" => match container()? {
+        "all" => match container() {
             Ok(container) => Ok(describe(&container)),
             Err(ContainerError::NotFound(_)) => image()?.map_err(|_| {
                 let message = format!("no such object: \"{}\"", name.escape_debug());

@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let number = signal::parse(&arguments.signal)
         .with_context(|| format!("\"{}\" is no signal", arguments.signal.escape_debug()))?;
-    let containers = context.containers()?;
+    let containers = context.containers();
     let names = names_or_all(&arguments.containers, arguments.all, context, true)?;
     Ok(for_each(&names, |name| {
         let container = containers.find(name)?;

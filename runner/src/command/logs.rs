@@ -45,7 +45,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let container = context.containers()?.find(&arguments.container)?;
+    let container = context.containers().find(&arguments.container)?;
     let since = arguments.since.as_deref().map(read_time).transpose()?;
     let until = arguments.until.as_deref().map(read_time).transpose()?;
     let wanted = |entry: &Entry| {

@@ -53,7 +53,7 @@ const TABLE: &str =
     "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     containers.sweep();
     let filters = Filter::parse_all(&arguments.filter)?;
     let by_status = filters

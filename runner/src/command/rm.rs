@@ -40,7 +40,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     containers.sweep();
     let mut names = names_or_all(&arguments.containers, arguments.all, context, false)?;
     let force = arguments.force || arguments.time.is_some();

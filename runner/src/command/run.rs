@@ -19,6 +19,7 @@ use crate::network::{PortMapping, publish};
 use crate::sandbox::Failure;
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::Network;
+use crate::store::StoreError;
 use crate::trust::Trust;
 
 /// Flags of `run`.
@@ -75,7 +76,7 @@ impl Words {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     let purpose = Purpose::Run {
         creator: monitor::own_id()?,
         detach: arguments.detach,
@@ -128,7 +129,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
 }
 
 pub(super) fn create(arguments: &CreateArguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     let parts = (&arguments.container, &arguments.words);
     let (container, _) = make(parts, &Purpose::Keep, context, &containers)?;
     writeln!(stdout(), "{}", container.record.id)?;
@@ -190,6 +191,9 @@ fn make(
     };
     // Nobody removes the image until the container that uses it is written down.
     let _hold = store.hold()?;
+    if store.image(&image.id)?.is_none() {
+        return Err(StoreError::UnknownImage(name).into());
+    }
     let source = Source {
         name,
         id: image.id,

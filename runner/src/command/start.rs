@@ -25,7 +25,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     let paths = &context.paths;
     if arguments.attach || arguments.interactive {
         let [name] = arguments.containers.as_slice() else {

@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     let names = names_or_all(&arguments.containers, arguments.all, context, true)?;
     Ok(for_each(&names, |name| {
         let container = match containers.find(name) {

@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     Ok(for_each(&arguments.containers, |name| {
         let container = containers.find(name)?;
         let code = match container.status() {

@@ -66,14 +66,14 @@ pub enum ContainerError {
         id: String,
     },
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {}", .path.display(), crate::sandbox::failure::describe(.source))]
+    #[error("cannot {action} {}: {}", .path.display(), crate::sandbox::failure::describe(.cause))]
     Io {
         /// What was tried.
         action: &'static str,
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The user namespace could not be entered.
     #[error(transparent)]
@@ -92,30 +92,30 @@ trait At<T> {
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, ContainerError> {
-        self.map_err(|source| ContainerError::Io {
+        self.map_err(|cause| ContainerError::Io {
             action,
             path: path.to_owned(),
-            source,
+            cause,
         })
     }
 }
 
 impl Containers {
-    /// The containers below `graphroot`.
-    ///
-    /// # Errors
-    /// When the folders can not be made.
-    pub fn open(graphroot: &Path, runroot: &Path) -> Result<Self, ContainerError> {
-        let containers = Self {
+    /// The containers below `graphroot`, whose folders are made with the first of them.
+    #[must_use]
+    pub fn open(graphroot: &Path, runroot: &Path) -> Self {
+        Self {
             folder: graphroot.join("containers"),
             names: graphroot.join("container-names"),
             trash: graphroot.join(userns::TRASH),
             runroot: runroot.to_owned(),
-        };
-        for folder in [&containers.folder, &containers.names, &containers.trash] {
-            make_folder(folder)?;
         }
-        Ok(containers)
+    }
+
+    fn make_folders(&self) -> Result<(), ContainerError> {
+        [&self.folder, &self.names, &self.trash]
+            .into_iter()
+            .try_for_each(|folder| make_folder(folder))
     }
 
     /// Writes a new container down and claims its name. A name that the user did not choose gives
@@ -124,6 +124,7 @@ impl Containers {
     /// # Errors
     /// [`ContainerError::NameInUse`]; nothing is left then.
     pub fn add(&self, mut record: Record, chosen: bool) -> Result<Container, ContainerError> {
+        self.make_folders()?;
         let folder = self.folder.join(record.id.as_str());
         let new = self.trash.join(format!("{}.new", record.id));
         // Root inside, which is another user than the real root, passes through it to what is its
@@ -196,7 +197,11 @@ impl Containers {
     /// When the folder can not be read. A container that is just being removed is left out.
     pub fn all(&self) -> Result<Vec<Container>, ContainerError> {
         let mut containers = Vec::new();
-        for entry in fs::read_dir(&self.folder).at("read", &self.folder)? {
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(containers),
+            entries => entries.at("read", &self.folder)?,
+        };
+        for entry in entries {
             let entry = entry.at("read", &self.folder)?;
             if let Some(container) = Container::read(&entry.path()) {
                 containers.push(container);

@@ -92,12 +92,8 @@ fn main(graphroot: &Path, runroot: &Path, id: &Path) -> i32 {
         }
     };
     let id = OsString::from(id).into_string().unwrap_or_default();
-    let found = Containers::open(graphroot, runroot).and_then(|containers| {
-        containers
-            .find(&id)
-            .map(|container| (containers, container))
-    });
-    let (containers, container) = match found {
+    let containers = Containers::open(graphroot, runroot);
+    let container = match containers.find(&id) {
         Ok(found) => found,
         Err(error) => {
             report(&Report::Failed(Failure::engine(error.to_string())));

@@ -119,7 +119,11 @@ impl Store {
         }
         let folder = self.generations_of(name)?;
         make_folder(&folder)?;
-        let number = add(&folder, id)?;
+        let number = match numbers(&folder)?.pop_last() {
+            // From a command that came no further than this.
+            Some((last, known)) if known == *id && !self.images.join(id.hex()).exists() => last,
+            _ => add(&folder, id)?,
+        };
         set_current(&folder, number, temporary)
     }
 

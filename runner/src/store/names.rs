@@ -15,6 +15,20 @@ use super::record::ImageRecord;
 use super::sync::sync;
 use super::{Store, StoreError, StoredImage};
 
+/// Links in a temporary folder, each with its place.
+#[derive(Debug)]
+pub(super) struct Pointers(Vec<(PathBuf, PathBuf)>);
+
+impl Pointers {
+    /// Moves each name at once; the caller brings them to disk.
+    pub(super) fn publish(self) -> Result<(), StoreError> {
+        let mut pointers = self.0.iter();
+        pointers.try_for_each(|(new, place)| {
+            std::fs::rename(new, place).map_err(StoreError::file(place))
+        })
+    }
+}
+
 impl Store {
     /// All names and the images that they point at.
     ///
@@ -44,7 +58,7 @@ impl Store {
         }
         match self.image(id)? {
             Some(_) => {
-                self.point_names(names, id, temporary.path())?;
+                self.prepare_names(names, id, temporary.path())?.publish()?;
                 sync(&self.names)
             }
             None => Err(StoreError::UnknownImage(id.to_string())),
@@ -89,19 +103,22 @@ impl Store {
         }
     }
 
-    /// Lets each of `names` point at the image `id`. Each moves at once; the caller brings them to
-    /// disk.
-    pub(super) fn point_names(
+    /// Makes pointers for `names` at the image `id`, which need not be there yet. What takes room is
+    /// done then.
+    pub(super) fn prepare_names(
         &self,
         names: &[ImageName],
         id: &Digest,
         temporary: &Path,
-    ) -> Result<(), StoreError> {
-        for name in names {
+    ) -> Result<Pointers, StoreError> {
+        let mut pointers = Vec::new();
+        for (number, name) in names.iter().enumerate() {
             self.count_generation(name, id, temporary)?;
-            point(&self.pointer(name)?, id, temporary)?;
+            let new = temporary.join(format!("pointer-{number}"));
+            link(&new, id)?;
+            pointers.push((new, self.pointer(name)?));
         }
-        Ok(())
+        Ok(Pointers(pointers))
     }
 
     /// The file of a name. A name has no `+`, so it can stand for the slash.
@@ -140,7 +157,10 @@ pub(super) fn read_pointer(path: &Path) -> Result<Option<Digest>, StoreError> {
 /// Lets the link at `path` point at the image `id`.
 pub(super) fn point(path: &Path, id: &Digest, temporary: &Path) -> Result<(), StoreError> {
     let new = temporary.join("pointer");
-    symlink(format!("../images/{}", id.hex()), &new)
-        .and_then(|()| std::fs::rename(&new, path))
-        .map_err(StoreError::file(path))
+    link(&new, id)?;
+    std::fs::rename(&new, path).map_err(StoreError::file(path))
+}
+
+fn link(new: &Path, id: &Digest) -> Result<(), StoreError> {
+    symlink(format!("../images/{}", id.hex()), new).map_err(StoreError::file(new))
 }

@@ -108,13 +108,16 @@ impl Writer<'_> {
             None => self.write_image(image, &flattened)?,
         };
         progress(Step::Manifest);
+        let temporary = self.temporary.path();
+        let names = self
+            .store
+            .prepare_names(&image.names, &record.id, temporary)?;
         self.bring_to_disk(image, &flattened, !is_known)?;
         self.publish_content(image, &flattened)?;
         if !is_known {
             self.publish_image(&place)?;
         }
-        self.store
-            .point_names(&image.names, &record.id, self.temporary.path())?;
+        names.publish()?;
         self.store.sync_places()?;
         Ok(record.into_image(&self.store.trees))
     }

@@ -58,7 +58,7 @@ pub(in crate::command) fn run(
     arguments: &Arguments,
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?.all()?;
+    let containers = context.containers().all()?;
     let store = context.store()?;
     // What containers wrote may be closed to everybody but their own root.
     image::enter(context)?;

@@ -11,7 +11,7 @@ use crate::sandbox::userns::{self, UserNamespace};
 use crate::store::{Owners, Store};
 
 pub(in crate::command) fn run(context: &Context) -> anyhow::Result<ExitCode> {
-    for container in context.containers()?.all()? {
+    for container in context.containers().all()? {
         if container.status().is_running() {
             stop::stop(
                 &container,

@@ -59,7 +59,7 @@ pub(in crate::command) fn run(
     }
     let (store, users) = image::for_removal(context)?;
     let fit = Filters::parse(&arguments.filters, &store)?;
-    let containers = context.containers()?;
+    let containers = context.containers();
     let before = room(&context.paths.graphroot);
     let mut out = stdout().lock();
     let removed = stopped(&containers, &arguments.filters)?;

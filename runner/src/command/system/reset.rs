@@ -51,7 +51,7 @@ pub(in crate::command) fn run(
     if !arguments.force && !confirmed(&what)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let containers = context.containers()?;
+    let containers = context.containers();
     for container in containers.all()? {
         stop::stop(&container, Duration::ZERO)?;
         let _lock = container.lock_soon();

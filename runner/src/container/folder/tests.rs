@@ -7,7 +7,7 @@ use crate::monitor::own_id;
 
 fn open() -> (tempfile::TempDir, Containers) {
     let folder = tempfile::tempdir().unwrap();
-    let containers = Containers::open(folder.path(), folder.path()).unwrap();
+    let containers = Containers::open(folder.path(), folder.path());
     (folder, containers)
 }
 
