@@ -232,6 +232,7 @@ fn of_save() {
             assert_eq!(left, [saved.as_path()], "moment {moment}");
         },
     );
+    drop(fs::remove_file(&saved));
 }
 
 #[test]
