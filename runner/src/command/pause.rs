@@ -27,7 +27,7 @@ pub(super) fn run(
     context: &Context,
     pause: bool,
 ) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     let names = names_or_all(&arguments.containers, arguments.all, context, true)?;
     Ok(for_each(&names, |name| {
         let container = containers.find(name)?;

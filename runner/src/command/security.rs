@@ -63,7 +63,7 @@ struct Subject {
 pub(super) fn run(verb: &Verb, context: &Context) -> anyhow::Result<ExitCode> {
     let Verb::Report(arguments) = verb;
     let subject = match &arguments.container {
-        Some(name) => Subject::of(&context.containers()?.find(name)?),
+        Some(name) => Subject::of(&context.containers().find(name)?),
         None => Subject::default(),
     };
     let report = subject.report();

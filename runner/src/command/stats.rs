@@ -61,7 +61,7 @@ struct Sample {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let containers = context.containers()?;
+    let containers = context.containers();
     let chosen = || -> anyhow::Result<Vec<Container>> {
         if !arguments.containers.is_empty() {
             let names = arguments.containers.iter();

@@ -34,7 +34,7 @@ const DEFAULT: [&str; 8] = [
 ];
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let container = context.containers()?.find(&arguments.container)?;
+    let container = context.containers().find(&arguments.container)?;
     let processes = container.process().map(processes_of).unwrap_or_default();
     if processes.is_empty() {
         bail!(ExitWith {

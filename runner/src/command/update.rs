@@ -22,7 +22,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let limits = arguments.limits.read()?;
     ensure!(!limits.is_empty(), "name at least one limit to change");
-    let mut container = context.containers()?.find(&arguments.container)?;
+    let mut container = context.containers().find(&arguments.container)?;
     if container.status().is_running() {
         container.group(&context.paths.runroot, &limits)?;
     }
