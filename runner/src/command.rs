@@ -32,6 +32,7 @@ mod limit_arguments;
 pub mod load;
 mod login;
 mod logs;
+mod oci;
 mod pack;
 mod pause;
 mod port;
@@ -158,6 +159,9 @@ enum Verb {
     System(system::Verb),
     /// Run a command as root of the user namespace of the images.
     Unshare(unshare::Arguments),
+    /// Be an OCI runtime for podman, docker and containerd (see `runner oci --help`).
+    #[command(disable_help_flag = true)]
+    Oci,
     /// Print the version.
     Version(version::Arguments),
 }
@@ -201,6 +205,9 @@ pub struct ExitWith {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(words) = oci::words(&arguments) {
+        return oci::main(words);
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -255,6 +262,9 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Info(arguments) => info::run(&arguments, &context),
         Verb::System(verb) => system::run(&verb, &context),
         Verb::Unshare(arguments) => unshare::run(&arguments, &context),
+        Verb::Oci => {
+            anyhow::bail!("oci comes first: its flags stand after it (runner oci --root …)")
+        }
         Verb::Version(arguments) => version::run(&arguments),
     }
 }

@@ -6,6 +6,7 @@ pub mod container;
 pub mod human;
 pub mod monitor;
 pub mod network;
+pub mod oci;
 pub mod paths;
 pub mod sandbox;
 pub mod signal;

@@ -19,7 +19,9 @@ pub mod address;
 pub mod capability;
 pub mod cgroup;
 pub mod failure;
+pub mod gate;
 pub mod handle;
+pub mod hook;
 pub mod launch;
 pub mod seccomp;
 pub mod spec;
@@ -43,10 +45,10 @@ mod volume;
 mod wire;
 
 pub use failure::Failure;
-pub use launch::{Launch, Running, Stage, begin, join, launch};
+pub use launch::{Launch, Moment, Running, Stage, begin, join, join_directly, launch, set_up};
 pub use probe::overlay_works;
 pub(crate) use syscalls::{
-    choose_port_at_connect, close_from, forget_code, next_signal, set_non_blocking,
+    choose_port_at_connect, close_from, duplicate, forget_code, next_signal, set_non_blocking,
     signal_descriptor, unblock_signals,
 };
 pub use volume::mapped_mount;

@@ -48,6 +48,21 @@ pub fn path(program: &str) -> PathBuf {
     FOLDER.get_or_init(build).join(program)
 }
 
+/// Our engine by the name under which it is an OCI runtime.
+///
+/// # Panics
+/// When cargo cannot build it.
+#[must_use]
+pub fn runc() -> &'static Path {
+    static LINK: OnceLock<PathBuf> = OnceLock::new();
+    LINK.get_or_init(|| {
+        let link = world::base().join("runc");
+        std::os::unix::fs::symlink(path("runner"), &link)
+            .unwrap_or_else(|error| panic!("{}: {error}", link.display()));
+        link
+    })
+}
+
 fn build() -> PathBuf {
     let target = target_folder();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

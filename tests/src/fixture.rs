@@ -3,6 +3,7 @@
 //! Nothing of the packer is used, so that these say what the specifications say and not what we think.
 
 pub mod archive;
+pub mod bundle;
 pub mod busybox;
 pub mod layer;
 pub mod probe;

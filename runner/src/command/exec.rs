@@ -16,7 +16,7 @@ use crate::monitor::terminal;
 use crate::sandbox;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::handle::ProcessId;
-use crate::sandbox::spec::{Join, Process};
+use crate::sandbox::spec::{Capabilities, Carried, Join, Process, Traits};
 
 /// Flags of `exec`.
 #[derive(Debug, Args)]
@@ -77,6 +77,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         start_time: state.process.start_time,
         process,
         own_cgroups: container.record.resources.own_cgroups,
+        bound: true,
+        carried: Carried::default(),
     };
     let attach = Attach {
         input: arguments.interactive,
@@ -129,8 +131,9 @@ fn process(
         uid,
         gid,
         groups,
-        bounding: record.bounding,
-        ambient,
+        capabilities: Capabilities::of_user(uid, record.bounding, ambient),
+        most_descriptors: true,
+        traits: Traits::default(),
         terminal: arguments.tty.then(terminal::own_size),
         rlimits: record.resources.rlimits(),
         filter: record.security.filter.clone(),

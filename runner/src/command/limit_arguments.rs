@@ -184,6 +184,7 @@ impl LimitArguments {
             mems: self.cpuset_mems.clone(),
             pids: self.pids_limit.map(pids),
             io_weight: self.blkio_weight,
+            devices: None,
             unified: std::collections::BTreeMap::new(),
         })
     }

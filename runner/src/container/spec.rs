@@ -7,7 +7,10 @@ use super::record::{Record, Volume};
 use crate::sandbox::Failure;
 use crate::sandbox::address;
 use crate::sandbox::cgroup::Ceiling;
-use crate::sandbox::spec::{ConfigFile, Driver, Mount, Network, Process, Rootfs, Spec};
+use crate::sandbox::spec::{
+    Begin, Capabilities, Carried, ConfigFile, Driver, ImageTree, Mount, Namespaces, Network,
+    Process, Rootfs, Spec, System, Traits,
+};
 use crate::sandbox::userns::IdMap;
 
 /// Directories that get a temporary file system when `/` is read-only, as podman gives them.
@@ -35,14 +38,16 @@ pub fn of(
     }
     let (users, groups) = ids.nested(record.uid, record.gid);
     Ok(Spec {
+        namespaces: Namespaces::private(),
         hostname: record.hostname.clone(),
+        domainname: None,
         users,
         groups,
-        rootfs: Rootfs {
+        rootfs: Rootfs::Image(ImageTree {
             tree: record.tree.clone(),
             folder: folder.to_owned(),
             driver,
-        },
+        }),
         files: files(record),
         directories: record.volumes.clone(),
         mounts: mounts(record),
@@ -50,11 +55,14 @@ pub fn of(
         masked: record.security.masked.clone(),
         protected: record.security.protected.clone(),
         proc_options: record.security.proc_options.clone(),
+        system: System::Standard,
         network: record.network,
         own_cgroups: record.resources.own_cgroups,
         highest_pid: highest_pid(record),
         process: process(record, terminal),
         init: record.init,
+        begin: Begin::AtOnce,
+        carried: Carried::default(),
     })
 }
 
@@ -80,8 +88,9 @@ fn process(record: &Record, terminal: Option<(u16, u16)>) -> Process {
         uid: record.uid,
         gid: record.gid,
         groups: record.groups.clone(),
-        bounding: record.bounding,
-        ambient: record.ambient,
+        capabilities: Capabilities::of_user(record.uid, record.bounding, record.ambient),
+        most_descriptors: true,
+        traits: Traits::default(),
         terminal,
         rlimits: record.resources.rlimits(),
         filter: record.security.filter.clone(),

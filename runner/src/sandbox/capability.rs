@@ -101,6 +101,12 @@ impl CapabilitySet {
         Self(self.0 | other.0)
     }
 
+    /// What is in both sets.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// This set without the other.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {

@@ -19,12 +19,14 @@ use super::failure::{Context, Failure, describe};
 use super::handle::ProcessId;
 
 mod controller;
+mod devices;
 mod limits;
 mod parent;
 mod systemd;
 mod usage;
 
 pub use controller::{Controller, Version};
+pub use devices::{DeviceKind, DeviceRule};
 pub use limits::{Ceiling, Limits, Missing};
 pub use parent::Parent;
 pub use usage::{Usage, processes_of};
@@ -53,7 +55,10 @@ impl Cgroup {
             Parent::Unified { folder, .. } => Self::Unified(folder.join(name)),
             Parent::Legacy(folders) => {
                 let needed = |controller: &Controller| {
-                    *controller == Controller::Freezer || limits.controllers().contains(controller)
+                    *controller == Controller::Freezer
+                        || limits.controllers().contains(controller)
+                        // Who closes devices may ask for anything else later.
+                        || limits.devices.is_some()
                 };
                 let folders = folders.iter().filter(|(controller, _)| needed(controller));
                 Self::Legacy(
@@ -94,6 +99,9 @@ impl Cgroup {
     /// # Errors
     /// A [`Failure`] that names the file, or the controller that is missing.
     pub fn set(&self, limits: &Limits) -> Result<(), Failure> {
+        if let (Self::Unified(folder), Some(rules)) = (self, &limits.devices) {
+            devices::attach(folder, rules)?;
+        }
         let mut late = Vec::new();
         for setting in limits.settings(self.version()) {
             let Some(folder) = self.folder_of(setting.controller) else {
@@ -235,6 +243,24 @@ impl Cgroup {
                 .folder_of(Controller::Freezer)
                 .is_some_and(|folder| read(folder, "freezer.state").trim() == "FROZEN"),
         }
+    }
+
+    /// Its processes, also those of groups below it.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Pid> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.main().to_owned()];
+        while let Some(folder) = folders.pop() {
+            let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            found.extend(
+                text.lines()
+                    .filter_map(|line| Pid::from_raw(line.parse().ok()?)),
+            );
+            let below = fs::read_dir(&folder).into_iter().flatten().flatten();
+            folders.extend(below.map(|entry| entry.path()).filter(|path| path.is_dir()));
+        }
+        found.sort_unstable_by_key(|pid| pid.as_raw_nonzero());
+        found
     }
 
     /// Kills every process of the group at once (`cgroup.kill`, kernel 5.14). Without that file

@@ -69,6 +69,14 @@ impl Handle {
         Ok(Self { pid, descriptor })
     }
 
+    /// Whoever has this pid now: of a list that the kernel just gave.
+    ///
+    /// # Errors
+    /// When nobody has it any more.
+    pub fn of_pid(pid: Pid) -> io::Result<Self> {
+        Self::of_child(pid)
+    }
+
     /// The process id in the host's pid namespace.
     #[must_use]
     pub fn pid(&self) -> Pid {

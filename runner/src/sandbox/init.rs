@@ -8,55 +8,68 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::CWD;
-use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
-use rustix::process::{DumpableBehavior, chdir, fchdir, pivot_root, set_dumpable_behavior};
-use rustix::system::sethostname;
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, mount_move, unmount};
+use rustix::process::{DumpableBehavior, chdir, chroot, fchdir, pivot_root, set_dumpable_behavior};
+use rustix::system::{setdomainname, sethostname};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 use super::failure::{Context, Failure};
 use super::mounts::{self, Root};
-use super::program;
+use super::program::{self, Surroundings};
 use super::rootfs::{self, Sources};
-use super::spec::{Network, Spec};
+use super::spec::{Directory, Mount, Mounted, Network, Propagation, Rootfs, Spec};
+use super::syscalls::{self, MountChange};
 use super::wire::{self, Status};
 
+mod cgroups;
 mod devices;
+mod hooks;
+mod listed;
 mod loopback;
+mod namespaces;
 mod supervisor;
 mod system;
 mod volumes;
 
 /// What the first process works with.
 #[derive(Debug)]
-pub(super) struct Setup {
+pub(super) struct Setup<'a> {
     pub(super) spec: Spec,
     pub(super) sources: Sources,
-    /// Mounts that the caller prepared.
-    pub(super) mounts: Vec<OwnedFd>,
+    /// What the listed mounts are made of, by their position; opened early like `sources`.
+    pub(super) listed: Vec<Option<OwnedFd>>,
+    /// Descriptors that came with the specification.
+    pub(super) carried: Vec<OwnedFd>,
     /// Where the network comes from.
     pub(super) inbox: OwnedFd,
+    /// Where the caller hears from us.
+    pub(super) status: BorrowedFd<'a>,
     /// The container's root, as soon as it is mounted.
     pub(super) root: OnceCell<Root>,
 }
 
-type Step = fn(&Setup) -> Result<(), Failure>;
+type Step = fn(&Setup<'_>) -> Result<(), Failure>;
 
 /// Everything before the program, in order.
 const STEPS: &[Step] = &[
+    namespaces::set_clocks,
     become_first_user,
     hide_other_cgroups,
     name_host,
-    keep_mounts_private,
+    set_propagation,
     mount_root,
     devices::mount,
     system::mount_proc,
     enter_network,
     system::mount_sys,
     volumes::mount,
+    devices::make,
     system::mask,
     loopback::raise,
     system::tune,
     system::protect,
+    hooks::pause,
+    hooks::create,
     enter_root,
     make_read_only,
 ];
@@ -65,31 +78,46 @@ const STEPS: &[Step] = &[
 /// the program.
 pub(super) fn main(inbox: OwnedFd, status: BorrowedFd<'_>) -> ! {
     let start = || -> Result<Failure, Failure> {
-        let (spec, mounts): (Spec, _) = wire::receive(&inbox)?;
+        let (spec, carried): (Spec, _) = wire::receive(&inbox)?;
         let setup = Setup {
             // While this process still is the user outside, to whom the way to them is open.
             sources: Sources::open(&spec.rootfs)?,
+            listed: open_listed(&spec)?,
             spec,
-            mounts,
+            carried,
             inbox,
+            status,
             root: OnceCell::new(),
         };
         STEPS.iter().try_for_each(|step| step(&setup))?;
-        let process = &setup.spec.process;
-        Ok(if setup.spec.init {
-            supervisor::main(process, status)
-        } else {
-            program::start(process, status)
-        })
+        let Setup { spec, carried, .. } = setup;
+        let around = Surroundings::of_first(&spec, carried, status)?;
+        if spec.init {
+            return Ok(supervisor::main(&spec.process, around));
+        }
+        program::start(&spec.process, around)
     };
     let (Ok(failure) | Err(failure)) = start();
     wire::send_status(status, &Status::failed(failure), None);
     std::process::exit(125)
 }
 
+fn open_listed(spec: &Spec) -> Result<Vec<Option<OwnedFd>>, Failure> {
+    let open = |mount: &Mount| match mount {
+        Mount::Listed(mount) => match &mount.what {
+            Mounted::Path { source, .. } if mount.prepared.is_none() => mounts::open_host(source)
+                .map(Some)
+                .context(|| format!("cannot mount {} on {}", source.display(), mount.target)),
+            _ => Ok(None),
+        },
+        Mount::Bind { .. } | Mount::Tmpfs { .. } => Ok(None),
+    };
+    spec.mounts.iter().map(open).collect()
+}
+
 /// Takes the id that owns the container's files. For the real root this is the moment at which it
-/// stops being that.
-fn become_first_user(setup: &Setup) -> Result<(), Failure> {
+/// stops being that, if the container has a user namespace of its own.
+fn become_first_user(setup: &Setup<'_>) -> Result<(), Failure> {
     let first = |extents: &[super::spec::Extent]| extents.first().map_or(0, |extent| extent.inside);
     program::set_user(first(&setup.spec.users), first(&setup.spec.groups))?;
     // Changing the user made the process readable to others of that user again.
@@ -97,41 +125,58 @@ fn become_first_user(setup: &Setup) -> Result<(), Failure> {
 }
 
 /// From here on the group that this process is in is the root of all that it can see.
-fn hide_other_cgroups(setup: &Setup) -> Result<(), Failure> {
+fn hide_other_cgroups(setup: &Setup<'_>) -> Result<(), Failure> {
     if !setup.spec.own_cgroups {
         return Ok(());
     }
-    super::syscalls::unshare(UnshareFlags::NEWCGROUP)
+    syscalls::unshare(UnshareFlags::NEWCGROUP)
         .context(|| "cannot make a cgroup namespace".to_owned())
 }
 
-fn name_host(setup: &Setup) -> Result<(), Failure> {
-    match &setup.spec.hostname {
+fn name_host(setup: &Setup<'_>) -> Result<(), Failure> {
+    if let Some(name) = &setup.spec.hostname {
+        sethostname(name.as_bytes()).context(|| format!("cannot set the host name {name}"))?;
+    }
+    match &setup.spec.domainname {
         Some(name) => {
-            sethostname(name.as_bytes()).context(|| format!("cannot set the host name {name}"))
+            setdomainname(name.as_bytes()).context(|| format!("cannot set the domain name {name}"))
         }
         None => Ok(()),
     }
 }
 
-fn keep_mounts_private(_: &Setup) -> Result<(), Failure> {
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private).context(|| "cannot make the mounts private".to_owned())
+/// Decides whether mounts of the host still reach the container, and the other way round.
+fn set_propagation(setup: &Setup<'_>) -> Result<(), Failure> {
+    let flag = match &setup.spec.rootfs {
+        Rootfs::Image(_) => MountPropagationFlags::PRIVATE,
+        Rootfs::Directory(directory) => propagation_flag(directory.propagation),
+    };
+    mount_change("/", flag | MountPropagationFlags::REC)
+        .context(|| "cannot make the mounts private".to_owned())
 }
 
-fn mount_root(setup: &Setup) -> Result<(), Failure> {
+fn propagation_flag(propagation: Propagation) -> MountPropagationFlags {
+    match propagation {
+        Propagation::Private => MountPropagationFlags::PRIVATE,
+        Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
+        Propagation::Shared => MountPropagationFlags::SHARED,
+        Propagation::Unbindable => MountPropagationFlags::UNBINDABLE,
+    }
+}
+
+fn mount_root(setup: &Setup<'_>) -> Result<(), Failure> {
     let _ = setup.root.set(rootfs::mount(&setup.sources, &setup.spec)?);
     Ok(())
 }
 
 /// The container's root, before it is entered.
-fn root(setup: &Setup) -> Result<&Root, Failure> {
+fn root<'a>(setup: &'a Setup<'_>) -> Result<&'a Root, Failure> {
     let root = setup.root.get();
     root.ok_or_else(|| Failure::engine("the root file system is not mounted yet"))
 }
 
 /// Enters the network that the stage makes meanwhile.
-fn enter_network(setup: &Setup) -> Result<(), Failure> {
+fn enter_network(setup: &Setup<'_>) -> Result<(), Failure> {
     if !has_own_network(setup) {
         return Ok(());
     }
@@ -141,18 +186,54 @@ fn enter_network(setup: &Setup) -> Result<(), Failure> {
     move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).context(what)
 }
 
-/// Makes the root file system `/` and lets go of the host's (pivot_root(2), "pivot_root(".", ".")").
-fn enter_root(setup: &Setup) -> Result<(), Failure> {
-    fchdir(root(setup)?)
-        .and_then(|()| pivot_root(".", "."))
-        // The old root now lies over the new one; unmounting it is safe because nothing of the
-        // host is reached through it any more.
-        .and_then(|()| unmount(".", UnmountFlags::DETACH))
-        .and_then(|()| chdir("/"))
-        .context(|| "cannot enter the root file system".to_owned())
+/// Makes the root file system `/` and lets go of the host's.
+fn enter_root(setup: &Setup<'_>) -> Result<(), Failure> {
+    let what = || "cannot enter the root file system".to_owned();
+    fchdir(root(setup)?).context(what)?;
+    match &setup.spec.rootfs {
+        Rootfs::Image(_) => pivot().and_then(|()| let_go()),
+        Rootfs::Directory(directory) if directory.no_pivot => {
+            cover().and_then(|()| keep_propagation(directory))
+        }
+        Rootfs::Directory(directory) => pivot()
+            // That the old root goes must not be seen on the host, if mounts travel there.
+            .and_then(|()| {
+                let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+                mount_change(".", slave)
+            })
+            .and_then(|()| let_go())
+            .and_then(|()| keep_propagation(directory)),
+    }
+    .context(what)
 }
 
-fn make_read_only(setup: &Setup) -> Result<(), Failure> {
+/// pivot_root(2), "pivot_root(".", ".")": the old root now lies over the new one.
+fn pivot() -> rustix::io::Result<()> {
+    pivot_root(".", ".")
+}
+
+/// Unmounts the old root. Safe because nothing of the host is reached through it any more.
+fn let_go() -> rustix::io::Result<()> {
+    unmount(".", UnmountFlags::DETACH)?;
+    chdir("/")
+}
+
+/// For a host whose root file system can not be pivoted away from: the directory lies over it.
+fn cover() -> rustix::io::Result<()> {
+    mount_move(".", "/")?;
+    chroot(".")?;
+    chdir("/")
+}
+
+/// A root whose mounts travel, or that can not be copied, stays so.
+fn keep_propagation(directory: &Directory) -> rustix::io::Result<()> {
+    match directory.propagation {
+        Propagation::Slave => Ok(()),
+        other => mount_change("/", propagation_flag(other)),
+    }
+}
+
+fn make_read_only(setup: &Setup<'_>) -> Result<(), Failure> {
     if !setup.spec.read_only {
         return Ok(());
     }
@@ -160,12 +241,11 @@ fn make_read_only(setup: &Setup) -> Result<(), Failure> {
     rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty())
         .map_err(std::io::Error::from)
         .and_then(|root| {
-            super::syscalls::mount_set_attributes(
-                root.as_fd(),
-                libc::MOUNT_ATTR_RDONLY,
-                None,
-                false,
-            )
+            let read_only = MountChange {
+                set: libc::MOUNT_ATTR_RDONLY,
+                ..MountChange::default()
+            };
+            syscalls::mount_set_attributes(root.as_fd(), &read_only, false)
         })
         .context(|| "cannot make the root file system read-only".to_owned())
 }
@@ -182,7 +262,7 @@ fn set_kernel_parameter(root: &Root, path: &str, value: &str) -> std::io::Result
 }
 
 /// Whether this container has a network namespace of its own.
-fn has_own_network(setup: &Setup) -> bool {
+fn has_own_network(setup: &Setup<'_>) -> bool {
     setup.spec.network != Network::Host
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::net::SocketType;
+use rustix::net::{Shutdown, SocketType, shutdown};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
@@ -103,6 +103,18 @@ impl Drop for Birth {
     }
 }
 
+/// A moment at which the caller may do something while the container waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Namespaces and mounts are there, and the host's files still are.
+    Paused,
+    /// All is set up but for the word to start.
+    Ready,
+}
+
+/// What a caller does at such a moment, with the process and its terminal.
+type AtMoment<'a> = &'a mut dyn FnMut(Moment, ProcessId, Option<OwnedFd>) -> Result<(), Failure>;
+
 impl Birth {
     /// Waits until the process is there, and sees to it that it is in its control group.
     fn place(&mut self, group: &Cgroup) -> Result<(), Failure> {
@@ -122,21 +134,42 @@ impl Birth {
     }
 
     /// Waits until the program runs or could not be started.
-    fn wait(mut self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+    fn wait(self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+        self.wait_with(&mut |_, _, _| Ok(()))
+    }
+
+    /// The same, or until it is ready to be started by the word of somebody else.
+    fn wait_with(mut self, at: AtMoment<'_>) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
         let mut terminal = None;
         loop {
             match wire::receive_status(&self.status)? {
                 Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
+                Some((Status::Paused, _)) => {
+                    at(Moment::Paused, self.process()?, None)?;
+                    wire::send_go(self.status.as_fd());
+                }
+                Some((Status::Ready, _)) => {
+                    at(Moment::Ready, self.process()?, terminal.take())?;
+                    wire::send_go(self.status.as_fd());
+                }
+                Some((Status::Free, _)) => {
+                    // From now on it speaks to whoever opens its gate.
+                    let _ = shutdown(&self.status, Shutdown::Read);
+                    break;
+                }
                 Some((Status::Failed(failure), _)) => return Err(failure),
                 None => break,
             }
         }
+        let process = self.process()?;
+        self.child = None;
+        Ok((process, terminal))
+    }
+
+    fn process(&self) -> Result<ProcessId, Failure> {
         match self.child.map(ProcessId::of) {
-            Some(Ok(process)) => {
-                self.child = None;
-                Ok((process, terminal))
-            }
+            Some(Ok(process)) => Ok(process),
             _ => Err(Failure::engine(
                 "the process that sets up the container has died",
             )),
@@ -157,7 +190,8 @@ pub fn begin(
 ) -> Result<Stage, Failure> {
     let cgroup = cgroup.and_then(Cgroup::descriptor);
     let group = cgroup.as_ref().map(AsFd::as_fd);
-    Stage::start(namespace.entrance(), stdio, group, wire::task_of(network))
+    let entrance = Some(namespace.entrance());
+    Stage::start(entrance, stdio, group, wire::task_of(network))
 }
 
 /// Starts a container.
@@ -168,7 +202,7 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
     let request = Request::Launch {
         spec: Box::new(spec.clone()),
         mounts: with.mounts.len(),
-        guard: with.guard.clone(),
+        guard: Some(with.guard.clone()),
     };
     let extra: Vec<_> = with.mounts.iter().chain(&with.sockets).copied().collect();
     let mut stage = stage;
@@ -207,14 +241,31 @@ pub fn join(
         namespace: namespace.as_fd(),
         program: program.as_ref().map(AsFd::as_fd),
     };
-    let descriptor = cgroup.and_then(Cgroup::descriptor);
-    let born_in = descriptor.as_ref().map(AsFd::as_fd);
-    let stage = Stage::start(entrance, stdio, born_in, wire::OTHER_TASK)?;
-    if let (Some(group), None) = (cgroup, born_in) {
-        // The process is a child of the stage, and so in its group.
-        group.add(stage.guard.pid)?;
-    }
-    let Stage { guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), &[])?;
+    join_from(Some(entrance), join, cgroup, &[], stdio)
+}
+
+/// Runs one more process in a container, from where the caller stands.
+///
+/// # Errors
+/// A [`Failure`] with podman's exit code.
+pub fn join_directly(
+    join: &Join,
+    cgroup: Option<&Cgroup>,
+    carried: &[BorrowedFd<'_>],
+    stdio: [BorrowedFd<'_>; 3],
+) -> Result<Running, Failure> {
+    join_from(None, join, cgroup, carried, stdio)
+}
+
+fn join_from(
+    entrance: Option<Entrance<'_>>,
+    join: &Join,
+    cgroup: Option<&Cgroup>,
+    carried: &[BorrowedFd<'_>],
+    stdio: [BorrowedFd<'_>; 3],
+) -> Result<Running, Failure> {
+    let stage = Stage::start_in(entrance, stdio, cgroup)?;
+    let Stage { guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), carried)?;
     let result = birth.wait();
     drop(guard);
     let (process, terminal) = result?;
@@ -223,6 +274,33 @@ pub fn join(
         terminal,
         guard: None,
     })
+}
+
+/// Makes a container from where the caller stands, without a namespace of the user's own around it,
+/// up to the word that starts its program. `carried` travels with the specification.
+///
+/// `at` is called at each [`Moment`]; when it fails, the container is ended.
+///
+/// # Errors
+/// A [`Failure`] with podman's exit code; nothing of the container is left running then.
+pub fn set_up(
+    spec: &Spec,
+    cgroup: Option<&Cgroup>,
+    carried: &[BorrowedFd<'_>],
+    stdio: [BorrowedFd<'_>; 3],
+    at: AtMoment<'_>,
+) -> Result<(), Failure> {
+    let request = Request::Launch {
+        spec: Box::new(spec.clone()),
+        mounts: carried.len(),
+        guard: None,
+    };
+    let stage = Stage::start_in(None, stdio, cgroup)?;
+    // The stage ends by itself.
+    let Stage { guard, birth } = stage.told(&request, carried)?;
+    let result = birth.wait_with(at);
+    drop(guard);
+    result.map(drop)
 }
 
 /// Starts another guard for a running container whose own has died.
@@ -242,13 +320,30 @@ pub fn guard(
         guard: guard.to_owned(),
     };
     let stdio = [null.as_fd(); 3];
-    let stage = Stage::start(namespace.entrance(), stdio, None, wire::OTHER_TASK)?;
+    let entrance = Some(namespace.entrance());
+    let stage = Stage::start(entrance, stdio, None, wire::OTHER_TASK)?;
     Ok(stage.told(&request, sockets)?.guard)
 }
 
 impl Stage {
+    /// Starts one whose children are in `cgroup`.
+    fn start_in(
+        entrance: Option<Entrance<'_>>,
+        stdio: [BorrowedFd<'_>; 3],
+        cgroup: Option<&Cgroup>,
+    ) -> Result<Self, Failure> {
+        let descriptor = cgroup.and_then(Cgroup::descriptor);
+        let born_in = descriptor.as_ref().map(AsFd::as_fd);
+        let stage = Self::start(entrance, stdio, born_in, wire::OTHER_TASK)?;
+        if let (Some(group), None) = (cgroup, born_in) {
+            // The process is a child of the stage, and so in its group.
+            group.add(stage.guard.pid)?;
+        }
+        Ok(stage)
+    }
+
     fn start(
-        entrance: Entrance<'_>,
+        entrance: Option<Entrance<'_>>,
         stdio: [BorrowedFd<'_>; 3],
         cgroup: Option<BorrowedFd<'_>>,
         task: &str,
@@ -307,18 +402,21 @@ fn reap(pid: Pid) {
 /// program anew as the stage, from a file that nobody inside can write. Returns only if something
 /// failed, which it has reported to `status` then.
 fn become_stage(
-    entrance: Entrance<'_>,
+    entrance: Option<Entrance<'_>>,
     descriptors: &[BorrowedFd<'_>],
     status: BorrowedFd<'_>,
     words: [&str; 2],
 ) {
     let prepare = || -> Result<OwnedFd, Failure> {
-        userns::enter(entrance.namespace)?;
+        if let Some(entrance) = &entrance {
+            userns::enter(entrance.namespace)?;
+        }
         keep_capabilities().context(|| "cannot keep capabilities".to_owned())?;
         // Out of the way of the numbers that the descriptors are about to get.
         let above = i32::try_from(descriptors.len()).unwrap_or(i32::MAX) + 64;
         let made;
-        let program = if let Some(program) = entrance.program {
+        let program = if let Some(program) = entrance.as_ref().and_then(|entrance| entrance.program)
+        {
             program
         } else {
             made = own_program::make().context(|| "cannot open this program".to_owned())?;

@@ -15,7 +15,7 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
-use super::syscalls;
+use super::syscalls::{self, MountChange};
 
 /// Attributes of nearly every mount of a container.
 pub(super) const PLAIN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -45,6 +45,14 @@ impl Root {
     /// Opens what is at `path`, following symbolic links inside this root.
     pub(super) fn resolve(&self, path: &str) -> io::Result<OwnedFd> {
         Ok(self.open_inside(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// Opens what is at `path`, where no part of it may be a symbolic link.
+    pub(super) fn resolve_plain(&self, path: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let path = path.trim_start_matches('/');
+        Ok(openat2(&self.0, path, flags, Mode::empty(), resolve)?)
     }
 
     fn open_inside(&self, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
@@ -142,9 +150,18 @@ pub(super) fn new_mount(
     options: &[(&str, Option<&str>)],
     attributes: MountAttrFlags,
 ) -> io::Result<OwnedFd> {
+    new_mount_of(name, name, options, attributes)
+}
+
+/// The same, of the device `source`, or what the list of mounts shows as such.
+pub(super) fn new_mount_of(
+    name: &str,
+    source: &str,
+    options: &[(&str, Option<&str>)],
+    attributes: MountAttrFlags,
+) -> io::Result<OwnedFd> {
     let context = fsopen(name, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // What the list of mounts shows as the device.
-    fsconfig_set_string(&context, "source", name)?;
+    fsconfig_set_string(&context, "source", source)?;
     for (key, value) in options {
         match value {
             Some(value) => fsconfig_set_string(&context, *key, *value)?,
@@ -174,8 +191,11 @@ pub(super) fn clone_mount(fd: impl AsFd, recursive: bool) -> io::Result<OwnedFd>
 /// Takes rights away from the mount behind `mount` and those below it. Safe on any mount: it can
 /// only forbid more.
 pub(super) fn restrict(mount: impl AsFd, attributes: MountAttrFlags) -> io::Result<()> {
-    let set = u64::from(attributes.bits());
-    syscalls::mount_set_attributes(mount.as_fd(), set, None, true)
+    let change = MountChange {
+        set: u64::from(attributes.bits()),
+        ..MountChange::default()
+    };
+    syscalls::mount_set_attributes(mount.as_fd(), &change, true)
 }
 
 /// Attaches `mount` over `target`.

@@ -16,7 +16,7 @@ use rustix::fs::{
 use rustix::mount::{MountPropagationFlags, OpenTreeFlags, mount_change, open_tree};
 use rustix::thread::UnshareFlags;
 
-use super::syscalls;
+use super::syscalls::{self, MountChange};
 
 /// The read-only mount that the process `pid` was executed from, if it is one of this very program.
 pub(super) fn of_process(pid: i32) -> Option<OwnedFd> {
@@ -29,13 +29,19 @@ pub(super) fn of_process(pid: i32) -> Option<OwnedFd> {
         .then_some(program)
 }
 
-/// Makes such a file. Leaves this process in a mount namespace of its own, for which it has to
-/// have entered a user namespace of its own.
+/// Makes such a file. In a user namespace that does not own this process's mounts, it leaves the
+/// process in a mount namespace of its own.
 pub(super) fn make() -> io::Result<OwnedFd> {
-    syscalls::unshare(UnshareFlags::NEWNS)?;
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private)?;
-    match read_only_mount() {
+    if let Ok(Some(program)) = read_only_mount() {
+        return Ok(program);
+    }
+    let in_own_namespace = || -> io::Result<Option<OwnedFd>> {
+        syscalls::unshare(UnshareFlags::NEWNS)?;
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private)?;
+        read_only_mount()
+    };
+    match in_own_namespace() {
         Ok(Some(program)) => Ok(program),
         // Not found at its path any more (it was replaced), or a kernel before 5.12.
         Ok(None) | Err(_) => sealed_copy(),
@@ -50,7 +56,11 @@ fn read_only_mount() -> io::Result<Option<OwnedFd>> {
     if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino) {
         return Ok(None);
     }
-    syscalls::mount_set_attributes(mount.as_fd(), libc::MOUNT_ATTR_RDONLY, None, false)?;
+    let read_only = MountChange {
+        set: libc::MOUNT_ATTR_RDONLY,
+        ..MountChange::default()
+    };
+    syscalls::mount_set_attributes(mount.as_fd(), &read_only, false)?;
     Ok(Some(mount))
 }
 

@@ -6,7 +6,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstatfs, mkdirat, openat2};
+use rustix::fs::{Access, Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstatfs, mkdirat, openat2};
 use rustix::io::Errno;
 use rustix::process::{
     DumpableBehavior, Resource, Signal, fchdir, getrlimit, ioctl_tiocsctty, set_dumpable_behavior,
@@ -16,9 +16,9 @@ use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::thread::{CapabilitySets, set_capabilities};
 
 use super::failure::{Context, Failure, describe};
-use super::spec::{self, Process, Rlimit};
+use super::spec::{self, Begin, Carried, Join, Process, Rlimit, Spec, Told};
 use super::wire::{self, Status};
-use super::{mounts, seccomp, syscalls};
+use super::{gate, hook, mounts, seccomp, syscalls};
 
 /// The type of a terminal file system (`DEVPTS_SUPER_MAGIC`, linux/magic.h).
 const DEVPTS: i64 = 0x1cd1;
@@ -26,32 +26,126 @@ const DEVPTS: i64 = 0x1cd1;
 /// What a shell would look through if `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Becomes the program. Returns only if that failed.
-pub(super) fn start(process: &Process, status: BorrowedFd<'_>) -> Failure {
-    match prepare(process, status) {
-        Err(failure) => failure,
-        Ok(()) => execute(process),
+/// What a process has around it beside its own specification.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// Where the caller hears from us.
+    status: OwnedFd,
+    /// Whether it ends with the caller.
+    bound: bool,
+    /// What the program finds open at 3, 4, …
+    passed: Vec<OwnedFd>,
+    /// Where the word to start comes from, and what is run before the program then.
+    gate: Option<(OwnedFd, Box<Told>)>,
+}
+
+impl Surroundings {
+    /// Those of a container's first process.
+    pub(super) fn of_first(
+        spec: &Spec,
+        carried: Vec<OwnedFd>,
+        status: BorrowedFd<'_>,
+    ) -> Result<Self, Failure> {
+        let mut carried: Vec<_> = carried.into_iter().map(Some).collect();
+        let mut around = Self::new(&spec.carried, &mut carried, status)?;
+        around.bound = true;
+        if let Begin::WhenTold(told) = &spec.begin {
+            let gate = carried.get_mut(told.gate).and_then(Option::take);
+            let gate = gate.ok_or_else(|| Failure::engine("the gate is missing"))?;
+            around.gate = Some((gate, told.clone()));
+        }
+        Ok(around)
+    }
+
+    /// Those of one that joins.
+    pub(super) fn of_joining(
+        join: &Join,
+        carried: Vec<OwnedFd>,
+        status: BorrowedFd<'_>,
+    ) -> Result<Self, Failure> {
+        let mut carried: Vec<_> = carried.into_iter().map(Some).collect();
+        let mut around = Self::new(&join.carried, &mut carried, status)?;
+        around.bound = join.bound;
+        Ok(around)
+    }
+
+    fn new(
+        places: &Carried,
+        carried: &mut [Option<OwnedFd>],
+        status: BorrowedFd<'_>,
+    ) -> Result<Self, Failure> {
+        let mut take = |at: &usize| carried.get_mut(*at).and_then(Option::take);
+        let passed: Vec<_> = places.passed.iter().filter_map(&mut take).collect();
+        // Out of the way of what the program finds open.
+        let above = i32::try_from(passed.len()).unwrap_or(i32::MAX - 3) + 3;
+        let status = rustix::io::fcntl_dupfd_cloexec(status, above)
+            .context(|| "too many descriptors".to_owned())?;
+        Ok(Self {
+            status,
+            bound: false,
+            passed,
+            gate: None,
+        })
+    }
+
+    pub(super) fn status(&self) -> BorrowedFd<'_> {
+        self.status.as_fd()
     }
 }
 
-fn prepare(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failure> {
+/// Becomes the program. If that fails, the caller hears of it and the process ends.
+pub(super) fn start(process: &Process, mut around: Surroundings) -> ! {
+    let failure = match prepare(process, &mut around) {
+        Err(failure) => failure,
+        Ok(()) => execute(process),
+    };
+    wire::send_status(around.status(), &Status::failed(failure), None);
+    std::process::exit(125)
+}
+
+fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())?;
     let _ = setsid();
     if let Some(size) = process.terminal {
-        terminal(process, size, status)?;
+        terminal(process, size, around)?;
     }
-    umask(Mode::from_raw_mode(0o022));
-    raise_descriptor_limit();
+    umask(Mode::from_raw_mode(process.traits.umask.unwrap_or(0o022)));
+    if process.most_descriptors {
+        raise_descriptor_limit();
+    }
     limit_resources(&process.rlimits)?;
     enter_directory(process)?;
     choose_profile(process)?;
     confine(process)?;
-    // Nothing but standard input, output and error reaches the program, whatever the caller was
-    // started with.
-    syscalls::close_on_exec_from(3).context(|| "close_range".to_owned())?;
+    pass_descriptors(around)?;
     syscalls::reset_signals();
-    bind_to_caller(status)?;
+    if around.bound {
+        bind_to_caller(around.status())?;
+    }
+    if let Some((gate, told)) = around.gate.take() {
+        locate(process)?;
+        around.status = gate::wait(&gate, around.status())?;
+        hook::run_all("startContainer", &told.start_hooks, &told.state())?;
+    }
     filter(process)
+}
+
+/// Nothing but standard input, output and error and what is meant for it reaches the program,
+/// whatever the caller was started with.
+fn pass_descriptors(around: &Surroundings) -> Result<(), Failure> {
+    let placed = if around.passed.is_empty() {
+        syscalls::close_on_exec_from(3)
+    } else {
+        let standard = [
+            rustix::stdio::stdin(),
+            rustix::stdio::stdout(),
+            rustix::stdio::stderr(),
+        ];
+        let passed = around.passed.iter().map(AsFd::as_fd);
+        let all: Vec<_> = standard.into_iter().chain(passed).collect();
+        syscalls::place_descriptors(&all)
+    };
+    placed.context(|| "cannot place the descriptors".to_owned())
 }
 
 /// Should the caller and the guard both be killed, the kernel ends this process.
@@ -75,7 +169,7 @@ pub(super) fn filter(process: &Process) -> Result<(), Failure> {
 }
 
 fn install_filter(process: &Process) -> Result<(), Failure> {
-    seccomp::install(&process.filter, process.bounding)
+    seccomp::install(&process.filter, process.capabilities.bounding)
         .context(|| "cannot install the seccomp filter".to_owned())
 }
 
@@ -91,7 +185,7 @@ fn choose_profile(process: &Process) -> Result<(), Failure> {
 }
 
 /// Gives the process a terminal of the container's own devpts, and the caller its other end.
-fn terminal(process: &Process, size: (u16, u16), status: BorrowedFd<'_>) -> Result<(), Failure> {
+fn terminal(process: &Process, size: (u16, u16), around: &Surroundings) -> Result<(), Failure> {
     let open = || -> io::Result<(OwnedFd, OwnedFd)> {
         let master = open_terminal()?;
         unlockpt(&master)?;
@@ -111,11 +205,28 @@ fn terminal(process: &Process, size: (u16, u16), status: BorrowedFd<'_>) -> Resu
         rustix::stdio::dup2_stdin(&terminal)?;
         rustix::stdio::dup2_stdout(&terminal)?;
         rustix::stdio::dup2_stderr(&terminal)?;
+        if around.gate.is_some() {
+            bind_console(&terminal)?;
+        }
         Ok((master, terminal))
     };
     let (master, _) = open().context(|| "cannot open a terminal in the container".to_owned())?;
-    wire::send_status(status, &Status::Terminal, Some(master.as_fd()));
+    wire::send_status(around.status(), &Status::Terminal, Some(master.as_fd()));
     Ok(())
+}
+
+/// Puts the terminal at `/dev/console`, as the runtime specification has it.
+fn bind_console(terminal: &OwnedFd) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::NO_SYMLINKS;
+    let dev = openat2(rustix::fs::CWD, "/dev", flags, Mode::empty(), resolve)?;
+    match mounts::make_file(&dev, "console", 0o666) {
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let console = rustix::fs::openat(&dev, "console", flags, Mode::empty())?;
+    mounts::attach(mounts::clone_mount(terminal, false)?, console)
 }
 
 fn open_terminal() -> io::Result<OwnedFd> {
@@ -193,7 +304,7 @@ pub(super) fn confine(process: &Process) -> Result<(), Failure> {
     }
     // All that the kernel has, also those that have no name here yet.
     for one in (0..64).map(|number| rustix::thread::CapabilitySet::from_bits_retain(1 << number)) {
-        if process.bounding.bits().contains(one) {
+        if process.capabilities.bounding.bits().contains(one) {
             continue;
         }
         // EINVAL: the kernel has no more.
@@ -206,18 +317,14 @@ pub(super) fn confine(process: &Process) -> Result<(), Failure> {
     // So that the ambient ones outlive the change of user.
     rustix::thread::set_keep_capabilities(true).context(|| "prctl".to_owned())?;
     set_user(process.uid, process.gid)?;
-    let (kept, inherited) = if process.uid == 0 {
-        (process.bounding, super::capability::CapabilitySet::EMPTY)
-    } else {
-        (process.ambient, process.ambient)
-    };
+    let capabilities = &process.capabilities;
     let sets = CapabilitySets {
-        effective: kept.bits(),
-        permitted: kept.bits(),
-        inheritable: inherited.bits(),
+        effective: capabilities.effective.bits(),
+        permitted: capabilities.permitted.bits(),
+        inheritable: capabilities.inheritable.bits(),
     };
     set_capabilities(None, sets).context(|| "cannot set the capabilities".to_owned())?;
-    for one in inherited.each() {
+    for one in capabilities.ambient.each() {
         rustix::thread::configure_capability_in_ambient_set(one, true)
             .context(|| "cannot set the ambient capabilities".to_owned())?;
     }
@@ -326,11 +433,38 @@ fn execute(process: &Process) -> Failure {
     }
     match refused {
         Some((path, error)) => cannot_execute(&path, &error),
-        None => Failure::not_found(format!(
-            "{name}: no such command in the image (executable file not found{})",
-            if name.contains('/') { "" } else { " in $PATH" }
-        )),
+        None => no_such_command(name),
     }
+}
+
+/// Whether there is something to execute, as far as that can be told without doing it: who makes a
+/// container wants to know before it is started.
+fn locate(process: &Process) -> Result<(), Failure> {
+    let Some(name) = process.arguments.first() else {
+        return Err(Failure::engine("no command: the process has no arguments"));
+    };
+    let mut refused = None;
+    for path in candidates(name, &process.environment) {
+        let is_directory = std::fs::metadata(&path).is_ok_and(|file| file.is_dir());
+        match rustix::fs::access(&path, Access::EXEC_OK) {
+            Ok(()) if is_directory => refused = Some(Errno::ACCESS),
+            Ok(()) => return Ok(()),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(error) => refused = Some(error),
+        }
+    }
+    match refused {
+        Some(error) => Err(cannot_execute(name, &error.into())),
+        None => Err(no_such_command(name)),
+    }
+}
+
+fn no_such_command(name: &str) -> Failure {
+    Failure::not_found(if name.contains('/') {
+        format!("{name}: no such command in the image (no such file or directory)")
+    } else {
+        format!("{name}: no such command in the image (executable file not found in $PATH)")
+    })
 }
 
 fn cannot_execute(path: &str, error: &io::Error) -> Failure {

@@ -21,7 +21,7 @@ use rustix::mount::MountAttrFlags;
 use super::copy;
 use super::failure::{Context, Failure, describe};
 use super::mounts::{self, Root};
-use super::spec::{ConfigFile, Driver, Rootfs, Spec};
+use super::spec::{ConfigFile, Driver, ImageTree, Rootfs, Spec};
 
 /// Directories that a mount of ours covers in every container.
 const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "sys"];
@@ -32,7 +32,9 @@ const LAYER_SIZE: &str = "16m";
 /// Fills the container's folder from inside the user's own user namespace, before the
 /// container exists.
 pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
-    let rootfs = &spec.rootfs;
+    let Rootfs::Image(rootfs) = &spec.rootfs else {
+        return Ok(());
+    };
     let what = |name: &str| format!("cannot make {}", rootfs.folder.join(name).display());
     let tree = Root::open(&rootfs.tree)
         .context(|| format!("cannot open the image's files in {}", rootfs.tree.display()))?;
@@ -218,27 +220,54 @@ fn copy_attributes(source: &Path, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The folders that a root file system is made of, open.
+/// What a root file system is made of, open.
 #[derive(Debug)]
-pub(super) struct Sources {
-    folder: OwnedFd,
-    upper: OwnedFd,
-    work: OwnedFd,
-    tree: Root,
+pub(super) enum Sources {
+    /// The layers of an image's.
+    Image(Layers),
+    /// The directory itself.
+    Directory(Root),
 }
 
 impl Sources {
     pub(super) fn open(rootfs: &Rootfs) -> Result<Self, Failure> {
+        match rootfs {
+            Rootfs::Image(image) => Layers::open(image).map(Self::Image),
+            Rootfs::Directory(directory) => Root::open(&directory.path)
+                .map(Self::Directory)
+                .context(|| {
+                    format!(
+                        "cannot open the root file system {}",
+                        directory.path.display()
+                    )
+                }),
+        }
+    }
+}
+
+/// The folders of an image's root file system.
+#[derive(Debug)]
+pub(super) struct Layers {
+    folder: OwnedFd,
+    upper: OwnedFd,
+    work: OwnedFd,
+    tree: Root,
+    driver: Driver,
+}
+
+impl Layers {
+    fn open(image: &ImageTree) -> Result<Self, Failure> {
         let what = |path: &Path| format!("cannot open {}", path.display());
-        let folder = mounts::open_host(&rootfs.folder).context(|| what(&rootfs.folder))?;
+        let folder = mounts::open_host(&image.folder).context(|| what(&image.folder))?;
         let below = |name: &str| {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            openat(&folder, name, flags, Mode::empty()).context(|| what(&rootfs.folder.join(name)))
+            openat(&folder, name, flags, Mode::empty()).context(|| what(&image.folder.join(name)))
         };
         Ok(Self {
             upper: below("upper")?,
             work: below("work")?,
-            tree: Root::open(&rootfs.tree).context(|| what(&rootfs.tree))?,
+            tree: Root::open(&image.tree).context(|| what(&image.tree))?,
+            driver: image.driver,
             folder,
         })
     }
@@ -278,12 +307,21 @@ impl Sources {
 
 /// Mounts the root file system on the container's folder, in the container's own mount namespace.
 pub(super) fn mount(sources: &Sources, spec: &Spec) -> Result<Root, Failure> {
-    let mount = match spec.rootfs.driver {
+    match sources {
+        Sources::Image(layers) => mount_image(layers, spec),
+        Sources::Directory(directory) => mounts::clone_mount(directory, true)
+            .and_then(|mount| mounts::attach(&mount, directory).map(|()| Root::from(mount)))
+            .context(|| "cannot mount the root file system".to_owned()),
+    }
+}
+
+fn mount_image(layers: &Layers, spec: &Spec) -> Result<Root, Failure> {
+    let mount = match layers.driver {
         Driver::Overlay => {
-            let layer = sources
+            let layer = layers
                 .layer(spec)
                 .context(|| "cannot make the layer of /etc/hosts".to_owned())?;
-            let mount = sources.overlay(&layer).map_err(|error| Failure {
+            let mount = layers.overlay(&layer).map_err(|error| Failure {
                 no_overlay: true,
                 ..Failure::engine(format!(
                     "the kernel refuses an overlay mount: {}",
@@ -292,8 +330,8 @@ pub(super) fn mount(sources: &Sources, spec: &Spec) -> Result<Root, Failure> {
             })?;
             mounts::attach(&mount, &layer).map(|()| mount)
         }
-        Driver::Copy => mounts::clone_mount(&sources.upper, false)
-            .and_then(|mount| mounts::attach(&mount, &sources.folder).map(|()| mount)),
+        Driver::Copy => mounts::clone_mount(&layers.upper, false)
+            .and_then(|mount| mounts::attach(&mount, &layers.folder).map(|()| mount)),
     }
     .context(|| "cannot mount the root file system".to_owned())?;
     mounts::restrict(&mount, MountAttrFlags::MOUNT_ATTR_NODEV)

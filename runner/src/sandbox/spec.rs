@@ -13,8 +13,12 @@ use super::seccomp::custom::Instruction;
 /// A container before it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
+    /// The namespaces that it is made in; the network's is said by `network`.
+    pub namespaces: Namespaces,
     /// The host name inside; `None` keeps the host's (only with the host's network).
     pub hostname: Option<String>,
+    /// The name of the NIS domain inside; `None` keeps the host's.
+    pub domainname: Option<String>,
     /// The ids of the container's own user namespace, by user.
     pub users: Vec<Extent>,
     /// The ids of the container's own user namespace, by group.
@@ -35,6 +39,8 @@ pub struct Spec {
     pub protected: Vec<String>,
     /// Options of its `/proc` (proc(5), "Mount options").
     pub proc_options: Vec<String>,
+    /// What lies at `/dev`, `/proc` and `/sys`.
+    pub system: System,
     /// How the container is connected.
     pub network: Network,
     /// Whether it sees its own control group as the root of all (cgroup_namespaces(7)).
@@ -46,6 +52,161 @@ pub struct Spec {
     pub process: Process,
     /// Whether our own init is the first process and the program its child.
     pub init: bool,
+    /// Who starts the program, and when.
+    pub begin: Begin,
+    /// Descriptors that travel with the specification.
+    pub carried: Carried,
+}
+
+/// Positions of descriptors among those that travel to a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// What the program finds open at 3, 4, …
+    pub passed: Vec<usize>,
+}
+
+/// When the program of a container that is set up starts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Begin {
+    /// At once. It ends with the process that started it.
+    AtOnce,
+    /// When somebody says so, and nobody keeps watch over it.
+    WhenTold(Box<Told>),
+}
+
+/// What happens around a container that somebody else starts (runtime.md, "Lifecycle").
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Told {
+    /// Position of the listening socket through which the word to start comes, among the
+    /// descriptors that travel with the specification.
+    pub gate: usize,
+    /// Whether the caller has something to do when the namespaces are there.
+    pub pause: bool,
+    /// Programs of the host that are run inside before the root file system is entered.
+    pub create_hooks: Vec<Hook>,
+    /// Programs of the container that are run right before its own.
+    pub start_hooks: Vec<Hook>,
+    /// What the hooks read, as JSON, without the process id.
+    pub state: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A program that is run at a point of a container's life (config.md, "POSIX-platform Hooks").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// Absolute.
+    pub path: PathBuf,
+    /// The arguments, the program's name included; just that if there is none.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// `NAME=value`.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Seconds after which it is killed.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+}
+
+/// A kind of namespace (namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Namespace {
+    /// Mounts.
+    Mount,
+    /// Process ids.
+    Pid,
+    /// Interfaces, addresses, ports.
+    Network,
+    /// Message queues and shared memory.
+    Ipc,
+    /// The host's name.
+    Uts,
+    /// User and group ids, and capabilities.
+    User,
+    /// The root of the control groups.
+    Cgroup,
+    /// The monotonic and the boot-time clock.
+    Time,
+}
+
+/// The namespaces of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespaces {
+    /// Those that are made for it.
+    pub new: Vec<Namespace>,
+    /// Those that are there already, and a file that stands for each.
+    pub joined: Vec<(Namespace, PathBuf)>,
+    /// What a clock of a new time namespace is ahead: its name, seconds and nanoseconds.
+    pub clocks: Vec<(String, i64, u32)>,
+}
+
+impl Namespaces {
+    /// A container's own, of every kind but time.
+    #[must_use]
+    pub fn private() -> Self {
+        use Namespace::{Cgroup, Ipc, Mount, Pid, User, Uts};
+        Self {
+            new: vec![User, Mount, Pid, Ipc, Uts, Cgroup],
+            joined: Vec::new(),
+            clocks: Vec::new(),
+        }
+    }
+
+    /// Whether one of this kind is made.
+    #[must_use]
+    pub fn has_new(&self, kind: Namespace) -> bool {
+        self.new.contains(&kind)
+    }
+}
+
+/// What lies at `/dev`, `/proc` and `/sys` of a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum System {
+    /// What every container of this engine has.
+    Standard,
+    /// What the list of mounts says, and this.
+    Listed(Box<Listed>),
+}
+
+/// What a specification says about devices and kernel files beside its mounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Devices that are made; `None` leaves `/dev` alone.
+    pub devices: Option<Vec<Device>>,
+    /// Kernel parameters by their path below `/proc/sys`, and their values.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// A device node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Absolute, inside.
+    pub path: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Its numbers.
+    pub major: u32,
+    /// Its numbers.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+    /// The user id inside that owns it.
+    pub uid: u32,
+    /// The group id inside that owns it.
+    pub gid: u32,
+}
+
+/// The kind of a device node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceKind {
+    /// A character device.
+    #[serde(rename = "c", alias = "u")]
+    Character,
+    /// A block device.
+    #[serde(rename = "b")]
+    Block,
+    /// A named pipe.
+    #[serde(rename = "p")]
+    Fifo,
 }
 
 /// A run of ids of a user namespace and what they are outside (user_namespaces(7)).
@@ -61,7 +222,42 @@ pub struct Extent {
 
 /// Where a container's `/` comes from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Rootfs {
+pub enum Rootfs {
+    /// An image's tree, with a layer over it.
+    Image(ImageTree),
+    /// A directory as it is.
+    Directory(Directory),
+}
+
+/// A directory that becomes `/`, and what is written there is written into it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Directory {
+    /// Absolute, on the host.
+    pub path: PathBuf,
+    /// How mounts travel between the container and the host.
+    pub propagation: Propagation,
+    /// Whether the host's root is left by moving the directory over it and not by pivot_root(2),
+    /// which a root file system in memory does not allow.
+    pub no_pivot: bool,
+}
+
+/// How mounts travel between a mount and its copies (mount_namespaces(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagation {
+    /// Not at all.
+    Private,
+    /// From the original to the copy.
+    Slave,
+    /// In both directions.
+    Shared,
+    /// Not at all, and it can not be copied either.
+    Unbindable,
+}
+
+/// An image's tree that becomes a container's `/`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImageTree {
     /// The image's tree, which is never written.
     pub tree: PathBuf,
     /// The container's own folder, in which `upper` and `work` are made.
@@ -120,6 +316,60 @@ pub enum Mount {
         /// Whether programs in it may be executed.
         executable: bool,
     },
+    /// A mount with everything said about it.
+    Listed(Box<ListedMount>),
+}
+
+/// A mount as the runtime specification lists it (config.md, "Mounts").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedMount {
+    /// Absolute, inside.
+    pub target: String,
+    /// What is mounted.
+    pub what: Mounted,
+    /// Attributes of the mount alone.
+    pub attributes: Attributes,
+    /// Attributes of the mount and all below it.
+    pub recursive: Attributes,
+    /// How mounts travel, and whether that is so for all below it too.
+    pub propagation: Vec<(Propagation, bool)>,
+    /// Position of a descriptor of the mount, made by a caller with more rights, among those that
+    /// travel with the specification.
+    pub prepared: Option<usize>,
+    /// Whether what is at the target is copied into it.
+    pub copy_up: bool,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mounted {
+    /// A file or directory of the host.
+    Path {
+        /// Absolute, on the host.
+        source: PathBuf,
+        /// Whether with the mounts below it.
+        recursive: bool,
+    },
+    /// A new file system.
+    FileSystem {
+        /// Its type.
+        kind: String,
+        /// What the list of mounts shows as its device.
+        source: String,
+        /// Its own options.
+        options: Vec<(String, Option<String>)>,
+    },
+    /// The control groups, as far as the container has its own.
+    Cgroups,
+}
+
+/// Attributes of a mount as mount_setattr(2) takes them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    /// Bits that are set.
+    pub set: u64,
+    /// Bits that are cleared before.
+    pub clear: u64,
 }
 
 impl Mount {
@@ -128,6 +378,7 @@ impl Mount {
     pub fn target(&self) -> &str {
         match self {
             Self::Bind { target, .. } | Self::Tmpfs { target, .. } => target,
+            Self::Listed(mount) => &mount.target,
         }
     }
 }
@@ -162,10 +413,13 @@ pub struct Process {
     pub gid: u32,
     /// The supplementary group ids inside.
     pub groups: Vec<u32>,
-    /// The most that the process and its children may ever have.
-    pub bounding: CapabilitySet,
-    /// What a process that is not root starts with.
-    pub ambient: CapabilitySet,
+    /// Its capabilities.
+    pub capabilities: Capabilities,
+    /// Whether it may open as many files as may be had without privilege, unless `rlimits` say
+    /// something else.
+    pub most_descriptors: bool,
+    /// What only few processes have.
+    pub traits: Traits,
     /// The size of the terminal it gets, as rows and columns; `None` for no terminal.
     pub terminal: Option<(u16, u16)>,
     /// Its resource limits; of the others it has the caller's.
@@ -263,6 +517,76 @@ impl Resource {
     }
 }
 
+/// The capabilities of a process (capabilities(7)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// The most that the process and its children may ever have.
+    pub bounding: CapabilitySet,
+    /// What it has.
+    pub effective: CapabilitySet,
+    /// What it may take.
+    pub permitted: CapabilitySet,
+    /// What a program with file capabilities may inherit.
+    pub inheritable: CapabilitySet,
+    /// What every program that it starts has.
+    pub ambient: CapabilitySet,
+}
+
+impl Capabilities {
+    /// Those of a process of `uid`: root has all of `bounding`, anybody else has `ambient`.
+    #[must_use]
+    pub fn of_user(uid: u32, bounding: CapabilitySet, ambient: CapabilitySet) -> Self {
+        let (kept, inherited) = if uid == 0 {
+            (bounding, CapabilitySet::EMPTY)
+        } else {
+            (ambient, ambient)
+        };
+        Self {
+            bounding,
+            effective: kept,
+            permitted: kept,
+            inheritable: inherited,
+            ambient: inherited,
+        }
+    }
+}
+
+/// What a process has only where somebody asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traits {
+    /// Permission bits that new files do not get; `None` is 022.
+    pub umask: Option<u32>,
+    /// How readily the kernel kills it when memory runs out (proc(5), `oom_score_adj`).
+    pub oom_score_adjustment: Option<i32>,
+    /// Its class and priority for input and output, as ioprio_set(2) takes them.
+    pub io_priority: Option<i32>,
+    /// How it is scheduled.
+    pub scheduler: Option<Scheduler>,
+    /// Its execution domain (personality(2)).
+    pub personality: Option<u32>,
+    /// Its SELinux label.
+    pub selinux: Option<String>,
+}
+
+/// How a process is scheduled (sched_setattr(2)).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduler {
+    /// The policy's number.
+    pub policy: u32,
+    /// Flags.
+    pub flags: u64,
+    /// For `SCHED_OTHER` and `SCHED_BATCH`.
+    pub nice: i32,
+    /// For `SCHED_FIFO` and `SCHED_RR`.
+    pub priority: u32,
+    /// For `SCHED_DEADLINE`, nanoseconds.
+    pub runtime: u64,
+    /// For `SCHED_DEADLINE`, nanoseconds.
+    pub deadline: u64,
+    /// For `SCHED_DEADLINE`, nanoseconds.
+    pub period: u64,
+}
+
 /// A process that joins a running container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Join {
@@ -274,4 +598,8 @@ pub struct Join {
     pub process: Process,
     /// Whether the container sees its own control group as the root of all.
     pub own_cgroups: bool,
+    /// Whether it ends with the process that started it.
+    pub bound: bool,
+    /// Descriptors that travel with this.
+    pub carried: Carried,
 }

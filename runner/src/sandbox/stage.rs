@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::SocketType;
-use rustix::process::{DumpableBehavior, Pid, set_dumpable_behavior, setsid};
+use rustix::process::{DumpableBehavior, Pid, geteuid, set_dumpable_behavior, setsid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, ThreadNameSpaceType, UnshareFlags, clear_ambient_capability_set,
     move_into_thread_name_spaces, set_capabilities, set_name,
@@ -13,10 +13,13 @@ use rustix::thread::{
 
 use super::failure::{Context, Failure};
 use super::handle::{Handle, ProcessId};
-use super::spec::{Extent, Join};
+use super::program::{self, Surroundings};
+use super::spec::{Join, Namespace, Network, Spec};
 use super::syscalls::{self, ForkInto};
 use super::wire::{self, Request, Status};
-use super::{init, program, rootfs};
+use super::{init, rootfs, userns};
+
+mod namespaces;
 
 /// What a guard works with.
 #[derive(Debug)]
@@ -60,7 +63,10 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         let _ = setsid();
         match std::env::args().nth(1).as_deref() {
             Some(task @ (wire::OWN_NETWORK | wire::HOST_NETWORK)) => {
-                make(task, &control, &status, cgroup.as_ref()).map(Some)
+                let with_network = task == wire::OWN_NETWORK;
+                make(NAMESPACES, with_network, &status, cgroup.as_ref(), || {
+                    receive_order(task, &control)
+                })
             }
             _ => serve_running(&control, &status, cgroup.as_ref()),
         }
@@ -95,14 +101,14 @@ struct Guarded {
     text: String,
 }
 
-/// Does what is asked for in a container that runs.
+/// Does what is asked for in a container that runs, or makes one of which all is known.
 fn serve_running(
     control: &OwnedFd,
     status: &OwnedFd,
     cgroup: Option<&OwnedFd>,
 ) -> Result<Option<Guarded>, Failure> {
     match wire::receive(control)? {
-        (Request::Join(request), _) => join(&request, status, cgroup).map(|()| None),
+        (Request::Join(request), carried) => join(&request, carried, status, cgroup).map(|()| None),
         (
             Request::Guard {
                 pid,
@@ -114,7 +120,7 @@ fn serve_running(
             let container = ProcessId { pid, start_time }
                 .open()
                 .ok_or_else(|| Failure::engine("the container has ended"))?;
-            if !shares_network(pid) {
+            if !namespaces::is_shared(pid, "net") {
                 move_into_thread_name_spaces(container.as_fd(), ThreadNameSpaceType::NETWORK)
                     .context(|| "cannot enter the container's network".to_owned())?;
             }
@@ -124,20 +130,86 @@ fn serve_running(
                 text: guard,
             }))
         }
-        (Request::Launch { .. }, _) => Err(Failure::engine("this stage was not begun")),
+        (
+            Request::Launch {
+                spec,
+                mounts,
+                guard,
+            },
+            descriptors,
+        ) => {
+            let with_network = spec.network != Network::Host;
+            let namespaces = namespaces::enter(&spec.namespaces)?;
+            let order = Order::new(spec, mounts, guard, descriptors)?;
+            if !geteuid().is_root() {
+                // Who has no privilege writes the id map of a process that is its own, which one
+                // that can not be dumped is not (proc(5)). That process becomes so again when it
+                // takes its id, and until then nothing of the container runs.
+                set_dumpable_behavior(DumpableBehavior::Dumpable).context(|| "prctl".to_owned())?;
+            }
+            make(namespaces, with_network, status, cgroup, || Ok(order))
+        }
+    }
+}
+
+/// A container that is to be made.
+struct Order {
+    spec: Box<Spec>,
+    /// What travels with the specification.
+    carried: Vec<OwnedFd>,
+    /// The guard's part: its sockets and its text.
+    sockets: Vec<OwnedFd>,
+    guard: Option<String>,
+}
+
+impl Order {
+    fn new(
+        spec: Box<Spec>,
+        count: usize,
+        guard: Option<String>,
+        mut carried: Vec<OwnedFd>,
+    ) -> Result<Self, Failure> {
+        if carried.len() < count {
+            return Err(Failure::engine("a descriptor is missing"));
+        }
+        let sockets = carried.split_off(count);
+        Ok(Self {
+            spec,
+            carried,
+            sockets,
+            guard,
+        })
+    }
+}
+
+/// Receives the order of a container for which a stage of this `task` was begun.
+fn receive_order(task: &str, control: &OwnedFd) -> Result<Order, Failure> {
+    match wire::receive(control)? {
+        (
+            Request::Launch {
+                spec,
+                mounts,
+                guard,
+            },
+            descriptors,
+        ) if wire::task_of(spec.network) == task => Order::new(spec, mounts, guard, descriptors),
+        _ => Err(Failure::engine(
+            "this stage was begun for another container",
+        )),
     }
 }
 
 /// Makes the container's first process, and gives it its ids and its specification as soon as they
 /// are known.
 fn make(
-    task: &str,
-    control: &OwnedFd,
+    namespaces: UnshareFlags,
+    with_network: bool,
     status: &OwnedFd,
     cgroup: Option<&OwnedFd>,
-) -> Result<Guarded, Failure> {
+    order: impl FnOnce() -> Result<Order, Failure>,
+) -> Result<Option<Guarded>, Failure> {
     let (outbox, inbox) = wire::sockets(SocketType::STREAM)?;
-    let (made, placed) = fork_in_cgroup(NAMESPACES, cgroup);
+    let (made, placed) = fork_in_cgroup(namespaces, cgroup);
     match made.context(|| "cannot make the namespaces".to_owned())? {
         ForkInto::Child => {
             drop(outbox);
@@ -151,22 +223,36 @@ fn make(
             };
             wire::send_status(status.as_fd(), &started, None);
             let container = Handle::new(pid, pidfd);
-            let result = specify(task, pid, control, &outbox).and_then(|guarded| {
-                if task == wire::OWN_NETWORK {
-                    make_network(&container, &outbox)?;
+            let result = own_ids(namespaces, pid).and_then(|own_ids| {
+                let order = order()?;
+                specify(&order, pid, &outbox)?;
+                if with_network {
+                    make_network(own_ids.as_ref(), &outbox)?;
                 }
-                Ok(guarded)
+                Ok(order)
             });
             if result.is_err() {
                 let _ = container.signal(libc::SIGKILL);
             }
-            result.map(|(sockets, text)| Guarded {
+            let Order { sockets, guard, .. } = result?;
+            Ok(guard.map(|text| Guarded {
                 container,
                 sockets,
                 text,
-            })
+            }))
         }
     }
+}
+
+/// The user namespace of the process `pid` if it was made with it. Opened before that process can
+/// not be looked into any more by who has no privilege.
+fn own_ids(namespaces: UnshareFlags, pid: Pid) -> Result<Option<fs::File>, Failure> {
+    if !namespaces.contains(UnshareFlags::NEWUSER) {
+        return Ok(None);
+    }
+    let path = format!("/proc/{}/ns/user", pid.as_raw_nonzero());
+    let opened = fs::File::open(&path).map(Some);
+    opened.context(|| format!("cannot open {path}"))
 }
 
 /// Forks into the group, or where this process is if the kernel does not let us: that is so for root,
@@ -182,34 +268,16 @@ fn fork_in_cgroup(
 }
 
 /// Passes the specification on to the container's first process; the guard's part stays here.
-fn specify(
-    task: &str,
-    pid: Pid,
-    control: &OwnedFd,
-    outbox: &OwnedFd,
-) -> Result<(Vec<OwnedFd>, String), Failure> {
-    let (request, mut mounts) = wire::receive(control)?;
-    let Request::Launch {
-        spec,
-        mounts: count,
-        guard,
-    } = request
-    else {
-        return Err(Failure::engine("this stage was begun for a container"));
-    };
-    if wire::task_of(spec.network) != task || mounts.len() < count {
-        return Err(Failure::engine(
-            "this stage was begun for another container",
-        ));
+fn specify(order: &Order, pid: Pid, outbox: &OwnedFd) -> Result<(), Failure> {
+    let spec = &order.spec;
+    rootfs::prepare(spec)?;
+    if spec.namespaces.has_new(Namespace::User) {
+        userns::write_maps(pid, &spec.users, &spec.groups)?;
     }
-    let sockets = mounts.split_off(count);
-    rootfs::prepare(&spec)?;
-    write_map(pid, "uid_map", &spec.users)?;
-    write_map(pid, "gid_map", &spec.groups)?;
-    let mounts: Vec<_> = mounts.iter().map(AsFd::as_fd).collect();
+    let carried: Vec<_> = order.carried.iter().map(AsFd::as_fd).collect();
     // An init that has died has said why by itself.
-    let _ = wire::send(outbox, &spec, &mounts);
-    Ok((sockets, guard))
+    let _ = wire::send(outbox, spec, &carried);
+    Ok(())
 }
 
 /// The namespaces that the first process is made in. The network comes later, and so do control
@@ -222,10 +290,13 @@ const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
 
 /// Makes the container's network, which takes as long as all the other namespaces together, while
 /// the first process mounts its file systems; and stays in it as the guard. It belongs to the
-/// container's own user namespace, or no sysfs could be mounted there (user_namespaces(7)).
-fn make_network(container: &Handle, outbox: &OwnedFd) -> Result<(), Failure> {
+/// container's own user namespace if there is one, or no sysfs could be mounted there
+/// (user_namespaces(7)).
+fn make_network(own_ids: Option<&fs::File>, outbox: &OwnedFd) -> Result<(), Failure> {
     let what = || "cannot make the container's network".to_owned();
-    move_into_thread_name_spaces(container.as_fd(), ThreadNameSpaceType::USER).context(what)?;
+    if let Some(own_ids) = own_ids {
+        userns::enter(own_ids.as_fd())?;
+    }
     // Other capabilities made the process readable again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(what)?;
     syscalls::unshare(UnshareFlags::NEWNET).context(what)?;
@@ -235,13 +306,13 @@ fn make_network(container: &Handle, outbox: &OwnedFd) -> Result<(), Failure> {
     Ok(())
 }
 
-fn write_map(pid: Pid, file: &str, extents: &[Extent]) -> Result<(), Failure> {
-    let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
-    fs::write(&path, super::userns::to_text(extents)).context(|| format!("cannot write {path}"))
-}
-
 /// Makes a process that joins a container.
-fn join(request: &Join, status: &OwnedFd, cgroup: Option<&OwnedFd>) -> Result<(), Failure> {
+fn join(
+    request: &Join,
+    carried: Vec<OwnedFd>,
+    status: &OwnedFd,
+    cgroup: Option<&OwnedFd>,
+) -> Result<(), Failure> {
     let id = ProcessId {
         pid: request.pid,
         start_time: request.start_time,
@@ -249,32 +320,22 @@ fn join(request: &Join, status: &OwnedFd, cgroup: Option<&OwnedFd>) -> Result<()
     let container = id
         .open()
         .ok_or_else(|| Failure::engine("the container has ended"))?;
-    let mut namespaces = ThreadNameSpaceType::USER
-        | ThreadNameSpaceType::MOUNT
-        | ThreadNameSpaceType::PROCESS_ID
-        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME;
-    if !shares_network(request.pid) {
-        namespaces |= ThreadNameSpaceType::NETWORK;
-    }
-    move_into_thread_name_spaces(container.as_fd(), namespaces)
-        .context(|| "cannot enter the container".to_owned())?;
+    namespaces::enter_all_of(&container)?;
     let (made, placed) = fork_in_cgroup(UnshareFlags::empty(), cgroup);
     match made.context(|| "cannot fork".to_owned())? {
         ForkInto::Child => {
-            // Only from within the group: seen from this namespace there is nothing outside of it.
-            let entered = match request.own_cgroups {
-                true => move_into_thread_name_spaces(
-                    container.as_fd(),
-                    ThreadNameSpaceType::CONTROL_GROUP,
-                )
-                .context(|| "cannot enter the container's cgroups".to_owned()),
-                false => Ok(()),
+            let start = || -> Result<std::convert::Infallible, Failure> {
+                if request.own_cgroups {
+                    // Only from within the group: seen from this namespace there is nothing
+                    // outside of it.
+                    let kind = ThreadNameSpaceType::CONTROL_GROUP;
+                    move_into_thread_name_spaces(container.as_fd(), kind)
+                        .context(|| "cannot enter the container's cgroups".to_owned())?;
+                }
+                let around = Surroundings::of_joining(request, carried, status.as_fd())?;
+                program::start(&request.process, around)
             };
-            let failure = match entered {
-                Ok(()) => program::start(&request.process, status.as_fd()),
-                Err(failure) => failure,
-            };
+            let Err(failure) = start();
             wire::send_status(status.as_fd(), &Status::failed(failure), None);
             std::process::exit(125)
         }
@@ -284,13 +345,6 @@ fn join(request: &Join, status: &OwnedFd, cgroup: Option<&OwnedFd>) -> Result<()
             Ok(())
         }
     }
-}
-
-/// Whether the container has the network that this process has, so that there is none to enter:
-/// entering the host's own takes rights over it that we do not have.
-fn shares_network(pid: i32) -> bool {
-    let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
-    of("self").is_some() && of("self") == of(&pid.to_string())
 }
 
 /// Gives up everything that a guard, which is in the container's network by now, does not need.

@@ -243,19 +243,42 @@ pub(super) fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// A copy of a descriptor that this program was started with and that nobody owns (fcntl(2)).
+pub(crate) fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel only looks the number up; what it returns is new and ours.
+    let copy = check(libc::c_long::from(unsafe {
+        libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3)
+    }))?;
+    let copy = RawFd::try_from(copy).map_err(io::Error::other)?;
+    // SAFETY: the kernel just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// What changes about a mount (mount_setattr(2)).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct MountChange<'a> {
+    pub(super) set: u64,
+    pub(super) clear: u64,
+    /// One of `MS_PRIVATE` and the like; 0 leaves it as it is.
+    pub(super) propagation: u64,
+    /// The user namespace whose ids the files have.
+    pub(super) id_map: Option<BorrowedFd<'a>>,
+}
+
 /// Changes the attributes of the mount behind `mount` (mount_setattr(2), kernel 5.12), and of the
 /// mounts below it if `recursive`.
 pub(super) fn mount_set_attributes(
     mount: BorrowedFd<'_>,
-    set: u64,
-    id_map: Option<BorrowedFd<'_>>,
+    change: &MountChange<'_>,
     recursive: bool,
 ) -> io::Result<()> {
     let attributes = libc::mount_attr {
-        attr_set: set | id_map.map_or(0, |_| libc::MOUNT_ATTR_IDMAP),
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: id_map.map_or(0, |fd| u64::try_from(fd.as_raw_fd()).unwrap_or(0)),
+        attr_set: change.set | change.id_map.map_or(0, |_| libc::MOUNT_ATTR_IDMAP),
+        attr_clr: change.clear,
+        propagation: change.propagation,
+        userns_fd: change
+            .id_map
+            .map_or(0, |fd| u64::try_from(fd.as_raw_fd()).unwrap_or(0)),
     };
     let recursive = if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the kernel reads the structure during the call only.
@@ -306,6 +329,61 @@ pub(super) fn send_signal(process: BorrowedFd<'_>, signal: i32) -> io::Result<()
             signal,
             information,
             0,
+        )
+    })?;
+    Ok(())
+}
+
+/// Puts a program that decides about devices at the control group behind `group` (bpf(2)).
+pub(super) fn attach_device_filter(group: BorrowedFd<'_>, program: &[u64]) -> io::Result<()> {
+    /// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`; the rest is 0.
+    #[repr(C)]
+    struct Load {
+        kind: u32,
+        count: u32,
+        code: u64,
+        license: u64,
+    }
+    /// The same for `BPF_PROG_ATTACH`.
+    #[repr(C)]
+    struct Attach {
+        target: u32,
+        program: u32,
+        point: u32,
+        flags: u32,
+    }
+    const LOAD: libc::c_int = 5;
+    const ATTACH: libc::c_int = 8;
+    const CGROUP_DEVICE_PROGRAM: u32 = 15;
+    const CGROUP_DEVICE: u32 = 6;
+    const ALLOW_MULTI: u32 = 2;
+    let load = Load {
+        kind: CGROUP_DEVICE_PROGRAM,
+        count: u32::try_from(program.len()).map_err(io::Error::other)?,
+        code: program.as_ptr().addr() as u64,
+        license: c"Apache-2.0".as_ptr().addr() as u64,
+    };
+    // SAFETY: the kernel reads the structure, `count` instructions and a string that ends, all of
+    // which live during the call; it returns a new descriptor.
+    let loaded =
+        check(unsafe { libc::syscall(libc::SYS_bpf, LOAD, &raw const load, size_of::<Load>()) })?;
+    let loaded = RawFd::try_from(loaded).map_err(io::Error::other)?;
+    // SAFETY: the kernel just opened it for us.
+    let loaded = unsafe { OwnedFd::from_raw_fd(loaded) };
+    let number = |fd: BorrowedFd<'_>| fd.as_raw_fd().cast_unsigned();
+    let attach = Attach {
+        target: number(group),
+        program: number(loaded.as_fd()),
+        point: CGROUP_DEVICE,
+        flags: ALLOW_MULTI,
+    };
+    // SAFETY: the kernel reads the structure during the call only.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            ATTACH,
+            &raw const attach,
+            size_of::<Attach>(),
         )
     })?;
     Ok(())

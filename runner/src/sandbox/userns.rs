@@ -25,9 +25,9 @@ mod mailbox;
 mod map;
 mod subordinate;
 
+pub(super) use holder::write_maps;
 pub use mailbox::{TRASH, ask_to_remove};
 pub use map::IdMap;
-pub(super) use map::to_text;
 
 /// The user's own user namespace, kept from ending while this value lives.
 #[derive(Debug)]

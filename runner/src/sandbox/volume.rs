@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use super::failure::{Context, Failure};
+use super::mounts;
+use super::syscalls::{self, MountChange};
 use super::userns::UserNamespace;
-use super::{mounts, syscalls};
 
 /// A mount of `path` on which the ids are those of the namespace: root's files outside are root's
 /// inside (mount_setattr(2), `MOUNT_ATTR_IDMAP`). Takes the real root.
@@ -20,7 +21,11 @@ pub fn mapped_mount(path: &Path, namespace: &UserNamespace) -> Result<Option<Own
         mounts::open_resolved(path).context(|| format!("cannot open {}", path.display()))?;
     for recursive in [true, false] {
         let mapped = mounts::clone_mount(&source, recursive).and_then(|mount| {
-            syscalls::mount_set_attributes(mount.as_fd(), 0, Some(namespace.as_fd()), recursive)?;
+            let change = MountChange {
+                id_map: Some(namespace.as_fd()),
+                ..MountChange::default()
+            };
+            syscalls::mount_set_attributes(mount.as_fd(), &change, recursive)?;
             Ok(mount)
         });
         if let Ok(mount) = mapped {

@@ -38,11 +38,12 @@ const REQUEST: usize = 64 << 20;
 /// What a stage is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Make a container; `mounts` prepared mounts come along, and then the guard's sockets.
+    /// Make a container; `mounts` descriptors for it come along, and then the guard's sockets.
     Launch {
         spec: Box<Spec>,
         mounts: usize,
-        guard: String,
+        /// `None` for a container that nobody guards.
+        guard: Option<String>,
     },
     /// Run one more process in a container.
     Join(Box<Join>),
@@ -66,6 +67,12 @@ pub(super) enum Status {
     },
     /// Its terminal; the descriptor comes along.
     Terminal,
+    /// Its namespaces and mounts are there. It waits for the word to go on.
+    Paused,
+    /// It is set up. It waits for the word to go on.
+    Ready,
+    /// It outlives its caller from now on, and waits at its gate.
+    Free,
     /// It could not be started.
     Failed(Failure),
 }
@@ -185,6 +192,27 @@ pub(super) fn send_status(
     }
     let text = io::IoSlice::new(&text);
     let _ = sendmsg(socket, &[text], &mut ancillary, SendFlags::NOSIGNAL);
+}
+
+/// Sends the word to go on to a process that paused.
+pub(super) fn send_go(socket: BorrowedFd<'_>) {
+    let word = io::IoSlice::new(b"go");
+    // Who has died meanwhile is found out by reading.
+    let _ = sendmsg(
+        socket,
+        &[word],
+        &mut SendAncillaryBuffer::default(),
+        SendFlags::NOSIGNAL,
+    );
+}
+
+/// Waits for the word to go on. A process whose caller has died ends.
+pub(super) fn wait_for_go(socket: BorrowedFd<'_>) -> Result<(), Failure> {
+    let mut buffer = [0; 2];
+    match rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut buffer)) {
+        Ok(1..) => Ok(()),
+        _ => std::process::exit(125),
+    }
 }
 
 /// Whether nobody can read what is sent any more.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::find;
 use crate::command::Run;
-use crate::{Missing, account, janitor, wait, world};
+use crate::{Missing, account, binaries, janitor, wait, world};
 
 /// A running docker engine and the client that talks to it.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ impl Docker {
             folder.display()
         ));
         let engine = Run::new(engine)
+            .args(["--add-runtime"])
+            .args([format!("runner={}", binaries::runc().display())])
             .args(["--iptables=false", "--bridge=none", "--host"])
             .args([format!("unix://{}/socket", folder.display())])
             .args([

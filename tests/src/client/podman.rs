@@ -31,6 +31,17 @@ impl<'w> Podman<'w> {
     /// # Panics
     /// When its folders cannot be made.
     pub fn new(world: &'w World) -> Result<Self, Missing> {
+        Self::with_runtime(world, usual_runtime()?)
+    }
+
+    /// The same with this OCI runtime, a name or a path.
+    ///
+    /// # Errors
+    /// When podman is not installed or cannot work for this user.
+    ///
+    /// # Panics
+    /// When its folders cannot be made.
+    pub fn with_runtime(world: &'w World, runtime: impl AsRef<Path>) -> Result<Self, Missing> {
         let program = find("podman")?;
         if world.account.mode != Mode::Mapped {
             return Err(Missing::because(
@@ -54,7 +65,7 @@ impl<'w> Podman<'w> {
                 "registries.conf",
                 "unqualified-search-registries = []\n".to_owned(),
             ),
-            ("containers.conf", containers_conf()?),
+            ("containers.conf", containers_conf(runtime.as_ref())),
         ];
         for (name, content) in settings {
             fs::write(folder.join(name), content).expect("a new home");
@@ -101,12 +112,17 @@ impl Drop for Podman<'_> {
     }
 }
 
-fn containers_conf() -> Result<String, Missing> {
+fn usual_runtime() -> Result<&'static str, Missing> {
     let pure = statfs("/sys/fs/cgroup").is_ok_and(|fs| fs.f_type == CGROUP2);
     let crun = find("crun").is_ok() && (pure || !Path::new("/sys/fs/cgroup/unified").exists());
     let runtime = if crun { "crun" } else { "runc" };
     find(runtime)?;
-    Ok(format!(
+    Ok(runtime)
+}
+
+fn containers_conf(runtime: &Path) -> String {
+    let runtime = runtime.display();
+    format!(
         "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\nruntime = \"{runtime}\"\n"
-    ))
+    )
 }

@@ -32,17 +32,20 @@ pub enum Controller {
     Io,
     /// Makes processes stand still; a part of every group in the second version.
     Freezer,
+    /// Which devices may be opened; a program at the group in the second version.
+    Devices,
 }
 
 impl Controller {
     /// All that we use.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Cpu,
         Self::Cpuset,
         Self::Memory,
         Self::Pids,
         Self::Io,
         Self::Freezer,
+        Self::Devices,
     ];
 
     /// Its name in `version`.
@@ -56,6 +59,7 @@ impl Controller {
             Self::Io if version == Version::One => "blkio",
             Self::Io => "io",
             Self::Freezer => "freezer",
+            Self::Devices => "devices",
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::controller::{Controller, Version};
+use super::devices::{self, DeviceRule};
 
 /// The most of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,9 @@ pub struct Limits {
     /// Its part of the devices' time: 10 to 1,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io_weight: Option<u64>,
+    /// Which devices may be opened, the last rule that fits counts; `None` is all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<Vec<DeviceRule>>,
     /// Files of the second version by name, as they are to be written.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<String, String>,
@@ -160,6 +164,7 @@ impl Limits {
             mems: self.mems.clone().filter(|_| cpuset),
             pids: self.pids.filter(|_| has(Controller::Pids)),
             io_weight: self.io_weight.filter(|_| has(Controller::Io)),
+            devices: self.devices.clone(),
             unified,
         }
     }
@@ -180,6 +185,7 @@ impl Limits {
             mems: newer.mems.clone().or_else(|| self.mems.clone()),
             pids: newer.pids.or(self.pids),
             io_weight: newer.io_weight.or(self.io_weight),
+            devices: newer.devices.clone().or_else(|| self.devices.clone()),
             unified,
         }
     }
@@ -232,6 +238,11 @@ impl Limits {
             };
             let what = "the weight of reading and writing";
             add(what, Controller::Io, file, weight.to_string());
+        }
+        if let (Version::One, Some(rules)) = (version, &self.devices) {
+            for (file, value) in devices::lines(rules) {
+                add("devices", Controller::Devices, file, value);
+            }
         }
         for (file, value) in &self.unified {
             // Files of other controllers are there or not, like those of "cgroup.".
@@ -357,6 +368,7 @@ mod tests {
             mems: None,
             pids: Some(Ceiling::Unlimited),
             io_weight: Some(1000),
+            devices: None,
             unified: BTreeMap::from([("memory.high".to_owned(), "900".to_owned())]),
         };
         assert_eq!(

@@ -3,12 +3,15 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, mkdirat, symlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, Uid, chmodat, chownat, makedev, mkdirat, mknodat, symlinkat,
+};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::super::failure::{Context, Failure};
-use super::super::mounts::{self, Kind, PLAIN};
-use super::super::spec::Extent;
+use super::super::mounts::{self, Kind, PLAIN, Root};
+use super::super::spec::{Device, DeviceKind, Extent, System};
 use super::{Setup, open_host, root};
 
 /// The devices of the host that every container gets, as the runtime specification lists them
@@ -27,7 +30,10 @@ const LINKS: [(&str, &str); 5] = [
 /// The group that owns terminals on Debian, Fedora and Alpine alike.
 const TTY_GROUP: u32 = 5;
 
-pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn mount(setup: &Setup<'_>) -> Result<(), Failure> {
+    if let System::Listed(_) = setup.spec.system {
+        return Ok(());
+    }
     let target = root(setup)?
         .target("dev", Kind::Directory)
         .context(|| "cannot make /dev".to_owned())?;
@@ -49,6 +55,60 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
         .context(|| "cannot mount /dev/shm".to_owned())
 }
 
+/// Makes the devices that are listed.
+pub(super) fn make(setup: &Setup<'_>) -> Result<(), Failure> {
+    let System::Listed(listed) = &setup.spec.system else {
+        return Ok(());
+    };
+    let Some(devices) = &listed.devices else {
+        return Ok(());
+    };
+    let root = root(setup)?;
+    for device in devices {
+        node(root, device).context(|| format!("cannot make the device {}", device.path))?;
+    }
+    let dev = root
+        .target("dev", Kind::Directory)
+        .context(|| "cannot make /dev".to_owned())?;
+    for (name, link) in LINKS {
+        match symlinkat(link, &dev, name) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error).context(|| format!("cannot make /dev/{name}")),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a device node; where only the host's root may, binds the host's.
+fn node(root: &Root, device: &Device) -> std::io::Result<()> {
+    let (folder, name) = device.path.rsplit_once('/').unwrap_or(("", &device.path));
+    let folder = root.target(folder, Kind::Directory)?;
+    let kind = match device.kind {
+        DeviceKind::Character => FileType::CharacterDevice,
+        DeviceKind::Block => FileType::BlockDevice,
+        DeviceKind::Fifo => FileType::Fifo,
+    };
+    let (mode, number) = (
+        Mode::from_raw_mode(device.mode),
+        makedev(device.major, device.minor),
+    );
+    match mknodat(&folder, name, kind, mode, number) {
+        Ok(()) => {}
+        // It is one of the default devices, or the root file system has it.
+        Err(Errno::EXIST) => return Ok(()),
+        Err(Errno::PERM) if kind != FileType::Fifo => {
+            let mount = mounts::clone_mount(open_host(&device.path)?, false)?;
+            return mounts::attach(mount, root.target(&device.path, Kind::File)?);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let owner = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    chownat(&folder, name, Some(owner.0), Some(owner.1), flags)?;
+    // The umask took some of the bits away. The node is new and its folder is ours alone.
+    Ok(chmodat(&folder, name, mode, AtFlags::empty())?)
+}
+
 fn tmpfs(mode: &str, size: &str, attributes: MountAttrFlags) -> std::io::Result<OwnedFd> {
     let options = [("mode", Some(mode)), ("size", Some(size))];
     mounts::new_mount("tmpfs", &options, attributes)
@@ -67,7 +127,7 @@ fn device(dev: &OwnedFd, name: &str) -> std::io::Result<()> {
     mounts::attach(mount, open_below(dev, name)?)
 }
 
-fn terminals(setup: &Setup, dev: &OwnedFd) -> std::io::Result<()> {
+fn terminals(setup: &Setup<'_>, dev: &OwnedFd) -> std::io::Result<()> {
     let group = TTY_GROUP.to_string();
     let mut options = vec![
         ("newinstance", None),

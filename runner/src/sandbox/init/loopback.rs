@@ -21,7 +21,7 @@ use super::Setup;
 /// The first interface of every network namespace (`LOOPBACK_IFINDEX` of the kernel).
 const LOOPBACK: u32 = 1;
 
-pub(super) fn raise(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn raise(setup: &Setup<'_>) -> Result<(), Failure> {
     let what = || "cannot set up the container's network".to_owned();
     if setup.spec.network == Network::Host {
         return Ok(());

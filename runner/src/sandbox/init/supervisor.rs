@@ -1,15 +1,15 @@
 //! Our own init (`--init`): the container's first process that stays, passes signals on to the
 //! program and buries processes that nobody waits for.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 use super::super::failure::{Context, Failure};
+use super::super::program::{self, Surroundings};
 use super::super::spec::Process;
 use super::super::syscalls::{self, Fork};
-use super::super::{program, wire};
 
 /// Signals that are passed on: all that a user may send and that does not tell about ourselves.
 fn passed_on() -> Vec<i32> {
@@ -28,7 +28,7 @@ fn passed_on() -> Vec<i32> {
 }
 
 /// Starts the program as a child and stays until it ends. Returns only if it could not start.
-pub(super) fn main(process: &Process, status: BorrowedFd<'_>) -> Failure {
+pub(super) fn main(process: &Process, around: Surroundings) -> Failure {
     let mut watched = passed_on();
     watched.push(libc::SIGCHLD);
     let signals = match syscalls::signal_descriptor(&watched).context(|| "signalfd".to_owned()) {
@@ -37,17 +37,13 @@ pub(super) fn main(process: &Process, status: BorrowedFd<'_>) -> Failure {
     };
     match syscalls::fork().context(|| "cannot fork".to_owned()) {
         Err(failure) => failure,
-        Ok(Fork::Child) => {
-            let failure = program::start(process, status);
-            wire::send_status(status, &wire::Status::failed(failure), None);
-            std::process::exit(125)
-        }
+        Ok(Fork::Child) => program::start(process, around),
         Ok(Fork::Parent(child)) => {
             if let Err(failure) = program::confine(process) {
                 return failure;
             }
             let _ = rustix::thread::set_name(c"runner-init");
-            let ready = program::bind_to_caller(status)
+            let ready = program::bind_to_caller(around.status())
                 .and_then(|()| let_go(&signals))
                 .and_then(|()| program::filter(process));
             if let Err(failure) = ready {

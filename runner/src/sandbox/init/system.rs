@@ -8,9 +8,17 @@ use rustix::mount::MountAttrFlags;
 
 use super::super::failure::{Context, Failure};
 use super::super::mounts::{self, Kind, PLAIN, Root};
+use super::super::spec::System;
 use super::{Setup, has_own_network, open_host, root, set_kernel_parameter};
 
-pub(super) fn mount_proc(setup: &Setup) -> Result<(), Failure> {
+fn is_standard(setup: &Setup<'_>) -> bool {
+    matches!(setup.spec.system, System::Standard)
+}
+
+pub(super) fn mount_proc(setup: &Setup<'_>) -> Result<(), Failure> {
+    if !is_standard(setup) {
+        return Ok(());
+    }
     let root = root(setup)?;
     let options: Vec<_> = setup
         .spec
@@ -29,7 +37,10 @@ pub(super) fn mount_proc(setup: &Setup) -> Result<(), Failure> {
     cover(root, "proc", proc).context(|| "cannot mount /proc".to_owned())
 }
 
-pub(super) fn mount_sys(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn mount_sys(setup: &Setup<'_>) -> Result<(), Failure> {
+    if !is_standard(setup) {
+        return Ok(());
+    }
     let root = root(setup)?;
     let sys = sysfs(setup).context(|| "cannot mount /sys".to_owned())?;
     cover(root, "sys", sys).context(|| "cannot mount /sys".to_owned())?;
@@ -43,7 +54,7 @@ fn cover(root: &Root, path: &str, mount: OwnedFd) -> io::Result<()> {
 
 /// A sysfs shows the devices of the network namespace that it belongs to, and the kernel mounts one
 /// only for the owner of that. With the host's network the host's /sys is bound instead.
-fn sysfs(setup: &Setup) -> io::Result<OwnedFd> {
+fn sysfs(setup: &Setup<'_>) -> io::Result<OwnedFd> {
     let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
     if has_own_network(setup) {
         return mounts::new_mount("sysfs", &[], read_only);
@@ -66,7 +77,7 @@ fn cgroups(root: &Root) {
 }
 
 /// Covers what must not be seen: a file with `/dev/null`, a directory with an empty one.
-pub(super) fn mask(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn mask(setup: &Setup<'_>) -> Result<(), Failure> {
     let root = root(setup)?;
     let null = open_host("/dev/null").context(|| "cannot open /dev/null".to_owned())?;
     // One for all of them: a file system costs more than a mount.
@@ -97,7 +108,7 @@ pub(super) fn mask(setup: &Setup) -> Result<(), Failure> {
 }
 
 /// Makes read-only what must not be changed. Comes after our own changes to the same files.
-pub(super) fn protect(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn protect(setup: &Setup<'_>) -> Result<(), Failure> {
     let root = root(setup)?;
     for path in &setup.spec.protected {
         let protect = || -> io::Result<()> {
@@ -122,8 +133,15 @@ fn find(root: &Root, path: &str) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Sets what differs from the kernel's default inside.
-pub(super) fn tune(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn tune(setup: &Setup<'_>) -> Result<(), Failure> {
     let root = root(setup)?;
+    if let System::Listed(listed) = &setup.spec.system {
+        for (name, value) in &listed.parameters {
+            set_kernel_parameter(root, name, value)
+                .context(|| format!("cannot set {name} to {value}"))?;
+        }
+        return Ok(());
+    }
     if has_own_network(setup) {
         // Any user inside may listen on any port, as podman and docker set it.
         let name = "net/ipv4/ip_unprivileged_port_start";

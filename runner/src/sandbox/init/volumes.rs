@@ -10,15 +10,15 @@ use super::super::copy;
 use super::super::failure::{Context, Failure, describe};
 use super::super::mounts::{self, Root};
 use super::super::spec::Mount;
-use super::{Setup, root};
+use super::{Setup, listed, root};
 
-pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn mount(setup: &Setup<'_>) -> Result<(), Failure> {
     let root = root(setup)?;
     for path in &setup.spec.directories {
         root.target(path, mounts::Kind::Directory)
             .context(|| format!("cannot make the volume {}", path.escape_debug()))?;
     }
-    for mount in &setup.spec.mounts {
+    for (position, mount) in setup.spec.mounts.iter().enumerate() {
         let target = mount.target();
         match mount {
             Mount::Bind {
@@ -28,7 +28,7 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
                 fill,
                 ..
             } => {
-                let mount = match prepared.and_then(|number| setup.mounts.get(number)) {
+                let mount = match prepared.and_then(|number| setup.carried.get(number)) {
                     Some(prepared) => prepared.try_clone().context(|| target.to_owned())?,
                     None => bind(source, *fill)?,
                 };
@@ -44,6 +44,7 @@ pub(super) fn mount(setup: &Setup) -> Result<(), Failure> {
                 temporary(root, target, options, *read_only, *executable)
                     .context(|| format!("cannot mount a temporary file system on {target}"))?;
             }
+            Mount::Listed(mount) => listed::mount(setup, root, position, mount)?,
         }
     }
     Ok(())

@@ -178,7 +178,12 @@ fn what_forbids() -> &'static str {
     }
 }
 
-fn write_maps(pid: Pid, users: &[Extent], groups: &[Extent]) -> Result<(), Failure> {
+/// Maps the ids of a process that is in a new user namespace, by `newuidmap` where it takes that.
+pub(in crate::sandbox) fn write_maps(
+    pid: Pid,
+    users: &[Extent],
+    groups: &[Extent],
+) -> Result<(), Failure> {
     if geteuid().as_raw() != 0 && users.len() > 1 {
         run_helper("newuidmap", pid, users)?;
         return run_helper("newgidmap", pid, groups);

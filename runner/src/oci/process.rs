@@ -1,0 +1,104 @@
+//! Processes beside the first: `exec`.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use super::config::{self, Config};
+use super::state::{Container, Status};
+use super::{console, translate};
+use crate::sandbox::spec::{Carried, Join, Namespace};
+use crate::sandbox::{self, Running};
+
+/// Descriptors that the caller hands to the program.
+#[derive(Debug, Default)]
+pub struct Passed(Vec<OwnedFd>);
+
+impl Passed {
+    /// The descriptors 3 to `count` + 2, and those that systemd hands over by `LISTEN_FDS`
+    /// (sd_listen_fds(3)), which come first.
+    ///
+    /// # Errors
+    /// When one of them is not open.
+    pub fn of_caller(count: u32) -> anyhow::Result<Self> {
+        let listening = std::env::var("LISTEN_FDS").ok();
+        let listening = listening
+            .and_then(|text| text.parse::<u32>().ok())
+            .unwrap_or(0);
+        let mut found = Vec::new();
+        for number in 3..3 + listening.saturating_add(count).min(1 << 16) {
+            let number = i32::try_from(number)?;
+            let copy = sandbox::duplicate(number)
+                .with_context(|| format!("--preserve-fds: descriptor {number} is not open"))?;
+            found.push(copy);
+        }
+        Ok(Self(found))
+    }
+
+    /// Adds them to `carried`, and gives their positions.
+    pub fn carry<'a>(&'a self, carried: &mut Vec<BorrowedFd<'a>>) -> Vec<usize> {
+        let first = carried.len();
+        carried.extend(self.0.iter().map(AsFd::as_fd));
+        (first..carried.len()).collect()
+    }
+}
+
+/// Runs one more process in a container.
+///
+/// # Errors
+/// When the container does not run, or the program can not be executed.
+pub fn exec(
+    container: &Container,
+    config: &Config,
+    process: &config::Process,
+    stdio: [BorrowedFd<'_>; 3],
+    passed: &Passed,
+    ignore_paused: bool,
+) -> anyhow::Result<Running> {
+    match container.status() {
+        Status::Running | Status::Created => {}
+        Status::Paused if ignore_paused => {}
+        Status::Paused => bail!("cannot exec in a paused container (use --ignore-paused)"),
+        Status::Stopped => bail!("cannot exec a container that has stopped"),
+    }
+    let linux = config.linux.clone().unwrap_or_default();
+    let mut carried = Vec::new();
+    let join = Join {
+        pid: container.saved.process.pid,
+        start_time: container.saved.process.start_time,
+        process: translate::process(process, &linux)?,
+        bound: false,
+        own_cgroups: has_own_cgroups(&linux),
+        carried: Carried {
+            passed: passed.carry(&mut carried),
+        },
+    };
+    Ok(sandbox::join_directly(
+        &join,
+        container.saved.cgroup.as_ref(),
+        &carried,
+        stdio,
+    )?)
+}
+
+fn has_own_cgroups(linux: &config::Linux) -> bool {
+    let mut namespaces = linux.namespaces.iter().flatten();
+    namespaces.any(|entry| entry.kind == Namespace::Cgroup)
+}
+
+/// Sends the terminal of a process to a console socket.
+///
+/// # Errors
+/// When nobody listens there.
+pub fn send_terminal(running: &mut Running, path: &Path) -> anyhow::Result<()> {
+    match running.terminal.take() {
+        Some(master) => console::send(path, master.as_fd()).with_context(|| {
+            format!(
+                "cannot send the terminal to the console socket {}",
+                path.display()
+            )
+        }),
+        None => Ok(()),
+    }
+}

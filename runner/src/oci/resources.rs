@@ -1,0 +1,144 @@
+//! The control group of a container: where its configuration says, with the limits it names.
+
+use anyhow::{bail, ensure};
+
+use super::config::{DeviceAccess, Linux, Resources};
+use super::state::is_rootless;
+use crate::sandbox::cgroup::{Ceiling, Cgroup, DeviceKind, DeviceRule, Limits, Owned, Parent};
+
+/// Where groups are made for which no place is named.
+const USUAL: &str = "runner-oci";
+
+/// What every container may open (config-linux.md, "Default Devices"), beside making any device,
+/// which alone opens nothing: kind, numbers and access.
+const OPEN: [(DeviceKind, Option<u32>, Option<u32>, &str); 11] = [
+    (DeviceKind::Character, None, None, "m"),
+    (DeviceKind::Block, None, None, "m"),
+    (DeviceKind::Character, Some(1), Some(3), "rwm"),
+    (DeviceKind::Character, Some(1), Some(5), "rwm"),
+    (DeviceKind::Character, Some(1), Some(7), "rwm"),
+    (DeviceKind::Character, Some(1), Some(8), "rwm"),
+    (DeviceKind::Character, Some(1), Some(9), "rwm"),
+    (DeviceKind::Character, Some(5), Some(0), "rwm"),
+    (DeviceKind::Character, Some(5), Some(1), "rwm"),
+    (DeviceKind::Character, Some(5), Some(2), "rwm"),
+    (DeviceKind::Character, Some(136), None, "rwm"),
+];
+
+/// Makes the group of the container `id`. There is none for a user who has no part of the tree,
+/// if nothing is limited.
+///
+/// # Errors
+/// When a limit can not be enforced here.
+pub fn make(linux: &Linux, id: &str) -> anyhow::Result<Option<Owned>> {
+    let none = Resources::default();
+    let mut limits = limits(linux.resources.as_ref().unwrap_or(&none))?;
+    if is_rootless() {
+        // Without real privilege no device can be made, so none has to be closed.
+        limits.devices = None;
+    }
+    let path = linux.cgroups_path.clone().filter(|path| !path.is_empty());
+    let path = path.unwrap_or_else(|| format!("{USUAL}/{id}"));
+    ensure!(
+        !path.contains(':'),
+        "linux.cgroupsPath: \"{}\" is for systemd, and --systemd-cgroup is missing",
+        path.escape_debug()
+    );
+    let (parent, name) = path
+        .trim_end_matches('/')
+        .rsplit_once('/')
+        .unwrap_or(("", &path));
+    let parent = if parent.is_empty() { USUAL } else { parent };
+    let made = Parent::named(parent).and_then(|parent| Cgroup::make(&parent, name, &limits));
+    match made {
+        // It was there, and belongs to somebody else.
+        Ok(group) if is_rootless() && !is_ours(&group) => {
+            ensure!(
+                limits.is_empty(),
+                "no limit can be enforced here: the cgroups are not ours"
+            );
+            Ok(None)
+        }
+        Ok(group) => Ok(Some(Owned::new(group))),
+        Err(_) if is_rootless() && limits.is_empty() => Ok(None),
+        Err(failure) => bail!(failure),
+    }
+}
+
+/// Whether we may move processes into the group.
+fn is_ours(group: &Cgroup) -> bool {
+    let processes = group.main().join("cgroup.procs");
+    rustix::fs::access(processes, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+/// What `resources` limit. A 0 is no limit, as programs in Go write it.
+///
+/// # Errors
+/// When a device has no kind that is known.
+pub fn limits(resources: &Resources) -> anyhow::Result<Limits> {
+    let memory = resources.memory.clone().unwrap_or_default();
+    let cpu = resources.cpu.clone().unwrap_or_default();
+    let ceiling = |number: Option<i64>| number.filter(|number| *number != 0).map(Ceiling::of);
+    let some = |number: Option<u64>| number.filter(|number| *number != 0);
+    let text = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let mut rules = vec![DeviceRule {
+        allow: false,
+        kind: DeviceKind::All,
+        major: None,
+        minor: None,
+        access: "rwm".to_owned(),
+    }];
+    for access in resources.devices.iter().flatten() {
+        rules.push(rule(access)?);
+    }
+    rules.extend(OPEN.map(|(kind, major, minor, access)| DeviceRule {
+        allow: true,
+        kind,
+        major,
+        minor,
+        access: access.to_owned(),
+    }));
+    Ok(Limits {
+        memory: ceiling(memory.limit),
+        memory_and_swap: ceiling(memory.swap),
+        memory_reservation: some(
+            memory
+                .reservation
+                .and_then(|number| u64::try_from(number).ok()),
+        ),
+        cpu_shares: some(cpu.shares),
+        cpu_quota: ceiling(cpu.quota),
+        cpu_period: some(cpu.period),
+        cpus: text(cpu.cpus),
+        mems: text(cpu.mems),
+        pids: ceiling(resources.pids.as_ref().and_then(|pids| pids.limit)),
+        io_weight: some(resources.block_io.as_ref().and_then(|io| io.weight)),
+        devices: Some(rules),
+        unified: resources.unified.clone().unwrap_or_default(),
+    })
+}
+
+fn rule(access: &DeviceAccess) -> anyhow::Result<DeviceRule> {
+    let kind = match access.kind.as_deref().unwrap_or("a") {
+        "" | "a" => DeviceKind::All,
+        "c" | "u" => DeviceKind::Character,
+        "b" => DeviceKind::Block,
+        other => bail!(
+            "linux.resources.devices: no device is of type \"{}\"",
+            other.escape_debug()
+        ),
+    };
+    // -1 is any, as runc has it.
+    let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
+    Ok(DeviceRule {
+        allow: access.allow,
+        kind,
+        major: number(access.major),
+        minor: number(access.minor),
+        access: access
+            .access
+            .clone()
+            .filter(|access| !access.is_empty())
+            .unwrap_or_else(|| "rwm".to_owned()),
+    })
+}
