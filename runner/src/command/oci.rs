@@ -148,7 +148,7 @@ pub(super) fn main(words: Vec<OsString>) -> ExitCode {
     match execute(cli, root) {
         Ok(code) => code,
         Err(error) => {
-            let message = one_line(&format!("{error:#}"));
+            let message = in_gos_words(one_line(&format!("{error:#}")));
             if let Some(Err(reason)) = log.map(|log| log::error(&log, format, &message)) {
                 tell(format_args!("{shown}: cannot write the log: {reason}"));
             }
@@ -156,6 +156,22 @@ pub(super) fn main(words: Vec<OsString>) -> ExitCode {
             ExitCode::from(failed)
         }
     }
+}
+
+/// Callers that are written in Go tell reasons apart by Go's words for them, which are the C library's
+/// in lower case: dockerd makes exit code 126 of "permission denied".
+fn in_gos_words(mut message: String) -> String {
+    for phrase in [
+        "Permission denied",
+        "No such file or directory",
+        "Operation not permitted",
+        "Is a directory",
+        "Not a directory",
+        "Exec format error",
+    ] {
+        message = message.replace(phrase, &phrase.to_lowercase());
+    }
+    message
 }
 
 fn execute(cli: Cli, root: &str) -> anyhow::Result<ExitCode> {
