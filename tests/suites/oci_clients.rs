@@ -48,7 +48,9 @@ fn live(command: impl Fn(&[&str]) -> Outcome) {
         0,
         "1000",
     );
-    expect(&command(&["exec", "sleeper", "no-such-program"]), 127, "");
+    let unknown = command(&["exec", "sleeper", "no-such-program"]);
+    // docker 20.10 says 126 here, whatever the runtime.
+    assert!([126, 127].contains(&unknown.code), "{unknown}");
     let removed = command(&["rm", "-f", "sleeper"]);
     assert_eq!(removed.code, 0, "{removed}");
 }
