@@ -415,15 +415,17 @@ impl Container {
         Status::of(state.as_ref())
     }
 
-    /// Whether it was to be removed at its end and whoever was to do that is dead.
+    /// Whether it was to be removed at its end and whoever was to do that may be dead. Nobody is waited
+    /// for here: of many that look after each other at once, each would wait for all the others.
     fn is_left_over(&self) -> bool {
         let never_began = || {
             let creator = self.record.creator;
             creator.is_some_and(|creator| creator.open().is_none())
         };
         self.record.remove
-            && match self.status() {
+            && match Status::of(self.state().as_ref()) {
                 Status::Running(_) => false,
+                // Who still has the lock will remove it.
                 Status::Exited(_) => true,
                 Status::Created => never_began(),
             }

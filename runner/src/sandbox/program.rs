@@ -307,9 +307,10 @@ pub(super) fn confine(process: &Process) -> Result<(), Failure> {
         if process.capabilities.bounding.bits().contains(one) {
             continue;
         }
-        // EINVAL: the kernel has no more.
         match rustix::thread::remove_capability_from_bounding_set(one) {
-            Ok(()) | Err(Errno::INVAL) => {}
+            Ok(()) => {}
+            // The kernel has no more.
+            Err(Errno::INVAL) => break,
             Err(error) => return Err(error).context(|| "cannot drop a capability".to_owned()),
         }
     }

@@ -1,0 +1,126 @@
+//! Many starts, one after the other and at once: none goes wrong, and nothing is left.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use tests::fixture::busybox;
+use tests::processes::Process;
+use tests::{Engine, Mode, World, for_each_account, leaks, require, wait};
+
+/// How many starts follow one another.
+const IN_A_ROW: usize = 1000;
+
+/// How many there are at the same time.
+const AT_ONCE: usize = 200;
+
+/// The process that keeps the user namespace of `world`.
+fn holder(world: &World) -> Process {
+    let all = leaks::of_world(world);
+    all.into_iter().find(leaks::is_holder).expect("a holder")
+}
+
+/// The memory that a process has for itself alone, in kB, and its open descriptors.
+fn weight(process: &Process) -> (u64, usize) {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let memory = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).map_or(0, Iterator::count);
+    (memory.unwrap_or(0), open)
+}
+
+/// The entries of a folder of the store.
+fn count(store: &Path, folder: &str) -> usize {
+    fs::read_dir(store.join(folder)).map_or(0, Iterator::count)
+}
+
+/// Nothing of any container is left but the image and the holder.
+fn assert_clean(runner: &Engine) {
+    let world = runner.world;
+    assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
+    let store = match world.account.mode {
+        Mode::Root => world.path("store"),
+        _ => world.home().join(".local/share/runner"),
+    };
+    for folder in ["containers", "container-names", "container-trash"] {
+        // What the last ones have left is removed behind their backs.
+        let gone = wait::poll(Duration::from_secs(20), || {
+            (count(&store, folder) == 0).then_some(())
+        });
+        assert!(
+            gone.is_some(),
+            "{folder} has {} entries",
+            count(&store, folder)
+        );
+    }
+    let others: Vec<_> = leaks::of_world(world)
+        .into_iter()
+        .filter(|process| !leaks::is_holder(process))
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn of_a_thousand_starts_in_a_row_each_has_its_exit_code_and_none_leaves_anything() {
+    let world = require!(World::new(Mode::Mapped));
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    runner.to(&["run", "--rm", busybox::NAME, "true"]);
+    let before = weight(&holder(&world));
+    let run = runner
+        .command(&["run", "--rm", busybox::NAME, "sh", "-c"])
+        .line();
+    let script = format!(
+        "i=0; while [ $i -lt {IN_A_ROW} ]; do {run} \"exit $((i % 7))\"; code=$?
+         [ $code = $((i % 7)) ] || {{ echo start $i gave $code; exit 1; }}; i=$((i + 1)); done"
+    );
+    let outcome = world
+        .run("sh")
+        .args(["-c", &script])
+        .limit(Duration::from_secs(300))
+        .succeed();
+    assert_eq!(outcome.text(), "");
+    assert_clean(&runner);
+    let after = weight(&holder(&world));
+    // A page or two may have been touched for the first time.
+    assert!(
+        after.0 <= before.0 + 64 && after.1 == before.1,
+        "{before:?} kB and descriptors became {after:?}"
+    );
+}
+
+for_each_account! {
+    fn two_hundred_at_once_all_end_rightly_and_leave_nothing(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let run = runner.command(&["run", "--rm", busybox::NAME, "sh", "-c"]).line();
+        let script = format!(
+            "i=0; while [ $i -lt {AT_ONCE} ]; do
+               ( {run} \"exit $((i % 7))\"; code=$?; [ $code = $((i % 7)) ] || echo start $i gave $code ) &
+             i=$((i + 1)); done; wait"
+        );
+        let outcome = world.run("sh").args(["-c", &script]).limit(Duration::from_secs(120)).succeed();
+        assert_eq!((outcome.text(), outcome.stderr.as_str()), ("", ""));
+        assert_clean(&runner);
+    }
+}
+
+for_each_account! {
+    fn no_process_survives_its_container(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        // Orphans that ignore every signal, in sessions of their own, with and without our init.
+        let script = "for i in 1 2 3; do setsid sh -c \"trap '' TERM HUP INT; sleep 1000\" & done; exit 3";
+        for init in [&["--init"][..], &[]] {
+            let words = [&["run", "--rm"], init, &[busybox::NAME, "sh", "-c", script]].concat();
+            assert_eq!(runner.try_to(&words).code, 3);
+            let words = [&["run", "-d", "--name", "many"], init, &[busybox::NAME, "sh", "-c"]].concat();
+            let script = script.replace("exit 3", "wait");
+            runner.to(&[&words[..], &[&script]].concat());
+            runner.to(&["rm", "-f", "-t", "0", "many"]);
+        }
+        assert_clean(&runner);
+    }
+}
