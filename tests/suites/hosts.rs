@@ -109,3 +109,103 @@ fn without_newuidmap_one_id_is_mapped_and_said() {
     let info = require!(ask(&["info"])).succeed();
     assert!(info.text().contains("newuidmap"), "{info}");
 }
+
+/// Runs a container where `surroundings` were made first, and expects one line and 125.
+fn expect_refusal(world: &World, surroundings: Run, reason: &str) {
+    let outcome = surroundings.finish();
+    assert_eq!(outcome.code, 125, "{outcome}");
+    assert!(outcome.only_error().contains(reason), "{outcome}");
+    assert_eq!(world.runner().to(&["ps", "-a", "-q"]), "");
+}
+
+#[test]
+fn where_user_namespaces_are_switched_off_the_error_names_the_switch() {
+    require!(client::find("unshare"));
+    let world = require!(World::new(Mode::Mapped));
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    // In a user namespace whose own limit is 0, everything below is as if the machine's were.
+    // Whoever is root in there is still the user outside, and his store lies where it lay.
+    let store = world.home().join(".local/share/runner");
+    let folders = [store, world.path("other")].map(|path| path.display().to_string());
+    let words = [
+        "--root",
+        &folders[0],
+        "--runroot",
+        &folders[1],
+        "run",
+        "--rm",
+        busybox::NAME,
+        "true",
+    ];
+    let run = runner.command(&words).line();
+    let script = format!("echo 0 > /proc/sys/user/max_user_namespaces && exec {run}");
+    let words = [
+        "-Ur",
+        "-m",
+        "-p",
+        "--fork",
+        "--mount-proc",
+        "sh",
+        "-c",
+        &script,
+    ];
+    expect_refusal(
+        &world,
+        world.run("unshare").args(words),
+        "user.max_user_namespaces",
+    );
+}
+
+#[test]
+fn where_proc_is_masked_as_in_a_container_the_error_says_what_to_do() {
+    require!(client::find("bwrap"));
+    let world = require!(World::new(Mode::Mapped));
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    let run = runner
+        .command(&["--runroot", "RUNROOT", "run", "--rm", busybox::NAME, "true"])
+        .line();
+    let run = run.replace("RUNROOT", &world.path("other").display().to_string());
+    let words = [
+        "--dev-bind",
+        "/",
+        "/",
+        "--unshare-user",
+        "--unshare-pid",
+        "--proc",
+        "/proc",
+        "--ro-bind",
+        "/proc/sys",
+        "/proc/sys",
+        "--die-with-parent",
+        "--",
+        "sh",
+        "-c",
+        &run,
+    ];
+    expect_refusal(&world, world.run("bwrap").args(words), "unmask=ALL");
+}
+
+#[test]
+fn without_cgroups_only_a_limit_is_refused() {
+    require!(client::find("unshare"));
+    let world = require!(World::new(Mode::Root));
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    let without = |options: &[&str]| {
+        let words = [&["run", "--rm"], options, &[busybox::NAME, "true"]].concat();
+        let script = format!(
+            "umount -R /sys/fs/cgroup; exec {}",
+            runner.command(&words).line()
+        );
+        world.run("unshare").args(["-m", "sh", "-c", &script])
+    };
+    without(&[]).succeed();
+    without(&["--pids-limit", "50"]).succeed();
+    expect_refusal(
+        &world,
+        without(&["--memory", "64m"]),
+        "--limits=best-effort",
+    );
+}

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Context, version};
 use crate::config::storage::Driver;
+use crate::sandbox::cgroup::Parent;
 use crate::sandbox::spec::Extent;
 use crate::sandbox::userns::UserNamespace;
 use crate::sandbox::{self, Failure};
@@ -94,11 +95,15 @@ fn host(
     overlay: &Result<(), Failure>,
 ) -> Value {
     let platform = packer::image::Platform::host();
+    let groups = cgroups(context, namespace);
     let mut host = json!({
         "arch": platform.architecture,
-        "cgroupManager": "none",
+        "cgroupManager": if groups.is_ok() { "cgroupfs" } else { "none" },
         "cgroupVersion": host::cgroup_version(),
-        "cgroupControllers": [],
+        "cgroupControllers": groups.as_ref().map_or_else(
+            |_| Vec::new(),
+            |parent| parent.controllers().iter().map(ToString::to_string).collect(),
+        ),
         "cpus": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         "distribution": host::distribution(),
         "eventLogger": "none",
@@ -112,7 +117,7 @@ fn host(
             "outbound": "none: a container reaches nothing outside; --network host does",
         },
         "networkBackend": "own",
-        "notes": notes(context, namespace, overlay),
+        "notes": notes(context, namespace, overlay, &groups),
         "ociRuntime": {
             "name": "runner",
             "package": "",
@@ -137,6 +142,15 @@ fn host(
         host[key] = value.into();
     }
     host
+}
+
+/// Where control groups can be made, if anywhere.
+fn cgroups(
+    context: &Context,
+    namespace: &Result<UserNamespace, Failure>,
+) -> Result<Parent, Failure> {
+    let keeper = namespace.as_ref().ok().map(UserNamespace::holder);
+    Parent::find(&context.paths.runroot, keeper)
 }
 
 /// How containers get their files, by podman's name for it.
@@ -189,8 +203,15 @@ fn notes(
     context: &Context,
     namespace: &Result<UserNamespace, Failure>,
     overlay: &Result<(), Failure>,
+    groups: &Result<Parent, Failure>,
 ) -> Vec<String> {
     let mut notes = Vec::new();
+    if let (Ok(_), Err(failure)) = (namespace, groups) {
+        notes.push(format!(
+            "memory, processors and devices can not be limited: {}",
+            failure.message
+        ));
+    }
     match namespace {
         Err(failure) => notes.push(format!("no container can run: {}", failure.message)),
         Ok(namespace) if namespace.ids().is_single() => notes.push(
