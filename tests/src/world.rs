@@ -201,7 +201,7 @@ pub fn copy_sources(from: &Path, to: &Path) {
 }
 
 /// Removes a folder in which there may be files of subordinate users.
-fn remove(folder: &Path) {
+pub fn remove(folder: &Path) {
     if fs::remove_dir_all(folder).is_err() {
         let unshare = ["--map-auto", "--map-root-user", "rm", "-rf"];
         let _ = Run::new("unshare").args(unshare).args([folder]).finish();

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tests::client::{Podman, Registry};
+use tests::client::{Podman, Registry, find};
 use tests::fixture::{Archive, Layer, busybox};
 use tests::{Engine, Mode, Outcome, World, for_each_account, require};
 
@@ -216,4 +216,54 @@ fn what_cannot_be_pulled_or_pushed_is_told_in_one_line() {
         );
     }
     assert_eq!(runner.to(&["images", "-q"]).lines().count(), 1);
+}
+
+/// The empty part of a bar, and what moves the cursor.
+const SIGNS_OF_A_BAR: [char; 2] = ['░', '\u{1b}'];
+
+#[test]
+fn a_terminal_gets_a_bar_for_each_blob_and_everything_else_lines() {
+    let world = require!(World::of_a_user());
+    let script = require!(find("script"));
+    let runner = world.runner();
+    let there = require!(Registry::plain()).reference("test/bar:1");
+    let layer = Layer::new().file("large", 0o644, "0123456789abcdef".repeat(2 << 20));
+    let archive = Archive::new("localhost/bar:1", &[&layer], &["/x"]).docker();
+    let archive = world.write("home/image.tar", archive);
+    let archive = archive.to_str().expect("a plain path");
+    // What would be there already would not be copied.
+    let prepare = |verb: &str| match verb {
+        "load" => drop(runner.try_to(&["rmi", "-f", "localhost/bar:1"])),
+        "pull" => drop(runner.try_to(&["rmi", "-f", "-a"])),
+        "save" => drop(fs::remove_file(world.path("home/saved.tar"))),
+        _ => (),
+    };
+    let on_a_terminal = |words: &[&str]| {
+        prepare(words[0]);
+        let line = runner.command(words).line();
+        let run = runner.beside(&script).args(["-qec", &line, "/dev/null"]);
+        run.succeed().stdout
+    };
+    let elsewhere = |words: &[&str]| {
+        prepare(words[0]);
+        runner.command(words).succeed().stderr
+    };
+    let insecure = "--tls-verify=false";
+    for words in [
+        &["load", "-i", archive][..],
+        &["push", insecure, "localhost/bar:1", &there],
+        &["save", "-o", "saved.tar", "localhost/bar:1"],
+        &["pull", insecure, &there],
+    ] {
+        let quiet = [&[words[0], "-q"], &words[1..]].concat();
+        let seen = on_a_terminal(words);
+        assert!(seen.contains("Copying blob sha256:"), "{words:?}: {seen}");
+        assert!(seen.contains(SIGNS_OF_A_BAR), "{words:?}: {seen}");
+        let plain = elsewhere(words);
+        assert!(plain.contains("Copying blob sha256:"), "{words:?}: {plain}");
+        assert!(!plain.contains(SIGNS_OF_A_BAR), "{words:?}: {plain}");
+        let seen = on_a_terminal(&quiet);
+        assert!(!seen.contains(SIGNS_OF_A_BAR), "{quiet:?}: {seen}");
+        assert_eq!(elsewhere(&quiet), "", "{quiet:?}");
+    }
 }

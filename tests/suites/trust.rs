@@ -308,7 +308,7 @@ fn a_transport_is_accepted_or_not_at_load_and_at_run() {
         &json!({"docker-archive": {"": [{"type": "insecureAcceptAnything"}]}}),
     );
     runner.to(&["load", "-q", "-i", &file]);
-    runner.to(&["rm", &runner.to(&["create", "localhost/loaded:1"])]);
+    let container = runner.to(&["create", "localhost/loaded:1"]);
     policy(
         &world,
         "reject",
@@ -319,12 +319,15 @@ fn a_transport_is_accepted_or_not_at_load_and_at_run() {
         &["import", &file],
         &["create", "localhost/loaded:1"],
         &["run", "--rm", "localhost/loaded:1"],
+        &["start", &container],
+        &["start", "-a", &container],
     ] {
         refused(
             runner.try_to(words),
             &["policy.json", "rule default: reject", "it accepts no image"],
         );
     }
+    runner.to(&["rm", &container]);
     let piped = runner
         .command(&["load", "-q"])
         .input(archive.docker())

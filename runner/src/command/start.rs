@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Context, for_each};
+use crate::container::{Container, Containers};
 use crate::monitor::{self, Attach, detached};
+use crate::trust::Trust;
 
 /// Flags of `start`.
 #[derive(Debug, Args)]
@@ -24,6 +26,17 @@ pub(super) struct Arguments {
     containers: Vec<String>,
 }
 
+/// The container, if the policy accepts its image still.
+fn find(name: &str, containers: &Containers, context: &Context) -> anyhow::Result<Container> {
+    let container = containers.find(name)?;
+    let store = context.store()?;
+    let id = container.record.image_id;
+    if let Some(image) = store.image(&id)? {
+        Trust::load()?.check_stored(&image.digest, &store.origins(&id)?)?;
+    }
+    Ok(container)
+}
+
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
     let paths = &context.paths;
@@ -31,7 +44,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         let [name] = arguments.containers.as_slice() else {
             anyhow::bail!("you cannot start and attach multiple containers at once");
         };
-        let container = containers.find(name)?;
+        let container = find(name, &containers, context)?;
         let attach = Attach {
             input: arguments.interactive,
             output: true,
@@ -42,7 +55,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         return Ok(ExitCode::from(watched.wait()));
     }
     Ok(for_each(&arguments.containers, |name| {
-        let container = containers.find(name)?;
+        let container = find(name, &containers, context)?;
         // Starting what runs is no error, as with podman.
         if !container.status().is_running() {
             detached::start(&paths.graphroot, &paths.runroot, &container)?;

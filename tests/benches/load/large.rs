@@ -9,7 +9,7 @@ use tests::figures::Figures;
 use tests::figures::Goal::AtMost;
 use tests::fixture::{Archive, Layer};
 use tests::ratio::Side;
-use tests::{Missing, Mode, World, janitor, peak};
+use tests::{Missing, Mode, World, peak};
 
 use super::{loads, row};
 
@@ -30,7 +30,8 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Missing> {
     drop(layer);
     let path = archive.to_str().expect("a plain path");
 
-    let memory = in_memory(&world)?;
+    let memory = InMemory::new(&world)?;
+    let memory = &memory.0;
     let [store, peer_store] = ["store", "podman"].map(|name| memory.join(name));
     let ours = world.runner().with_global(&[Path::new("--root"), &store]);
     let peer = podman.engine.clone();
@@ -42,7 +43,7 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Missing> {
         &name("into memory, time to tar and cp"),
         1.0,
         &side,
-        &by_hand(&world, &memory, ""),
+        &by_hand(&world, memory, ""),
     );
     row(
         figures,
@@ -88,13 +89,22 @@ pub(crate) fn measure(figures: &mut Figures) -> Result<(), Missing> {
     Ok(())
 }
 
-/// A folder of the user's in a file system in memory.
-fn in_memory(world: &World) -> Result<PathBuf, Missing> {
-    let folder = PathBuf::from(format!("/dev/shm/tests-load-{}", std::process::id()));
-    fs::create_dir(&folder).map_err(|error| Missing::because(format!("/dev/shm: {error}")))?;
-    janitor::at_the_end(&format!("rm -rf --one-file-system '{}'", folder.display()));
-    world.own_all(&folder);
-    Ok(folder)
+/// A folder of the user's in a file system in memory, removed with everything in it.
+struct InMemory(PathBuf);
+
+impl InMemory {
+    fn new(world: &World) -> Result<Self, Missing> {
+        let folder = PathBuf::from(format!("/dev/shm/tests-load-{}", std::process::id()));
+        fs::create_dir(&folder).map_err(|error| Missing::because(format!("/dev/shm: {error}")))?;
+        world.own_all(&folder);
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for InMemory {
+    fn drop(&mut self) {
+        tests::world::remove(&self.0);
+    }
 }
 
 /// What is left if nothing is checked: the files unpacked, and the archive kept.
