@@ -14,7 +14,7 @@ use crate::archive::NewFile;
 use crate::cache;
 use crate::contents::{self, Contents};
 use crate::digest::Digest;
-use crate::image::{Descriptor, Platform, media_type};
+use crate::image::{Descriptor, Family, Platform};
 use crate::layer::decompress;
 use crate::place::{Image, Source};
 use crate::progress::Progress;
@@ -217,19 +217,10 @@ impl Base {
     pub fn layers(&self) -> Vec<Descriptor> {
         let layers = self.image().manifest.layers.iter();
         let renamed = |layer: &Descriptor| Descriptor {
-            media_type: oci_name(&layer.media_type).to_owned(),
+            media_type: Family::Oci.name(&layer.media_type).to_owned(),
             ..layer.clone()
         };
         layers.map(renamed).collect()
-    }
-}
-
-fn oci_name(name: &str) -> &str {
-    match name {
-        media_type::DOCKER_LAYER_GZIP => media_type::LAYER_GZIP,
-        media_type::DOCKER_LAYER => media_type::LAYER,
-        media_type::DOCKER_LAYER_ZSTD => media_type::LAYER_ZSTD,
-        other => other,
     }
 }
 

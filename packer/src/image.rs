@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 
 mod describe;
+mod family;
 mod json;
 mod kind;
 
 pub(crate) use describe::{PATH, annotation, healthcheck, set_variable};
 pub use describe::{add_layer, annotations, config, manifest};
+pub use family::{Family, InvalidFamily};
 pub use json::{InvalidJson, from_json, to_json};
 pub use kind::{Kind, kind_of};
 

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use crate::digest::Digest;
-use crate::image::{Descriptor, ImageConfig, Index, Manifest, Platform, media_type, to_json};
+use crate::image::{
+    Descriptor, Family, ImageConfig, Index, Manifest, Platform, media_type, to_json,
+};
 use crate::name::ImageName;
 
 /// One complete image but for its blobs: names, manifest and config, with the exact bytes that
@@ -38,6 +40,20 @@ impl Image {
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.manifest_bytes)
+    }
+
+    /// The same image with a manifest of `family`; itself, with its digest, if it is of that one.
+    #[must_use]
+    pub fn in_family(&self, family: Family) -> Self {
+        let manifest = family.translate(&self.manifest);
+        if manifest == self.manifest {
+            return self.clone();
+        }
+        Self {
+            manifest_bytes: to_json(&manifest),
+            manifest,
+            ..self.clone()
+        }
     }
 
     /// Points at the image, with its platform where that is known.

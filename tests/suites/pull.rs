@@ -144,6 +144,38 @@ fn podman_pulls_what_we_push_and_we_what_podman_pushes() {
     );
 }
 
+#[test]
+fn a_manifest_is_pushed_in_the_words_that_were_asked_for() {
+    let registry = require!(Registry::plain());
+    let world = require!(World::new(Mode::Mapped));
+    let podman = require!(Podman::new(&world));
+    let runner = world.runner();
+    let name = runner.load(&image("localhost/words:1", "x").oci());
+    let insecure = "--tls-verify=false";
+    for (format, kind) in [
+        (
+            "v2s2",
+            "application/vnd.docker.distribution.manifest.v2+json",
+        ),
+        ("oci", "application/vnd.oci.image.manifest.v1+json"),
+    ] {
+        let there = registry.reference(&format!("words:{format}"));
+        runner.to(&["push", insecure, "--format", format, &name, &there]);
+        podman.engine.to(&["pull", insecure, &there]);
+        let ask = ["image", "inspect", "--format", "{{.Id}} {{.ManifestType}}"];
+        let said = podman.engine.to(&[&ask[..], &[&there]].concat());
+        let id = id(&runner, &name);
+        let id = id.split(' ').next().expect("two words");
+        assert_eq!(said, format!("{} {kind}", id.trim_start_matches("sha256:")));
+        // To a folder too, and what it was before comes back.
+        runner.to(&["push", "-f", format, &name, &format!("dir:{format}")]);
+        let manifest = fs::read_to_string(world.path(format!("home/{format}/manifest.json")));
+        assert!(manifest.expect("a folder").contains(kind), "{format}");
+    }
+    let wrong = refused(runner.try_to(&["push", "-f", "v2s1", &name, "dir:x"]));
+    assert!(wrong.contains("oci and v2s2"), "{wrong}");
+}
+
 for_each_account! {
     fn a_login_is_kept_where_podman_looks_for_it(world) {
         let registry = require!(Registry::secure());

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use packer::ImageName;
 use packer::archive::{FolderWriter, Writer};
-use packer::place::{Source, copy};
+use packer::image::Family;
+use packer::place::{Image, Source, copy};
 use packer::reference::Reference;
 use packer::registry::{Push, RETRIES};
 use packer::transport::Transport;
@@ -33,6 +34,18 @@ pub(super) struct Arguments {
     /// Log in with these for this one push
     #[arg(long, value_name = "USER:PASSWORD")]
     creds: Option<Credentials>,
+
+    /// Write a manifest of this kind, oci or v2s2 (docker's) [default: as it is]
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<Family>,
+
+    /// Taken for podman's sake: without --sign-by, no signatures are sent anyway
+    #[arg(long)]
+    remove_signatures: bool,
+
+    /// Taken for docker's sake: nothing changes
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
 
     /// Write the digest of the manifest to this file
     #[arg(long, value_name = "FILE")]
@@ -79,12 +92,16 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         bail!("signatures are for images in registries: leave out --sign-by");
     }
     let source = store.source(&[(image, names)])?;
+    let stored = &source.images()[0];
+    let image = arguments
+        .format
+        .map_or_else(|| stored.clone(), |family| stored.in_family(family));
     match &place {
-        Transport::Registry(typed) => push(arguments, &source, typed)?,
+        Transport::Registry(typed) => push(arguments, (&image, &source), typed)?,
         Transport::Archive { path, .. } => {
             let write = || {
                 let mut writer = Writer::in_folder(path.parent().unwrap_or(Path::new(".")))?;
-                copy_all(arguments, &source, &mut writer)?;
+                copy_all(arguments, (&image, &source), &mut writer)?;
                 writer.finish()?.place(path)
             };
             write().with_context(|| format!("cannot push to {}", path.display()))?;
@@ -92,20 +109,24 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         Transport::Folder { path, layout, .. } => {
             let write = || {
                 let mut writer = FolderWriter::new(*layout, path)?;
-                copy_all(arguments, &source, &mut writer)?;
+                copy_all(arguments, (&image, &source), &mut writer)?;
                 writer.finish()
             };
             write().with_context(|| format!("cannot push to {}", path.display()))?;
         }
     }
     if let Some(path) = &arguments.digestfile {
-        let digest = source.images()[0].digest().to_string();
-        std::fs::write(path, digest).with_context(|| format!("cannot write {}", path.display()))?;
+        std::fs::write(path, image.digest().to_string())
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn push(arguments: &Arguments, source: &(dyn Source + Sync), typed: &str) -> anyhow::Result<()> {
+fn push(
+    arguments: &Arguments,
+    (image, source): (&Image, &(dyn Source + Sync)),
+    typed: &str,
+) -> anyhow::Result<()> {
     let access = arguments
         .registry
         .access(arguments.creds.as_ref(), arguments.retry)?;
@@ -115,7 +136,6 @@ fn push(arguments: &Arguments, source: &(dyn Source + Sync), typed: &str) -> any
         bail!("{reference} names a digest, and an image is pushed to a tag");
     }
     let watch = PushWatch::new(arguments.quiet);
-    let image = &source.images()[0];
     Push::open(&access, &reference)?.image(image, source, &|what| watch.show(what))?;
     arguments
         .signer
@@ -125,11 +145,9 @@ fn push(arguments: &Arguments, source: &(dyn Source + Sync), typed: &str) -> any
 
 fn copy_all(
     arguments: &Arguments,
-    source: &dyn Source,
+    (image, source): (&Image, &dyn Source),
     sink: &mut dyn packer::place::Sink,
 ) -> std::io::Result<()> {
     let mut watch = Watch::new(arguments.quiet);
-    copy(&source.images()[0], source, sink, &mut |step| {
-        watch.show(step)
-    })
+    copy(image, source, sink, &mut |step| watch.show(step))
 }

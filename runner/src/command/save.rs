@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Save several images into one archive
     #[arg(short, long)]
     multi_image_archive: bool,
+    /// Taken for podman's sake: layers are saved as they came, compressed or not
+    #[arg(long, hide = true)]
+    uncompressed: bool,
     /// Do not tell what is done
     #[arg(short, long)]
     quiet: bool,
