@@ -17,6 +17,8 @@ pub mod custom;
 mod interpret;
 mod names;
 mod profile;
+#[cfg(test)]
+mod proof;
 
 use compile::{ARCHITECTURE, Program, compile};
 use custom::Instruction;

@@ -244,8 +244,7 @@ const fn not_permitted() -> u16 {
 /// Kernel crypto, virtual machine and raw packet sockets are closed; the netlink protocol of the
 /// audit system answers as if the kernel had none, which libaudit takes for "off".
 const fn socket(program: &mut Program, packet: bool, audit: bool) {
-    /// A number that no family and no protocol has, to compare with in place of an open one.
-    const NONE: u32 = u32::MAX;
+    /// In place of an open family it is compared with once more, which changes nothing.
     const ALG: u32 = 38;
     const VSOCK: u32 = 40;
     const PACKET: u32 = 17;
@@ -260,10 +259,10 @@ const fn socket(program: &mut Program, packet: bool, audit: bool) {
     program.load(ARGUMENT[0]);
     program.jump_if_equal(ALG, 7, 0);
     program.jump_if_equal(VSOCK, 6, 0);
-    program.jump_if_equal(if packet { NONE } else { PACKET }, 5, 0);
-    program.jump_if_equal(NETLINK, 0, 3);
+    program.jump_if_equal(if packet { ALG } else { PACKET }, 5, 0);
+    program.jump_if_equal(if audit { ALG } else { NETLINK }, 0, 3);
     program.load(ARGUMENT[2]);
-    program.jump_if_equal(if audit { NONE } else { AUDIT }, 0, 1);
+    program.jump_if_equal(AUDIT, 0, 1);
     program.refuse(invalid);
     program.allow();
     program.refuse(not_permitted());
