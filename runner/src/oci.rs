@@ -16,6 +16,7 @@ pub mod template;
 pub mod translate;
 
 mod console;
+mod listener;
 mod mount_options;
 
 /// The version of the runtime specification that is followed.

@@ -149,7 +149,7 @@ impl Subject {
             "filter": match self.security.filter {
                 Filter::Baked => "baked",
                 Filter::Open => "unconfined",
-                Filter::Program(_) => "custom",
+                Filter::Program(_) | Filter::Special(_) => "custom",
             },
             "open": with(Verdict::Open),
             "examined": with(Verdict::Examined),

@@ -1,4 +1,5 @@
-//! Handing a terminal to whoever listens at a console socket.
+//! Handing a descriptor to whoever listens at a socket: a terminal at the console socket, a seccomp
+//! listener at its own.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,14 +11,14 @@ use rustix::net::{
     SocketFlags, SocketType, connect, sendmsg, socket_with,
 };
 
-/// What goes with the descriptor: the name of the file, as runc sends it.
-const NAME: &[u8] = b"/dev/ptmx";
+/// What goes with a terminal: the name of the file, as runc sends it.
+pub(super) const TERMINAL: &[u8] = b"/dev/ptmx";
 
-/// Sends `terminal` to the socket at `path`.
+/// Sends `descriptor` and `words` to the socket at `path`.
 ///
 /// # Errors
 /// When nobody listens there.
-pub(super) fn send(path: &Path, terminal: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn send(path: &Path, words: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<()> {
     let socket: OwnedFd = socket_with(
         AddressFamily::UNIX,
         SocketType::STREAM,
@@ -27,9 +28,9 @@ pub(super) fn send(path: &Path, terminal: BorrowedFd<'_>) -> io::Result<()> {
     connect(&socket, &SocketAddrUnix::new(path)?)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [terminal];
+    let descriptors = [descriptor];
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let name = [io::IoSlice::new(NAME)];
-    sendmsg(socket.as_fd(), &name, &mut ancillary, SendFlags::NOSIGNAL)?;
+    let words = [io::IoSlice::new(words)];
+    sendmsg(socket.as_fd(), &words, &mut ancillary, SendFlags::NOSIGNAL)?;
     Ok(())
 }

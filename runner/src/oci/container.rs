@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::config::{Config, Hooks};
 use super::process::Passed;
 use super::state::{self, Container, Root, Saved, Status};
-use super::{console, resources, translate};
+use super::{console, listener, resources, translate};
 use crate::sandbox::cgroup::{Owned, processes_of};
 use crate::sandbox::handle::{Handle, ProcessId};
 use crate::sandbox::hook;
@@ -33,6 +33,8 @@ pub struct Options {
     pub pid_file: Option<PathBuf>,
     /// Whether the root is not entered by pivot_root(2).
     pub no_pivot: bool,
+    /// Whether the program gets a session keyring of its own.
+    pub new_keyring: bool,
     /// What the program finds open beside its streams.
     pub passed: Passed,
 }
@@ -87,6 +89,7 @@ impl Creation<'_> {
         let mut saved = self.saved();
         let told = Told {
             gate: 0,
+            new_keyring: self.options.new_keyring,
             pause: !early.is_empty(),
             create_hooks: hooks.create_container.clone().unwrap_or_default(),
             start_hooks: hooks.start_container.clone().unwrap_or_default(),
@@ -119,6 +122,14 @@ impl Creation<'_> {
                     self.write_down(&saved)
                         .map_err(|error| Failure::engine(format!("{error:#}")))
                 }
+                // Without no-new-privileges its filter comes this early.
+                Moment::Listening => match master {
+                    Some(descriptor) => {
+                        let state = saved.state("creating");
+                        listener::hand_over(&linux, &descriptor, process.pid, state)
+                    }
+                    None => Ok(()),
+                },
             }
         };
         sandbox::set_up(&spec, cgroup.as_ref(), &carried, stdio, &mut at)?;
@@ -152,7 +163,7 @@ impl Creation<'_> {
             terminal(master);
             return Ok(());
         };
-        console::send(path, master.as_fd()).map_err(|error| {
+        console::send(path, console::TERMINAL, master.as_fd()).map_err(|error| {
             let error = sandbox::failure::describe(&error);
             Failure::engine(format!(
                 "cannot send the terminal to the console socket {}: {error}",
@@ -182,7 +193,11 @@ pub fn start(container: &Container) -> anyhow::Result<()> {
             anyhow::bail!("cannot start an already running container")
         }
     }
-    gate::open(&container.folder)?;
+    let linux = container.config()?.linux.unwrap_or_default();
+    gate::open(&container.folder, &mut |descriptor| {
+        let pid = container.saved.process.pid;
+        listener::hand_over(&linux, &descriptor, pid, container.state(Status::Created))
+    })?;
     let hooks = hooks(container).poststart.unwrap_or_default();
     let state = Value::Object(container.state(Status::Running)).to_string();
     // The container runs already: one hook that fails changes nothing about that.

@@ -7,9 +7,10 @@ use anyhow::{Context, bail};
 
 use super::config::{self, Config};
 use super::state::{Container, Status};
-use super::{console, translate};
+use super::{console, listener, translate};
+use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::{Carried, Join, Namespace};
-use crate::sandbox::{self, Running};
+use crate::sandbox::{self, Moment, Running};
 
 /// Descriptors that the caller hands to the program.
 #[derive(Debug, Default)]
@@ -74,11 +75,16 @@ pub fn exec(
             passed: passed.carry(&mut carried),
         },
     };
+    let group = container.saved.cgroup.as_ref();
+    let mut at = |moment, process: ProcessId, descriptor: Option<OwnedFd>| match descriptor {
+        Some(descriptor) if moment == Moment::Listening => {
+            let state = container.state(container.status());
+            listener::hand_over(&linux, &descriptor, process.pid, state)
+        }
+        _ => Ok(()),
+    };
     Ok(sandbox::join_directly(
-        &join,
-        container.saved.cgroup.as_ref(),
-        &carried,
-        stdio,
+        &join, group, &carried, stdio, &mut at,
     )?)
 }
 
@@ -93,7 +99,7 @@ fn has_own_cgroups(linux: &config::Linux) -> bool {
 /// When nobody listens there.
 pub fn send_terminal(running: &mut Running, path: &Path) -> anyhow::Result<()> {
     match running.terminal.take() {
-        Some(master) => console::send(path, master.as_fd()).with_context(|| {
+        Some(master) => console::send(path, console::TERMINAL, master.as_fd()).with_context(|| {
             format!(
                 "cannot send the terminal to the console socket {}",
                 path.display()

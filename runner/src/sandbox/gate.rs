@@ -40,11 +40,15 @@ pub fn is_there(folder: &Path) -> bool {
     folder.join(NAME).exists()
 }
 
-/// Lets the container whose state is in `folder` start its program, and waits until it runs.
+/// Lets the container whose state is in `folder` start its program, and waits until it runs. If some of
+/// its system calls are decided by another process, `listener` takes the descriptor for that.
 ///
 /// # Errors
 /// Why the program could not be started.
-pub fn open(folder: &Path) -> Result<(), Failure> {
+pub fn open(
+    folder: &Path,
+    listener: &mut dyn FnMut(OwnedFd) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let connection = || -> io::Result<OwnedFd> {
         let socket = new_socket()?;
         with_address(folder, |address| connect(&socket, address))?;
@@ -53,9 +57,11 @@ pub fn open(folder: &Path) -> Result<(), Failure> {
     let connection =
         connection().context(|| "cannot start a container that does not wait".to_owned())?;
     let _ = std::fs::remove_file(folder.join(NAME));
-    while let Some((status, _)) = wire::receive_status(&connection)? {
-        if let Status::Failed(failure) = status {
-            return Err(failure);
+    while let Some((status, descriptor)) = wire::receive_status(&connection)? {
+        match (status, descriptor) {
+            (Status::Failed(failure), _) => return Err(failure),
+            (Status::Listener, Some(descriptor)) => listener(descriptor)?,
+            _ => {}
         }
     }
     Ok(())

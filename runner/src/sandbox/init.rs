@@ -52,6 +52,7 @@ type Step = fn(&Setup<'_>) -> Result<(), Failure>;
 
 /// Everything before the program, in order.
 const STEPS: &[Step] = &[
+    namespaces::adjust_oom_score,
     namespaces::set_clocks,
     become_first_user,
     hide_other_cgroups,

@@ -110,9 +110,11 @@ pub enum Moment {
     Paused,
     /// All is set up but for the word to start.
     Ready,
+    /// Some of its system calls are decided by another process.
+    Listening,
 }
 
-/// What a caller does at such a moment, with the process and its terminal.
+/// What a caller does at such a moment, with the process and its terminal or what listens.
 type AtMoment<'a> = &'a mut dyn FnMut(Moment, ProcessId, Option<OwnedFd>) -> Result<(), Failure>;
 
 impl Birth {
@@ -145,6 +147,9 @@ impl Birth {
             match wire::receive_status(&self.status)? {
                 Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
+                Some((Status::Listener, descriptor)) => {
+                    at(Moment::Listening, self.process()?, descriptor)?;
+                }
                 Some((Status::Paused, _)) => {
                     at(Moment::Paused, self.process()?, None)?;
                     wire::send_go(self.status.as_fd());
@@ -241,7 +246,9 @@ pub fn join(
         namespace: namespace.as_fd(),
         program: program.as_ref().map(AsFd::as_fd),
     };
-    join_from(Some(entrance), join, cgroup, &[], stdio)
+    join_from(Some(entrance), join, cgroup, &[], stdio, &mut |_, _, _| {
+        Ok(())
+    })
 }
 
 /// Runs one more process in a container, from where the caller stands.
@@ -253,8 +260,9 @@ pub fn join_directly(
     cgroup: Option<&Cgroup>,
     carried: &[BorrowedFd<'_>],
     stdio: [BorrowedFd<'_>; 3],
+    at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
-    join_from(None, join, cgroup, carried, stdio)
+    join_from(None, join, cgroup, carried, stdio, at)
 }
 
 fn join_from(
@@ -263,10 +271,11 @@ fn join_from(
     cgroup: Option<&Cgroup>,
     carried: &[BorrowedFd<'_>],
     stdio: [BorrowedFd<'_>; 3],
+    at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
     let stage = Stage::start_in(entrance, stdio, cgroup)?;
     let Stage { guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), carried)?;
-    let result = birth.wait();
+    let result = birth.wait_with(at);
     drop(guard);
     let (process, terminal) = result?;
     Ok(Running {

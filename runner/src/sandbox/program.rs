@@ -116,7 +116,9 @@ fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> 
     limit_resources(&process.rlimits)?;
     enter_directory(process)?;
     choose_profile(process)?;
-    confine(process)?;
+    schedule(process)?;
+    let listener = confine(process)?;
+    tell_of_listener(listener, around);
     pass_descriptors(around)?;
     syscalls::reset_signals();
     if around.bound {
@@ -124,10 +126,26 @@ fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> 
     }
     if let Some((gate, told)) = around.gate.take() {
         locate(process)?;
+        if told.new_keyring {
+            // A kernel may have been built without key rings.
+            let _ = syscalls::leave_keyring();
+        }
         around.status = gate::wait(&gate, around.status())?;
         hook::run_all("startContainer", &told.start_hooks, &told.state())?;
     }
-    filter(process)
+    if let Some(domain) = process.traits.personality {
+        syscalls::set_personality(domain).context(|| "cannot set the personality".to_owned())?;
+    }
+    let listener = filter(process)?;
+    tell_of_listener(listener, around);
+    Ok(())
+}
+
+/// Sends the descriptor by which another process decides about system calls, if there is one.
+fn tell_of_listener(listener: Option<OwnedFd>, around: &Surroundings) {
+    if let Some(listener) = listener {
+        wire::send_status(around.status(), &Status::Listener, Some(listener.as_fd()));
+    }
 }
 
 /// Nothing but standard input, output and error and what is meant for it reaches the program,
@@ -160,15 +178,15 @@ pub(super) fn bind_to_caller(status: BorrowedFd<'_>) -> Result<(), Failure> {
 
 /// Takes the way to more privileges and most system calls away, for good. Without
 /// no-new-privileges that was done while there still was the capability for it.
-pub(super) fn filter(process: &Process) -> Result<(), Failure> {
+pub(super) fn filter(process: &Process) -> Result<Option<OwnedFd>, Failure> {
     if !process.no_new_privileges {
-        return Ok(());
+        return Ok(None);
     }
     rustix::thread::set_no_new_privs(true).context(|| "prctl".to_owned())?;
     install_filter(process)
 }
 
-fn install_filter(process: &Process) -> Result<(), Failure> {
+fn install_filter(process: &Process) -> Result<Option<OwnedFd>, Failure> {
     seccomp::install(&process.filter, process.capabilities.bounding)
         .context(|| "cannot install the seccomp filter".to_owned())
 }
@@ -182,6 +200,39 @@ fn choose_profile(process: &Process) -> Result<(), Failure> {
     std::fs::write("/proc/self/attr/apparmor/exec", &word)
         .or_else(|_| std::fs::write("/proc/self/attr/exec", &word))
         .context(|| format!("cannot use the AppArmor profile {profile}"))
+}
+
+/// Takes its place among the other processes of the machine, as far as that was asked for.
+fn schedule(process: &Process) -> Result<(), Failure> {
+    if let Some(priority) = process.traits.io_priority {
+        syscalls::set_io_priority(priority)
+            .context(|| "cannot set the priority for input and output".to_owned())?;
+    }
+    if let Some(scheduler) = &process.traits.scheduler {
+        syscalls::set_scheduler(scheduler).context(|| "cannot set the scheduler".to_owned())?;
+    }
+    if let Some(label) = &process.traits.selinux {
+        std::fs::write("/proc/self/attr/exec", label)
+            .context(|| format!("cannot use the SELinux label {label}"))?;
+    }
+    Ok(())
+}
+
+/// How readily the kernel ends this process when memory runs out. To be spared takes privilege, and
+/// who has none goes without.
+pub(super) fn adjust_oom_score(process: &Process) -> Result<(), Failure> {
+    let Some(adjustment) = process.traits.oom_score_adjustment else {
+        return Ok(());
+    };
+    match std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()) {
+        Err(error)
+            if error.kind() == io::ErrorKind::PermissionDenied
+                && !rustix::process::geteuid().is_root() =>
+        {
+            Ok(())
+        }
+        written => written.context(|| format!("cannot set oomScoreAdj to {adjustment}")),
+    }
 }
 
 /// Gives the process a terminal of the container's own devpts, and the caller its other end.
@@ -298,9 +349,10 @@ fn number_of(resource: spec::Resource) -> Resource {
 }
 
 /// Takes the program's user, groups and capabilities, for good.
-pub(super) fn confine(process: &Process) -> Result<(), Failure> {
+pub(super) fn confine(process: &Process) -> Result<Option<OwnedFd>, Failure> {
+    let mut listener = None;
     if !process.no_new_privileges {
-        install_filter(process)?;
+        listener = install_filter(process)?;
     }
     // All that the kernel has, also those that have no name here yet.
     for one in (0..64).map(|number| rustix::thread::CapabilitySet::from_bits_retain(1 << number)) {
@@ -330,7 +382,8 @@ pub(super) fn confine(process: &Process) -> Result<(), Failure> {
             .context(|| "cannot set the ambient capabilities".to_owned())?;
     }
     // Changing the user made the process readable to others of that user again.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())?;
+    Ok(listener)
 }
 
 fn set_groups(groups: &[u32]) -> Result<(), Failure> {

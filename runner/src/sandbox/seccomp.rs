@@ -7,6 +7,7 @@
 //! same way ([`custom`]).
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use super::capability::CapabilitySet;
 use super::spec::Filter;
@@ -27,20 +28,32 @@ use custom::Instruction;
 static DEFAULT: Program = compile(&profile::table(profile::Granted::DEFAULT));
 
 /// Filters the system calls of this process and its children for good. What a capability of
-/// `bounding` is for is let through by our own filter.
-pub(super) fn install(filter: &Filter, bounding: CapabilitySet) -> io::Result<()> {
+/// `bounding` is for is let through by our own filter. A profile that hands system calls to another
+/// process gives the descriptor for that.
+pub(super) fn install(filter: &Filter, bounding: CapabilitySet) -> io::Result<Option<OwnedFd>> {
     let granted = profile::Granted::of(bounding);
     match filter {
-        Filter::Open => Ok(()),
-        Filter::Program(program) => {
-            let program: Vec<_> = program.iter().map(|one| one.for_kernel()).collect();
-            syscalls::install_filter(&program)
+        Filter::Open => return Ok(None),
+        Filter::Program(program) => syscalls::install_filter(&for_kernel(program), 0),
+        Filter::Special(special) => {
+            let program = for_kernel(&special.program);
+            if special.listens {
+                return syscalls::install_filter_with_listener(&program, special.flags).map(Some);
+            }
+            syscalls::install_filter(&program, special.flags)
         }
         Filter::Baked if granted == profile::Granted::DEFAULT => {
-            syscalls::install_filter(DEFAULT.instructions())
+            syscalls::install_filter(DEFAULT.instructions(), 0)
         }
-        Filter::Baked => syscalls::install_filter(compile(&profile::table(granted)).instructions()),
+        Filter::Baked => {
+            syscalls::install_filter(compile(&profile::table(granted)).instructions(), 0)
+        }
     }
+    .map(|_| None)
+}
+
+fn for_kernel(program: &[Instruction]) -> Vec<libc::sock_filter> {
+    program.iter().map(|one| one.for_kernel()).collect()
 }
 
 impl Instruction {
@@ -78,6 +91,7 @@ pub fn verdicts(filter: &Filter, bounding: CapabilitySet) -> Vec<(&'static str, 
             _ => Verdict::Shut,
         },
         Filter::Program(program) => judge_program(program, number),
+        Filter::Special(special) => judge_program(&special.program, number),
     };
     names::all()
         .map(|(name, number)| (name, judge(number)))

@@ -80,6 +80,8 @@ pub struct Told {
     /// Position of the listening socket through which the word to start comes, among the
     /// descriptors that travel with the specification.
     pub gate: usize,
+    /// Whether it leaves the caller's session keyring for a new one.
+    pub new_keyring: bool,
     /// Whether the caller has something to do when the namespaces are there.
     pub pause: bool,
     /// Programs of the host that are run inside before the root file system is entered.
@@ -443,6 +445,19 @@ pub enum Filter {
     Open,
     /// What this program of the kernel's decides.
     Program(Vec<Instruction>),
+    /// The same, installed in a special way.
+    Special(Box<SpecialFilter>),
+}
+
+/// A filter that is installed with flags, or that hands system calls to another process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpecialFilter {
+    /// What decides.
+    pub program: Vec<Instruction>,
+    /// `SECCOMP_FILTER_FLAG_LOG` and the like.
+    pub flags: u64,
+    /// Whether another process is asked about some calls.
+    pub listens: bool,
 }
 
 /// A limit of one resource of a process (getrlimit(2)). `None` is no limit.

@@ -332,6 +332,7 @@ fn join(
                     move_into_thread_name_spaces(container.as_fd(), kind)
                         .context(|| "cannot enter the container's cgroups".to_owned())?;
                 }
+                program::adjust_oom_score(&request.process)?;
                 let around = Surroundings::of_joining(request, carried, status.as_fd())?;
                 program::start(&request.process, around)
             };

@@ -389,8 +389,79 @@ pub(super) fn attach_device_filter(group: BorrowedFd<'_>, program: &[u64]) -> io
     Ok(())
 }
 
-/// Installs a seccomp filter for this thread (seccomp(2)). The caller has set no-new-privileges.
-pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
+/// The class and priority of this process for input and output (ioprio_set(2)).
+pub(super) fn set_io_priority(priority: i32) -> io::Result<()> {
+    const PROCESS: libc::c_int = 1;
+    // SAFETY: three numbers, which the kernel checks.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, PROCESS, 0, priority) })?;
+    Ok(())
+}
+
+/// How this process is scheduled (sched_setattr(2)).
+pub(super) fn set_scheduler(scheduler: &super::spec::Scheduler) -> io::Result<()> {
+    /// `struct sched_attr` of linux/sched/types.h, in its first version.
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    let attributes = Attributes {
+        size: u32::try_from(size_of::<Attributes>()).map_err(io::Error::other)?,
+        policy: scheduler.policy,
+        flags: scheduler.flags,
+        nice: scheduler.nice,
+        priority: scheduler.priority,
+        runtime: scheduler.runtime,
+        deadline: scheduler.deadline,
+        period: scheduler.period,
+    };
+    // SAFETY: the kernel reads `size` bytes of the structure during the call only.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) })?;
+    Ok(())
+}
+
+/// The execution domain of this process (personality(2)).
+pub(super) fn set_personality(domain: u32) -> io::Result<()> {
+    // SAFETY: one number, which the kernel checks.
+    check(libc::c_long::from(unsafe {
+        libc::personality(libc::c_ulong::from(domain))
+    }))?;
+    Ok(())
+}
+
+/// Takes a session keyring that is nobody else's (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`).
+pub(super) fn leave_keyring() -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    let anonymous: *const libc::c_char = std::ptr::null();
+    // SAFETY: without a name the kernel makes a new keyring and reads nothing.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) })?;
+    Ok(())
+}
+
+/// Installs a seccomp filter that hands system calls to whoever has the descriptor that is returned
+/// (`SECCOMP_FILTER_FLAG_NEW_LISTENER`).
+pub(super) fn install_filter_with_listener(
+    program: &[libc::sock_filter],
+    flags: u64,
+) -> io::Result<OwnedFd> {
+    let listener = install_filter(program, flags | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    let listener = RawFd::try_from(listener).map_err(io::Error::other)?;
+    // SAFETY: the kernel just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(listener) })
+}
+
+/// Installs a seccomp filter for this thread (seccomp(2)). The caller has set no-new-privileges, or
+/// still has the capability that does without.
+pub(super) fn install_filter(
+    program: &[libc::sock_filter],
+    flags: u64,
+) -> io::Result<libc::c_long> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(io::Error::other)?,
         filter: program.as_ptr().cast_mut(),
@@ -401,11 +472,10 @@ pub(super) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            0,
+            flags,
             &raw const program,
         )
-    })?;
-    Ok(())
+    })
 }
 
 /// Blocks `signals` for this process and returns a descriptor that delivers them instead

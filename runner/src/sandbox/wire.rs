@@ -67,6 +67,8 @@ pub(super) enum Status {
     },
     /// Its terminal; the descriptor comes along.
     Terminal,
+    /// Some of its system calls are decided by another process; the descriptor for that comes along.
+    Listener,
     /// Its namespaces and mounts are there. It waits for the word to go on.
     Paused,
     /// It is set up. It waits for the word to go on.

@@ -34,8 +34,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_pivot: bool,
 
-    /// The program's keyring is never the caller's; for other runtimes' sake.
-    #[arg(long, hide = true)]
+    /// Leave the program in the caller's session keyring.
+    #[arg(long)]
     no_new_keyring: bool,
 
     /// How many descriptors after the streams the program gets.
@@ -73,6 +73,7 @@ impl Arguments {
             console_socket: self.console_socket.clone(),
             pid_file: self.pid_file.clone(),
             no_pivot: self.no_pivot,
+            new_keyring: !self.no_new_keyring,
             passed: Passed::of_caller(self.preserve_fds)?,
         })
     }

@@ -11,6 +11,11 @@ use super::super::spec::Namespace;
 use super::super::syscalls;
 use super::Setup;
 
+/// While this process still is the caller's user, and sees the host's `/proc`.
+pub(super) fn adjust_oom_score(setup: &Setup<'_>) -> Result<(), Failure> {
+    super::super::program::adjust_oom_score(&setup.spec.process)
+}
+
 /// Makes a namespace with other clocks, if there is to be one.
 pub(super) fn set_clocks(setup: &Setup<'_>) -> Result<(), Failure> {
     if !setup.spec.namespaces.has_new(Namespace::Time) {

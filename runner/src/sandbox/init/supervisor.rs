@@ -45,7 +45,7 @@ pub(super) fn main(process: &Process, around: Surroundings) -> Failure {
             let _ = rustix::thread::set_name(c"runner-init");
             let ready = program::bind_to_caller(around.status())
                 .and_then(|()| let_go(&signals))
-                .and_then(|()| program::filter(process));
+                .and_then(|()| program::filter(process).map(drop));
             if let Err(failure) = ready {
                 return failure;
             }
