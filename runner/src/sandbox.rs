@@ -51,7 +51,7 @@ pub(crate) use syscalls::{
     choose_port_at_connect, close_from, duplicate, forget_code, next_signal, set_non_blocking,
     signal_descriptor, unblock_signals,
 };
-pub use volume::mapped_mount;
+pub use volume::{mapped_mount, mount_with_ids};
 
 /// Names that this program is started under when it starts itself; see [`dispatch`].
 const STAGE: &str = "runner-stage";

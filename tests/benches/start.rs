@@ -18,6 +18,9 @@ use tests::fixture::busybox;
 use tests::ratio::{Side, compare, print_head};
 use tests::{Missing, Mode, Run, World, leaks, wait};
 
+#[path = "start/runtimes.rs"]
+mod runtimes;
+
 #[path = "start/running.rs"]
 mod running;
 
@@ -71,6 +74,7 @@ fn benchmark() -> Result<(), Missing> {
     against_bwrap(&world, &ours);
     against_crun(&world, &ours);
     against_podman(&world, &ours, &image.docker());
+    runtimes::compare(&world);
     running::compare_exec(&world);
     running::show_memory(&world);
     Ok(())

@@ -100,6 +100,8 @@ enum Verb {
 /// What every verb works with.
 struct Context {
     root: Root,
+    /// Whether systemd makes the control groups.
+    systemd: bool,
 }
 
 /// The words of the command line if it is one of the runtime: `runner oci …`, or any of `runc`.
@@ -184,12 +186,9 @@ fn execute(cli: Cli, root: &str) -> anyhow::Result<ExitCode> {
         Verb::Spec(arguments) => return query::spec(arguments),
         _ => {}
     }
-    anyhow::ensure!(
-        !cli.systemd_cgroup || Path::new("/run/systemd/system").is_dir(),
-        "--systemd-cgroup: no systemd runs here; without the flag control groups are made directly"
-    );
     let context = Context {
         root: Root::open(cli.root.as_deref(), root)?,
+        systemd: cli.systemd_cgroup,
     };
     match verb {
         Verb::Create(arguments) => create::create(&arguments, &context),

@@ -9,14 +9,14 @@ use anyhow::{Context, ensure};
 use rustix::process::{Pid, geteuid};
 use serde_json::Value;
 
-use super::config::{Config, Hooks};
+use super::config::{Config, Hooks, Linux};
 use super::process::Passed;
 use super::state::{self, Container, Root, Saved, Status};
-use super::{console, listener, resources, translate};
-use crate::sandbox::cgroup::{Owned, processes_of};
+use super::{console, listener, mount_options, resources, translate};
+use crate::sandbox::cgroup::processes_of;
 use crate::sandbox::handle::{Handle, ProcessId};
 use crate::sandbox::hook;
-use crate::sandbox::spec::{Hook, Told};
+use crate::sandbox::spec::{Hook, Mount, Mounted, Spec, Told};
 use crate::sandbox::{self, Failure, Moment, gate};
 
 /// How long a killed container may take to end.
@@ -33,6 +33,8 @@ pub struct Options {
     pub pid_file: Option<PathBuf>,
     /// Whether the root is not entered by pivot_root(2).
     pub no_pivot: bool,
+    /// Whether systemd makes the control group.
+    pub systemd: bool,
     /// Whether the program gets a session keyring of its own.
     pub new_keyring: bool,
     /// What the program finds open beside its streams.
@@ -96,10 +98,12 @@ impl Creation<'_> {
             state: saved.state("creating"),
         };
         let linux = self.config.linux.clone().unwrap_or_default();
-        let group = resources::make(&linux, self.id)?;
-        saved.cgroup = group.as_ref().and_then(|group| group.group().cloned());
+        let group = resources::make(&linux, self.id, self.options.systemd)?;
+        saved.cgroup = group.cgroup().cloned();
         let mut spec = translate::spec(self.config, &self.bundle, self.options.no_pivot, told)?;
         let mut carried: Vec<BorrowedFd<'_>> = vec![gate.as_fd()];
+        let prepared = self.prepare_mounts(&mut spec, &linux, carried.len())?;
+        carried.extend(prepared.iter().map(AsFd::as_fd));
         spec.carried.passed = self.options.passed.carry(&mut carried);
         let stdio = [
             rustix::stdio::stdin(),
@@ -133,12 +137,39 @@ impl Creation<'_> {
             }
         };
         sandbox::set_up(&spec, cgroup.as_ref(), &carried, stdio, &mut at)?;
-        // It goes with the container from now on.
-        let _ = group.map(Owned::keep);
+        group.keep();
         Ok(Container {
             folder: self.folder.to_owned(),
             saved,
         })
+    }
+
+    /// Makes the mounts whose files have other ids, which only the caller has the right for.
+    fn prepare_mounts(
+        &self,
+        spec: &mut Spec,
+        linux: &Linux,
+        first: usize,
+    ) -> anyhow::Result<Vec<OwnedFd>> {
+        let mut prepared = Vec::new();
+        let wanted = self.config.mounts.iter().flatten();
+        for (wanted, made) in wanted.zip(&mut spec.mounts) {
+            let Some(map) = mount_options::id_map(wanted, linux)? else {
+                continue;
+            };
+            let Mount::Listed(made) = made else { continue };
+            let Mounted::Path { source, recursive } = &made.what else {
+                anyhow::bail!(
+                    "mounts: {}: only a bind mount can have other ids",
+                    made.target
+                );
+            };
+            let ids = (map.users.as_slice(), map.groups.as_slice());
+            let mount = sandbox::mount_with_ids(source, *recursive, ids, map.recursive)?;
+            made.prepared = Some(first + prepared.len());
+            prepared.push(mount);
+        }
+        Ok(prepared)
     }
 
     fn saved(&self) -> Saved {

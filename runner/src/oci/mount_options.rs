@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::config;
-use crate::sandbox::spec::{Attributes, ListedMount, Mount, Mounted, Propagation};
+use super::config::{self, Linux};
+use super::translate::extents;
+use crate::sandbox::spec::{Attributes, Extent, ListedMount, Mount, Mounted, Propagation};
 
 // The attributes of mount_setattr(2).
 const READ_ONLY: u64 = 0x1;
@@ -66,7 +67,7 @@ pub(super) fn known() -> Vec<String> {
         .chain(travelling)
         .flat_map(|name| [name.to_owned(), format!("r{name}")])
         .chain(NOTHING.map(str::to_owned))
-        .chain(["bind", "rbind", "tmpcopyup"].map(str::to_owned))
+        .chain(["bind", "idmap", "rbind", "ridmap", "tmpcopyup"].map(str::to_owned))
         .collect();
     known.sort();
     known
@@ -120,6 +121,39 @@ pub(super) fn mount(mount: &config::Mount, bundle: &Path) -> anyhow::Result<Moun
     })))
 }
 
+/// Other ids that the files of a mount have.
+#[derive(Debug)]
+pub(super) struct IdMap {
+    pub(super) users: Vec<Extent>,
+    pub(super) groups: Vec<Extent>,
+    /// Whether the files of the mounts below have them too.
+    pub(super) recursive: bool,
+}
+
+/// The ids that a mount asks for: its own, or with the option alone those of the container.
+pub(super) fn id_map(mount: &config::Mount, linux: &Linux) -> anyhow::Result<Option<IdMap>> {
+    let has = |word: &str| mount.options.iter().flatten().any(|option| option == word);
+    let own = [&mount.uid_mappings, &mount.gid_mappings].map(extents);
+    let recursive = has("ridmap");
+    let [users, groups] = match own.iter().any(|map| !map.is_empty()) {
+        true => own,
+        false if recursive || has("idmap") => {
+            [&linux.uid_mappings, &linux.gid_mappings].map(extents)
+        }
+        false => return Ok(None),
+    };
+    anyhow::ensure!(
+        !users.is_empty() && !groups.is_empty(),
+        "mounts: {} needs uidMappings and gidMappings, its own or the container's",
+        mount.destination.escape_debug()
+    );
+    Ok(Some(IdMap {
+        users,
+        groups,
+        recursive,
+    }))
+}
+
 /// Where it goes. A relative path is an old way to say the same.
 fn target(destination: &str) -> anyhow::Result<String> {
     anyhow::ensure!(
@@ -159,6 +193,8 @@ impl Options {
                 "bind" => self.bind = Some(self.bind.unwrap_or(false)),
                 "rbind" => self.bind = Some(true),
                 "tmpcopyup" => self.copy_up = true,
+                // Read by `id_map`.
+                "idmap" | "ridmap" => {}
                 word if word.is_empty() || NOTHING.contains(&word) => {}
                 own => self.own.push(match own.split_once('=') {
                     Some((key, value)) => (key.to_owned(), Some(value.to_owned())),

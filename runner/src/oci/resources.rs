@@ -25,12 +25,42 @@ const OPEN: [(DeviceKind, Option<u32>, Option<u32>, &str); 11] = [
     (DeviceKind::Character, Some(136), None, "rwm"),
 ];
 
+/// The group of a container that is being created.
+#[derive(Debug)]
+pub enum Group {
+    /// It has none.
+    None,
+    /// One that was made, and that goes if the container is not created after all.
+    Own(Owned),
+    /// A scope of systemd's, which goes when its last process has ended. This process is in it.
+    Scope(Cgroup),
+}
+
+impl Group {
+    /// The group itself.
+    #[must_use]
+    pub fn cgroup(&self) -> Option<&Cgroup> {
+        match self {
+            Self::None => None,
+            Self::Own(owned) => owned.group(),
+            Self::Scope(group) => Some(group),
+        }
+    }
+
+    /// It goes with the container from now on.
+    pub fn keep(self) {
+        if let Self::Own(owned) = self {
+            let _ = owned.keep();
+        }
+    }
+}
+
 /// Makes the group of the container `id`. There is none for a user who has no part of the tree,
 /// if nothing is limited.
 ///
 /// # Errors
 /// When a limit can not be enforced here.
-pub fn make(linux: &Linux, id: &str) -> anyhow::Result<Option<Owned>> {
+pub fn make(linux: &Linux, id: &str, systemd: bool) -> anyhow::Result<Group> {
     let none = Resources::default();
     let mut limits = limits(linux.resources.as_ref().unwrap_or(&none))?;
     if is_rootless() {
@@ -38,6 +68,10 @@ pub fn make(linux: &Linux, id: &str) -> anyhow::Result<Option<Owned>> {
         limits.devices = None;
     }
     let path = linux.cgroups_path.clone().filter(|path| !path.is_empty());
+    if systemd {
+        let (slice, unit) = scope(path.as_deref(), id)?;
+        return Ok(Group::Scope(Cgroup::in_scope(&unit, &slice, &limits)?));
+    }
     let path = path.unwrap_or_else(|| format!("{USUAL}/{id}"));
     ensure!(
         !path.contains(':'),
@@ -57,12 +91,35 @@ pub fn make(linux: &Linux, id: &str) -> anyhow::Result<Option<Owned>> {
                 limits.is_empty(),
                 "no limit can be enforced here: the cgroups are not ours"
             );
-            Ok(None)
+            Ok(Group::None)
         }
-        Ok(group) => Ok(Some(Owned::new(group))),
-        Err(_) if is_rootless() && limits.is_empty() => Ok(None),
+        Ok(group) => Ok(Group::Own(Owned::new(group))),
+        Err(_) if is_rootless() && limits.is_empty() => Ok(Group::None),
         Err(failure) => bail!(failure),
     }
+}
+
+/// The slice and the scope that `slice:prefix:name` stands for, as runc and crun read it.
+fn scope(path: Option<&str>, id: &str) -> anyhow::Result<(String, String)> {
+    let usual = format!(":{USUAL}:{id}");
+    let path = path.unwrap_or(&usual);
+    let parts: Vec<_> = path.split(':').collect();
+    let [slice, prefix, name] = parts[..] else {
+        bail!(
+            "linux.cgroupsPath: \"{}\" is no slice:prefix:name, as --systemd-cgroup asks for",
+            path.escape_debug()
+        );
+    };
+    let slice = match (slice, is_rootless()) {
+        ("", true) => "user.slice",
+        ("", false) => "system.slice",
+        (named, _) => named,
+    };
+    let unit = match prefix {
+        "" => format!("{name}.scope"),
+        prefix => format!("{prefix}-{name}.scope"),
+    };
+    Ok((slice.to_owned(), unit))
 }
 
 /// Whether we may move processes into the group.
@@ -141,4 +198,33 @@ fn rule(access: &DeviceAccess) -> anyhow::Result<DeviceRule> {
             .filter(|access| !access.is_empty())
             .unwrap_or_else(|| "rwm".to_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_named_as_others_name_it() {
+        let (slice, unit) = scope(Some("machine.slice:libpod:0123"), "x").unwrap();
+        assert_eq!(
+            (slice.as_str(), unit.as_str()),
+            ("machine.slice", "libpod-0123.scope")
+        );
+        assert!(scope(Some("/plain/path"), "x").is_err());
+        assert!(scope(None, "x").unwrap().1.ends_with("-x.scope"));
+    }
+
+    #[test]
+    fn zero_is_no_limit_and_devices_are_closed_first() {
+        let text = r#"{"memory":{"limit":0,"swap":-1},"pids":{"limit":0},"cpu":{"shares":0,"quota":5},
+            "devices":[{"allow":true,"type":"b","major":8,"minor":-1,"access":"r"}]}"#;
+        let limits = limits(&serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(limits.memory, None);
+        assert_eq!(limits.memory_and_swap, Some(Ceiling::Unlimited));
+        assert_eq!((limits.pids, limits.cpu_shares), (None, None));
+        assert_eq!(limits.cpu_quota, Some(Ceiling::At(5)));
+        let rules = limits.devices.unwrap();
+        assert!(!rules[0].allow && rules[1].minor.is_none() && rules.len() == 2 + OPEN.len());
+    }
 }

@@ -164,7 +164,7 @@ fn root(
         path.display()
     );
     let propagation = match linux.rootfs_propagation.as_deref() {
-        None | Some("") => Propagation::Slave,
+        None | Some("") => Propagation::Private,
         Some(text) => mount_options::propagation(text)
             .map(|(propagation, _)| propagation)
             .ok_or_else(|| {
@@ -476,3 +476,6 @@ fn personality(personality: &config::Personality) -> anyhow::Result<u32> {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

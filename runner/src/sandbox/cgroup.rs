@@ -78,6 +78,23 @@ impl Cgroup {
         made.map(|()| group)
     }
 
+    /// Has systemd make the scope `unit` in `slice` with this process in it, for a container that is
+    /// born here; and sets `limits` there.
+    ///
+    /// # Errors
+    /// A [`Failure`] when no systemd runs, or that names the limit that can not be enforced.
+    pub fn in_scope(unit: &str, slice: &str, limits: &Limits) -> Result<Self, Failure> {
+        if !systemd::runs() {
+            return Err(Failure::engine(
+                "--systemd-cgroup: no systemd runs here; without the flag control groups are made \
+                 directly",
+            ));
+        }
+        let folder = systemd::scope(unit, slice, rustix::process::getpid())?;
+        let group = Self::Unified(folder);
+        group.set(limits).map(|()| group)
+    }
+
     fn make_folders(&self) -> io::Result<()> {
         for folder in self.folders() {
             match fs::create_dir(folder) {

@@ -229,7 +229,7 @@ fn cover() -> rustix::io::Result<()> {
 /// A root whose mounts travel, or that can not be copied, stays so.
 fn keep_propagation(directory: &Directory) -> rustix::io::Result<()> {
     match directory.propagation {
-        Propagation::Slave => Ok(()),
+        Propagation::Slave | Propagation::Private => Ok(()),
         other => mount_change("/", propagation_flag(other)),
     }
 }

@@ -67,12 +67,13 @@ pub(super) struct RunArguments {
 }
 
 impl Arguments {
-    fn options(&self) -> anyhow::Result<Options> {
+    fn options(&self, context: &Context) -> anyhow::Result<Options> {
         Ok(Options {
             bundle: self.bundle.clone(),
             console_socket: self.console_socket.clone(),
             pid_file: self.pid_file.clone(),
             no_pivot: self.no_pivot,
+            systemd: context.systemd,
             new_keyring: !self.no_new_keyring,
             passed: Passed::of_caller(self.preserve_fds)?,
         })
@@ -103,7 +104,7 @@ impl Arguments {
 }
 
 pub(super) fn create(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let options = arguments.options()?;
+    let options = arguments.options(context)?;
     arguments.check_console(true)?;
     container::create(&context.root, &arguments.id, &options, &mut drop)?;
     Ok(ExitCode::SUCCESS)
@@ -111,7 +112,7 @@ pub(super) fn create(arguments: &Arguments, context: &Context) -> anyhow::Result
 
 pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result<ExitCode> {
     let id = &arguments.create.id;
-    let options = arguments.create.options()?;
+    let options = arguments.create.options(context)?;
     let terminal = arguments.create.check_console(arguments.detach)?;
     let signals = relay::catch_signals()?;
     let mut master: Option<OwnedFd> = None;

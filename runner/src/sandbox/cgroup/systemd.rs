@@ -43,13 +43,32 @@ pub(super) fn delegate(keeper: ProcessId) -> Result<PathBuf, Failure> {
         "CollectMode", "s", "inactive-or-failed",
         "0",
     ];
-    let refused = call(&words);
+    wait_for(&unit, keeper.pid, call(&words))
+}
+
+/// Asks for the scope `unit` in `slice` around the process `pid`, and gives its folder.
+pub(super) fn scope(unit: &str, slice: &str, pid: Pid) -> Result<PathBuf, Failure> {
+    let pid = pid.as_raw_nonzero().get();
+    let number = pid.to_string();
+    #[rustfmt::skip]
+    let words = [
+        "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail",
+        "4",
+        "PIDs", "au", "1", &number,
+        "Slice", "s", slice,
+        "Delegate", "b", "true",
+        "CollectMode", "s", "inactive-or-failed",
+        "0",
+    ];
+    wait_for(unit, pid, call(&words))
+}
+
+/// Waits until the process `pid` is in the scope `unit`, as it soon is if systemd was not `refused`.
+fn wait_for(unit: &str, pid: i32, refused: Result<(), Failure>) -> Result<PathBuf, Failure> {
     let start = Instant::now();
     loop {
-        if let Some(folder) = group_of(keeper.pid)
-            && folder
-                .components()
-                .any(|part| part.as_os_str() == unit.as_str())
+        if let Some(folder) = group_of(pid)
+            && folder.components().any(|part| part.as_os_str() == unit)
         {
             return Ok(folder);
         }

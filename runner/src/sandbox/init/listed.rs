@@ -125,24 +125,20 @@ pub(super) fn change(mount: &OwnedFd, attributes: &Attributes, recursive: bool) 
     if *attributes == Attributes::default() {
         return Ok(());
     }
-    let change = |clear| {
+    let change = |set, clear| {
         let change = MountChange {
-            set: attributes.set,
+            set,
             clear,
             ..MountChange::default()
         };
         syscalls::mount_set_attributes(mount.as_fd(), &change, recursive)
     };
-    change(attributes.clear).or_else(|error| {
-        // In a user namespace what the host forbids on its mount stays forbidden
-        // (mount_namespaces(7)); the mount is only stricter than it was asked for.
-        let refused = error.kind() == io::ErrorKind::PermissionDenied;
-        let lenient = attributes.clear & libc::MOUNT_ATTR__ATIME;
-        if refused && lenient != attributes.clear {
-            change(lenient)
-        } else {
-            Err(error)
-        }
+    let atime = libc::MOUNT_ATTR__ATIME | libc::MOUNT_ATTR_NODIRATIME;
+    change(attributes.set, attributes.clear).or_else(|error| match error.kind() {
+        // In a user namespace what the host forbids on its mount stays forbidden, and so does its
+        // way with times (mount_namespaces(7)); the mount is only stricter than it was asked for.
+        io::ErrorKind::PermissionDenied => change(attributes.set & !atime, 0),
+        _ => Err(error),
     })
 }
 
