@@ -235,19 +235,114 @@ for_each_account! {
     }
 }
 
+for_each_account! {
+    fn another_process_decides_about_system_calls(world) {
+        let mut bundle = require!(Bundle::new(world, "bundle"));
+        let path = world.path("run/listener");
+        let listener = UnixListener::bind(&path).unwrap();
+        world.own_all(&path);
+        bundle.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": path,
+            "listenerMetadata": "for us", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]});
+        bundle.script("mkdir /tmp/asked; sleep 100");
+        bundle.leave(runc(), &["run", "--detach", "c"]);
+        let (_descriptor, words) = receive_with_words(&listener);
+        let told: Value = serde_json::from_slice(&words).unwrap();
+        assert_eq!((&told["metadata"], &told["fds"]), (&json!("for us"), &json!(["seccompFd"])));
+        assert_eq!(told["state"]["id"], "c");
+        bundle.runtime(&["delete", "--force", "c"]).succeed();
+    }
+}
+
+#[test]
+fn devices_of_the_host_stay_shut_for_a_container_that_can_make_them() {
+    let world = require!(tests::World::new(Mode::Root));
+    let mut bundle = require!(Bundle::new(&world, "bundle"));
+    let sets = json!(["CAP_MKNOD", "CAP_DAC_OVERRIDE"]);
+    bundle.config["process"]["capabilities"] =
+        json!({"bounding": sets, "effective": sets, "permitted": sets});
+    let disk = fs::read_to_string("/proc/partitions").unwrap();
+    let disk = disk
+        .lines()
+        .nth(2)
+        .expect("a disk")
+        .split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ");
+    bundle.script(&format!(
+        "mknod /dev/disk b {disk} && head -c 1 /dev/disk | wc -c; mknod /dev/n c 1 3 && echo x > /dev/n && echo open"
+    ));
+    let said = bundle.runtime(&["run", "c"]).finish();
+    assert_eq!(said.text(), "0\nopen", "{said}");
+    assert!(said.stderr.contains("not permitted"), "{said}");
+}
+
+#[test]
+fn a_container_is_limited_listed_paused_and_changed() {
+    let world = require!(tests::World::new(Mode::Root));
+    let mut bundle = require!(Bundle::new(&world, "bundle"));
+    bundle.config["process"]["args"] = json!(["sleep", "100"]);
+    bundle.config["linux"]["cgroupsPath"] = "/runner-tests/c".into();
+    bundle.leave(runc(), &["run", "--detach", "c"]);
+    let listed = bundle.runtime(&["ps", "--format", "json", "c"]).succeed();
+    let pids: Value = serde_json::from_str(listed.text()).unwrap();
+    assert_eq!(pids, json!([state(&bundle, "c")["pid"]]));
+    let usage = bundle.runtime(&["events", "--stats", "c"]).succeed();
+    let usage: Value = serde_json::from_str(usage.text()).unwrap();
+    assert_eq!(
+        (&usage["type"], &usage["data"]["pids"]["current"]),
+        (&json!("stats"), &json!(1))
+    );
+    bundle.runtime(&["pause", "c"]).succeed();
+    assert_eq!(state(&bundle, "c")["status"], "paused");
+    let paused = bundle
+        .runtime(&["exec", "c", "true"])
+        .finish()
+        .with_code(255);
+    assert!(paused.only_error().contains("paused"), "{paused}");
+    bundle.runtime(&["resume", "c"]).succeed();
+    assert_eq!(state(&bundle, "c")["status"], "running");
+    let change = bundle
+        .runtime(&["update", "--pids-limit", "2", "c"])
+        .finish();
+    if change.code == 0 {
+        let forked = bundle
+            .runtime(&["exec", "c", "sh", "-c", "true & true & wait"])
+            .finish();
+        assert!(forked.stderr.contains("fork"), "{forked}");
+    } else {
+        // A machine without that controller says so.
+        assert!(change.only_error().contains("pids"), "{change}");
+    }
+    bundle.runtime(&["kill", "--all", "c", "KILL"]).succeed();
+    wait_for_status(&bundle, "c", "stopped");
+    bundle.runtime(&["delete", "c"]).succeed();
+    for tree in ["/sys/fs/cgroup", "/sys/fs/cgroup/freezer"] {
+        assert!(!std::path::Path::new(tree).join("runner-tests/c").exists());
+        let _ = fs::remove_dir(format!("{tree}/runner-tests"));
+    }
+}
+
 /// The descriptor that comes through a console socket.
 fn receive(listener: &UnixListener) -> OwnedFd {
+    receive_with_words(listener).0
+}
+
+/// A descriptor, and what came with it.
+fn receive_with_words(listener: &UnixListener) -> (OwnedFd, Vec<u8>) {
     let (stream, _) = listener.accept().unwrap();
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut name = [0; 64];
-    let slices = &mut [std::io::IoSliceMut::new(&mut name)];
-    recvmsg(&stream, slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let mut words = vec![0; 65_536];
+    let slices = &mut [std::io::IoSliceMut::new(&mut words)];
+    let message = recvmsg(&stream, slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC).unwrap();
     let mut found = ancillary.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    found.next().expect("a terminal")
+    let descriptor = found.next().expect("a descriptor");
+    words.truncate(message.bytes);
+    (descriptor, words)
 }
 
 #[test]
