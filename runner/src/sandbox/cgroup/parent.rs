@@ -153,10 +153,13 @@ impl Parent {
         let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let mut folders = BTreeMap::new();
         for (controller, mount) in legacy_mounts(&table) {
-            let folder = mount.join(path);
-            make_folder(&folder).map_err(|error| no_group(&folder, &error))?;
-            if controller == Controller::Cpuset {
-                let _ = super::controller::inherit_cpus(&folder);
+            let mut folder = mount;
+            for part in path {
+                folder.push(part);
+                make_folder(&folder).map_err(|error| no_group(&folder, &error))?;
+                if controller == Controller::Cpuset {
+                    let _ = super::controller::inherit_cpus(&folder);
+                }
             }
             folders.insert(controller, folder);
         }
