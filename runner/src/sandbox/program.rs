@@ -6,13 +6,12 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Access, Gid, Mode, OFlags, ResolveFlags, Uid, fchown, fstatfs, mkdirat, openat2};
+use rustix::fs::{Access, Gid, Mode, OFlags, ResolveFlags, Uid, mkdirat, openat2};
 use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Resource, Signal, fchdir, getrlimit, ioctl_tiocsctty, set_dumpable_behavior,
+    DumpableBehavior, Resource, Signal, fchdir, getrlimit, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit, setsid, umask,
 };
-use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
 use rustix::thread::{CapabilitySets, set_capabilities};
 
 use super::failure::{Context, Failure, describe};
@@ -20,8 +19,7 @@ use super::spec::{self, Begin, Carried, Join, Process, Rlimit, Spec, Told};
 use super::wire::{self, Status};
 use super::{gate, hook, mounts, seccomp, syscalls};
 
-/// The type of a terminal file system (`DEVPTS_SUPER_MAGIC`, linux/magic.h).
-const DEVPTS: i64 = 0x1cd1;
+mod terminal;
 
 /// What a shell would look through if `PATH` is not set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -107,7 +105,7 @@ fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> 
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())?;
     let _ = setsid();
     if let Some(size) = process.terminal {
-        terminal(process, size, around)?;
+        terminal::open(process, size, around)?;
     }
     umask(Mode::from_raw_mode(process.traits.umask.unwrap_or(0o022)));
     if process.most_descriptors {
@@ -233,67 +231,6 @@ pub(super) fn adjust_oom_score(process: &Process) -> Result<(), Failure> {
         }
         written => written.context(|| format!("cannot set oomScoreAdj to {adjustment}")),
     }
-}
-
-/// Gives the process a terminal of the container's own devpts, and the caller its other end.
-fn terminal(process: &Process, size: (u16, u16), around: &Surroundings) -> Result<(), Failure> {
-    let open = || -> io::Result<(OwnedFd, OwnedFd)> {
-        let master = open_terminal()?;
-        unlockpt(&master)?;
-        let window = rustix::termios::Winsize {
-            ws_row: size.0,
-            ws_col: size.1,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        rustix::termios::tcsetwinsize(&master, window)?;
-        // By ioctl and not by path: what lies at /dev/pts/0 may be somebody else's by now
-        // (CVE-2025-52565).
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
-        let terminal = ioctl_tiocgptpeer(&master, flags)?;
-        let _ = fchown(&terminal, Some(Uid::from_raw(process.uid)), None);
-        ioctl_tiocsctty(&terminal)?;
-        rustix::stdio::dup2_stdin(&terminal)?;
-        rustix::stdio::dup2_stdout(&terminal)?;
-        rustix::stdio::dup2_stderr(&terminal)?;
-        if around.gate.is_some() {
-            bind_console(&terminal)?;
-        }
-        Ok((master, terminal))
-    };
-    let (master, _) = open().context(|| "cannot open a terminal in the container".to_owned())?;
-    wire::send_status(around.status(), &Status::Terminal, Some(master.as_fd()));
-    Ok(())
-}
-
-/// Puts the terminal at `/dev/console`, as the runtime specification has it.
-fn bind_console(terminal: &OwnedFd) -> io::Result<()> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_SYMLINKS;
-    let dev = openat2(rustix::fs::CWD, "/dev", flags, Mode::empty(), resolve)?;
-    match mounts::make_file(&dev, "console", 0o666) {
-        Ok(_) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let console = rustix::fs::openat(&dev, "console", flags, Mode::empty())?;
-    mounts::attach(mounts::clone_mount(terminal, false)?, console)
-}
-
-fn open_terminal() -> io::Result<OwnedFd> {
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_SYMLINKS;
-    let master = openat2(
-        rustix::fs::CWD,
-        "/dev/pts/ptmx",
-        flags,
-        Mode::empty(),
-        resolve,
-    )?;
-    if fstatfs(&master)?.f_type != DEVPTS {
-        return Err(io::Error::other("/dev/pts is no terminal file system"));
-    }
-    Ok(master)
 }
 
 /// As many open files as may be had without privilege, as podman sets it.
