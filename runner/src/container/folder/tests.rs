@@ -53,9 +53,11 @@ fn running_until_now() -> State {
 #[test]
 fn of_many_that_want_a_name_at_once_one_gets_it_even_over_a_dead_claim() {
     let (folder, containers) = open();
+    let names = folder.path().join("container-names");
+    fs::create_dir(&names).unwrap();
     for round in 0..20 {
         let name = format!("same{round}");
-        symlink("0123", folder.path().join("container-names").join(&name)).unwrap();
+        symlink("0123", names.join(&name)).unwrap();
         let winners = thread::scope(|scope| {
             let add = || containers.add(record(Some(&name)), true).is_ok();
             let all: Vec<_> = (0..8).map(|_| scope.spawn(add)).collect();
