@@ -4,26 +4,23 @@
 //! removed by first moving its folder out of sight, so that it is there whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, symlink};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+
+mod one;
+
+pub use one::Container;
+
+use one::write_json;
 
 use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::Record;
-use super::state::{Exit, State, Status, UNSEEN};
 use crate::sandbox::cgroup::Parent;
 use crate::sandbox::userns::{self, UserNamespace};
-
-/// How long a monitor may take to write down how its container ended.
-const SETTLE: Duration = Duration::from_secs(1);
-
-/// How often a lock that somebody has is tried again.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// How many names are tried for a container that got none.
 const NAME_ATTEMPTS: usize = 64;
@@ -35,14 +32,6 @@ pub struct Containers {
     names: PathBuf,
     trash: PathBuf,
     runroot: PathBuf,
-}
-
-/// One container.
-#[derive(Debug, Clone)]
-pub struct Container {
-    /// What it is.
-    pub record: Record,
-    folder: PathBuf,
 }
 
 /// Something that went wrong with containers on disk.
@@ -79,9 +68,6 @@ pub enum ContainerError {
     #[error(transparent)]
     Sandbox(#[from] crate::sandbox::Failure),
 }
-
-/// The file that says that a container has a copy of the image's files.
-const COPIED: &str = "copied";
 
 /// Deletes a folder in the trash, now or soon.
 type Delete = fn(&Containers, &Path) -> Result<(), ContainerError>;
@@ -347,198 +333,12 @@ fn remove_tree(folder: &Path) -> Result<(), String> {
     }
 }
 
-impl Container {
-    fn read(folder: &Path) -> Option<Self> {
-        let text = fs::read(folder.join("config.json")).ok()?;
-        Some(Self {
-            record: serde_json::from_slice(&text).ok()?,
-            folder: folder.to_owned(),
-        })
-    }
-
-    /// The container's folder.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Whether its files are a copy of the image's, and no overlay over them.
-    #[must_use]
-    pub fn is_copied(&self) -> bool {
-        self.folder.join(COPIED).exists()
-    }
-
-    /// Lets its files be a copy of the image's, from its next start on.
-    ///
-    /// # Errors
-    /// When that can not be written down.
-    pub fn copy_image(&self) -> Result<(), ContainerError> {
-        let path = self.folder.join(COPIED);
-        fs::File::create(&path).map(drop).at("write", &path)
-    }
-
-    /// The file with what the program printed.
-    #[must_use]
-    pub fn log_path(&self) -> PathBuf {
-        self.folder.join("ctr.log")
-    }
-
-    /// Writes anew what it is.
-    ///
-    /// # Errors
-    /// When the disk is full; the old record is still there then.
-    pub(super) fn write_record(&self) -> Result<(), ContainerError> {
-        write_json(&self.folder.join("config.json"), &self.record)
-    }
-
-    /// What became of it, as its monitor wrote it down; `None` before its first start.
-    #[must_use]
-    pub fn state(&self) -> Option<State> {
-        let text = fs::read(self.folder.join("state.json")).ok()?;
-        serde_json::from_slice(&text).ok()
-    }
-
-    /// What can be said of it now.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let state = self.state();
-        let is_unseen = state
-            .as_ref()
-            .is_some_and(|state| state.exit.is_none() && state.process.open().is_none());
-        if is_unseen && let Ok(watched) = self.watch() {
-            // It has just ended and its monitor is writing down how, or the monitor was killed.
-            return match Self::settle(&watched) {
-                Ok(exit) => Status::Exited(exit.unwrap_or(UNSEEN)),
-                Err(_) => Status::of(self.state().as_ref()),
-            };
-        }
-        Status::of(state.as_ref())
-    }
-
-    /// Whether it was to be removed at its end and whoever was to do that may be dead. Nobody is waited
-    /// for here: of many that look after each other at once, each would wait for all the others.
-    fn is_left_over(&self) -> bool {
-        let never_began = || {
-            let creator = self.record.creator;
-            creator.is_some_and(|creator| creator.open().is_none())
-        };
-        self.record.remove
-            && match Status::of(self.state().as_ref()) {
-                Status::Running(_) => false,
-                // Who still has the lock will remove it.
-                Status::Exited(_) => true,
-                Status::Created => never_began(),
-            }
-    }
-
-    /// Writes down what became of it.
-    ///
-    /// # Errors
-    /// When the disk is full; the old state is still there then.
-    pub fn write_state(&self, state: &State) -> Result<(), ContainerError> {
-        write_json(&self.folder.join("state.json"), state)
-    }
-
-    /// Writes down how it ended: also into the file that the monitor keeps locked, where whoever
-    /// waits finds it even if the container is removed at its end.
-    ///
-    /// # Errors
-    /// When the disk is full.
-    pub fn write_end(&self, lock: &File, state: &State) -> Result<(), ContainerError> {
-        let path = self.folder.join("lock");
-        serde_json::to_vec(&state.exit)
-            .map_err(io::Error::other)
-            .and_then(|text| {
-                lock.set_len(0)?;
-                lock.write_all_at(&text, 0)
-            })
-            .at("write", &path)?;
-        if self.record.remove {
-            // It is about to go, and until then the lock file says enough.
-            return Ok(());
-        }
-        self.write_state(state)
-    }
-
-    /// Opens what [`settle`](Self::settle) needs; to be called while the container is still there.
-    ///
-    /// # Errors
-    /// `NotFound` when it has been removed.
-    pub fn watch(&self) -> io::Result<File> {
-        File::open(self.folder.join("lock"))
-    }
-
-    /// Waits until the monitor of a container whose process has ended is done with it, and says
-    /// how it ended; `None` if the monitor was killed before it could say so.
-    ///
-    /// # Errors
-    /// `TimedOut` when the monitor does not go on, because it was stopped for instance.
-    pub fn settle(watched: &File) -> io::Result<Option<Exit>> {
-        lock_within(watched, FlockOperation::NonBlockingLockShared, SETTLE)?;
-        let mut text = Vec::new();
-        let mut reader = watched;
-        reader.read_to_end(&mut text)?;
-        Ok(serde_json::from_slice(&text).ok().flatten())
-    }
-
-    /// Locks it; the lock lasts until the file is closed. The monitor has the exclusive one.
-    ///
-    /// # Errors
-    /// `WouldBlock` for an operation that does not wait.
-    pub fn lock(&self, operation: FlockOperation) -> io::Result<File> {
-        let lock = self.open_lock()?;
-        rustix::io::retry_on_intr(|| flock(&lock, operation))?;
-        Ok(lock)
-    }
-
-    /// Locks it for this process alone, and waits for that for a moment: its monitor may just be
-    /// writing down how it ended.
-    ///
-    /// # Errors
-    /// `TimedOut` when it runs, or when its monitor was stopped; `NotFound` when it was removed.
-    pub fn lock_soon(&self) -> io::Result<File> {
-        let lock = self.open_lock()?;
-        lock_within(&lock, FlockOperation::NonBlockingLockExclusive, SETTLE)?;
-        Ok(lock)
-    }
-
-    fn open_lock(&self) -> io::Result<File> {
-        File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.folder.join("lock"))
-    }
-}
-
-/// Tries `operation`, which does not wait, until it succeeds.
-fn lock_within(lock: &File, operation: FlockOperation, limit: Duration) -> io::Result<()> {
-    let start = Instant::now();
-    loop {
-        match rustix::io::retry_on_intr(|| flock(lock, operation)) {
-            Err(Errno::WOULDBLOCK) if start.elapsed() < limit => std::thread::sleep(LOOK_EVERY),
-            Err(Errno::WOULDBLOCK) => return Err(io::Error::from(io::ErrorKind::TimedOut)),
-            other => return Ok(other?),
-        }
-    }
-}
-
 fn make_folder(folder: &Path) -> Result<(), ContainerError> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
         .at("make", folder)
-}
-
-/// Writes a file so that a reader sees the old content or the new one.
-fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), ContainerError> {
-    let new = path.with_extension("new");
-    serde_json::to_vec(value)
-        .map_err(io::Error::other)
-        .and_then(|text| fs::write(&new, text))
-        .and_then(|()| fs::rename(&new, path))
-        .at("write", path)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 use std::thread;
+use std::time::Duration;
 
 use super::*;
 use crate::container::create::{Options, Source, create};
-use crate::container::state::UNSEEN;
+use crate::container::state::{Exit, State, Status, UNSEEN};
 use crate::monitor::own_id;
 
 fn open() -> (tempfile::TempDir, Containers) {
