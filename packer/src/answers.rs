@@ -6,7 +6,7 @@
 //! is modified.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use crate::cache;
 use crate::digest::Digest;
@@ -133,18 +132,10 @@ impl Question {
             .filter(|_| sources.iter().all(is_settled))
         {
             let text = text.to_owned();
-            let _ = write(path, &Answer { sources, text });
+            let answer = Answer { sources, text };
+            let _ = serde_json::to_vec(&answer).map(|bytes| cache::keep(path, &bytes));
         }
     }
-}
-
-fn write(path: &Path, answer: &Answer) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let mut temporary = NamedTempFile::new_in(folder)?;
-    temporary.write_all(&serde_json::to_vec(answer)?)?;
-    temporary.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -3,7 +3,11 @@
 //! Source: the XDG base directory specification.
 
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 /// There is no place for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,4 +24,18 @@ pub fn folder() -> Result<PathBuf, NoHome> {
         .filter(|path| path.is_absolute())
         .or_else(|| env::home_dir().map(|home| home.join(".cache")));
     Ok(caches.ok_or(NoHome)?.join("packer"))
+}
+
+/// Writes a file of a cache, whole or not at all, and makes its folder. It is not brought to disk:
+/// what a power cut takes is made again.
+///
+/// # Errors
+/// Whatever making, writing or renaming gives.
+pub fn keep(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder)?;
+    let mut temporary = NamedTempFile::new_in(folder)?;
+    temporary.write_all(bytes)?;
+    temporary.persist(path)?;
+    Ok(())
 }

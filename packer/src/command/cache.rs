@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -85,15 +85,8 @@ impl Cache {
             archive: name,
             images: packed.to_vec(),
         };
-        self.remember(&self.note(kind, bundles), &note)?;
+        packer::cache::keep(&self.note(kind, bundles), &serde_json::to_vec(&note)?)?;
         Ok(path)
-    }
-
-    fn remember(&self, path: &Path, note: &Note) -> io::Result<()> {
-        let mut temporary = tempfile::NamedTempFile::new_in(self.folder.join("made-of"))?;
-        temporary.write_all(&serde_json::to_vec(note)?)?;
-        temporary.persist(path)?;
-        Ok(())
     }
 
     /// Names are part of an archive, but not of an image's own fingerprint.

@@ -5,7 +5,6 @@
 //! container's record.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use packer::Digest;
@@ -183,7 +182,7 @@ impl Request {
             .compile(bounding)
             .map_err(|error: BadProfile| refuse(error.to_string()))?;
         // Only the next start is slower without it.
-        let _ = keep(&kept, &to_bytes(&program));
+        let _ = packer::cache::keep(&kept, &to_bytes(&program));
         Ok(program)
     }
 }
@@ -283,15 +282,6 @@ fn from_bytes(bytes: &[u8]) -> Option<Vec<Instruction>> {
             })
             .collect()
     })
-}
-
-fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

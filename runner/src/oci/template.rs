@@ -4,6 +4,7 @@ use rustix::process::{getegid, geteuid};
 use serde_json::{Value, json};
 
 use super::VERSION;
+use crate::sandbox::system_paths::READ_ONLY;
 
 /// The configuration for root, or for a user without any privilege.
 #[must_use]
@@ -55,13 +56,7 @@ pub fn config(rootless: bool) -> Value {
                 "/sys/devices/virtual/powercap",
                 "/sys/firmware"
             ],
-            "readonlyPaths": [
-                "/proc/bus",
-                "/proc/fs",
-                "/proc/irq",
-                "/proc/sys",
-                "/proc/sysrq-trigger"
-            ]
+            "readonlyPaths": READ_ONLY
         }
     });
     if rootless {
