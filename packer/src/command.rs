@@ -1,6 +1,6 @@
 //! The command line: what was typed, what came of it, and the exit code. One file a verb.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -83,8 +83,7 @@ fn finish(done: anyhow::Result<ExitCode>) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell when standard error is closed.
-            let _ = writeln!(io::stderr(), "packer: {error:#}");
+            report::tell(format_args!("packer: {error:#}"));
             ExitCode::from(ERROR)
         }
     }

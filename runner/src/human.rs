@@ -5,9 +5,10 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 /// Tells the user something on standard error. That nobody listens there is no error (`eprintln!`
-/// would end the program then).
+/// would end the program then). The line is written in one piece: what reads along never sees half
+/// of it, and two programs that share a terminal do not mix theirs.
 pub fn tell(line: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// The longest line that is printed, in characters.

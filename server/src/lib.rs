@@ -30,8 +30,9 @@ pub mod signals;
 pub mod timer;
 pub mod worker;
 
-/// Says a line on standard error. Nobody may be listening there any more, which is no reason to end.
+/// Says a line on standard error, in one piece: who waits for our address never reads half of it.
+/// Nobody may be listening there any more, which is no reason to end.
 pub fn say(line: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "server: {line}");
+    let _ = std::io::stderr().write_all(format!("server: {line}\n").as_bytes());
 }

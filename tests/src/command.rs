@@ -202,13 +202,13 @@ impl Running {
         self.stderr.text()
     }
 
-    /// Waits until it has said `text`, on either output.
+    /// Waits until it has said a whole line with `text` in it, on either output.
     ///
     /// # Panics
     /// When it ends before or takes longer than its limit, with all that it said.
     pub fn wait_for(&mut self, text: &str) {
         let said =
-            |running: &Self| running.stdout().contains(text) || running.stderr().contains(text);
+            |running: &Self| has_line(&running.stdout(), text) || has_line(&running.stderr(), text);
         let limit = self.limit;
         let found = wait::poll(limit, || {
             let ended = self.has_ended();
@@ -285,6 +285,13 @@ impl Drop for Running {
         }
         janitor::collected(self.child.id());
     }
+}
+
+/// Whether a line of `heard` that has come to its end contains `text`.
+fn has_line(heard: &str, text: &str) -> bool {
+    heard
+        .split_inclusive('\n')
+        .any(|line| line.ends_with('\n') && line.contains(text))
 }
 
 /// The exit code as a shell reports it: 128 and the signal's number for one that was killed.
@@ -401,4 +408,19 @@ impl fmt::Display for Outcome {
 #[must_use]
 pub fn words<A: AsRef<OsStr>>(words: &[A]) -> Vec<OsString> {
     words.iter().map(|word| word.as_ref().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_line;
+
+    #[test]
+    fn a_line_counts_when_it_has_come_to_its_end() {
+        assert!(!has_line("http://localhost:", "http://localhost:"));
+        assert!(!has_line("http://localhost:80", "http://localhost:"));
+        assert!(has_line(
+            "compiled\nhttp://localhost:8080\n",
+            "http://localhost:"
+        ));
+    }
 }

@@ -1,6 +1,7 @@
 //! Progress on standard error: a bar where somebody looks and packing takes long, else plain lines.
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,12 @@ use packer::Progress;
 
 /// What is over sooner needs no bar.
 const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Writes a line to standard error in one piece, so that nobody who reads along sees half of it.
+/// Who closed standard error does not want to read it.
+pub(super) fn tell(line: impl fmt::Display) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
 
 /// Reports on standard error.
 #[derive(Debug, Default)]
@@ -20,7 +27,7 @@ pub(super) struct Report {
 
 impl Progress for Report {
     fn note(&self, line: &str) {
-        let _ = writeln!(io::stderr(), "packer: {line}");
+        tell(format_args!("packer: {line}"));
     }
 
     fn packed(&self, done: u64, total: u64) {

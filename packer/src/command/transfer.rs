@@ -2,7 +2,7 @@
 //! images are on their way.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +12,8 @@ use packer::credentials::Credentials;
 use packer::image::{Descriptor, Platform};
 use packer::place::Step;
 use packer::registry::{Access, Options, Pushing, RETRIES, Verify};
+
+use super::report;
 
 /// How registries are asked.
 #[derive(Debug, clap::Args)]
@@ -155,8 +157,7 @@ impl Watcher {
 
     fn say(&self, line: &str) {
         if !self.quiet {
-            // Who closed standard error does not want to read it.
-            self.bars.suspend(|| drop(writeln!(io::stderr(), "{line}")));
+            self.bars.suspend(|| report::tell(line));
         }
     }
 }

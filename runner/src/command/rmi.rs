@@ -1,10 +1,11 @@
 //! `runner rmi`: removes names and images.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use packer::Digest;
 
+use crate::human::tell;
 use crate::store::{Removed, Resolved, Store, StoreError};
 
 /// Remove images
@@ -69,7 +70,7 @@ pub fn run(
             }
             Err(error) if args.ignore && is_unknown(&error) => {}
             Err(error) => {
-                writeln!(io::stderr(), "Error: {error:#}")?;
+                tell(format_args!("Error: {error:#}"));
                 codes.push(match error.downcast_ref() {
                     Some(StoreError::UnknownImage(_)) => UNKNOWN,
                     Some(StoreError::InUse { .. }) => IN_USE,
