@@ -5,18 +5,19 @@
 //! of them has changed, come or gone: the rule by which cargo decides what is fresh, and git what
 //! is modified.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::cache;
 use crate::digest::Digest;
+use crate::stamp::Stamp;
 
 /// No kept answer is longer, in bytes: the members of a workspace, a thousand bytes each.
 const MOST: u64 = 1 << 23;
@@ -41,32 +42,8 @@ struct Answer {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
     path: PathBuf,
+    /// An absent one has none.
     stamp: Option<Stamp>,
-}
-
-/// What changes with a file; an absent one has none.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stamp {
-    inode: u64,
-    size: u64,
-    /// Seconds and nanoseconds since 1970. The time of the last change of the inode, because nobody can
-    /// set that.
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(file: &Metadata) -> Self {
-        Self {
-            inode: file.ino(),
-            size: file.size(),
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
-    }
-
-    fn is_before(&self, time: SystemTime) -> bool {
-        let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(self.changed.0).is_ok_and(|seconds| seconds < time.as_secs())
-    }
 }
 
 impl Source {

@@ -16,7 +16,7 @@ use crate::epoch::Epoch;
 use crate::package::{Origin, Package, PackageError};
 use crate::plan::Plan;
 use crate::program::Program;
-use crate::rootfs::{Content, Tree};
+use crate::rootfs::{Content, HostFile, Tree};
 
 mod auditable;
 mod crates;
@@ -90,6 +90,10 @@ pub enum Error {
     Silent(PathBuf),
 }
 
+fn digest_of(file: &HostFile) -> Result<Digest, Error> {
+    file.digest().map_err(Error::unreadable(file.path()))
+}
+
 impl Error {
     fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |cause| Self::Unreadable {
@@ -125,7 +129,7 @@ impl Bill {
         for (package, program) in &plan.parts {
             let at = bill.add_package(package, program.as_ref())?;
             if let Some(program) = program {
-                programs.insert(program.path.clone(), at);
+                programs.insert(program.file.path().to_owned(), at);
             }
             if at > 0 {
                 bill.components[0].parts.insert(at);
@@ -177,7 +181,9 @@ impl Bill {
         let mut named = Component::new(Kind::Program, &package.name);
         named.version.clone_from(&package.version);
         named.license = package.license.as_deref().map(crates::license);
-        named.digest = program.map(|program| program.digest);
+        named.digest = program
+            .map(|program| digest_of(&program.file))
+            .transpose()?;
         Ok(match graph {
             Some(graph) => self.add_graph(graph, Some(named)),
             None => self.add(named),
@@ -220,7 +226,7 @@ impl Bill {
         let sources = tree
             .entries()
             .filter_map(|(_, entry)| match &entry.content {
-                Content::File { path, .. } => Some(path.as_path()),
+                Content::File(file) => Some(file.path()),
                 _ => None,
             });
         let installed = distribution::Installed::among(sources)?;
@@ -228,7 +234,7 @@ impl Bill {
         for (path, entry) in tree.entries() {
             let (digest, source) = match &entry.content {
                 Content::Bytes(bytes) => (Digest::of(bytes), None),
-                Content::File { path, digest, .. } => (*digest, Some(path)),
+                Content::File(file) => (digest_of(file)?, Some(file.path())),
                 Content::Directory | Content::Symlink(_) => continue,
             };
             let owner = source.and_then(|source| installed.owner(source));

@@ -17,10 +17,9 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::digest::Digest;
 use crate::elf::Object;
 use crate::program::open_regular;
-use crate::rootfs::{Content, Entry, Tree};
+use crate::rootfs::{Content, Entry, HostFile, Tree};
 
 mod cache;
 mod conf;
@@ -303,15 +302,14 @@ impl Closure {
         }
         let image = self.through_links(image);
         let entry = file_entry(&host.real(path), path)?;
-        match self.entries.get(&image) {
-            Some(other) if *other != entry && !same_content(other, &entry) => {
-                Err(ClosureError::Collision(image))
-            }
-            _ => {
-                self.entries.insert(image, entry);
-                self.bounded()
-            }
+        if let Some(other) = self.entries.get(&image)
+            && !same_content(other, &entry)
+                .map_err(|cause| ClosureError::unreadable(path, cause))?
+        {
+            return Err(ClosureError::Collision(image));
         }
+        self.entries.insert(image, entry);
+        self.bounded()
     }
 
     fn bytes(&mut self, path: &str, bytes: Vec<u8>) {
@@ -345,24 +343,21 @@ impl Closure {
 fn file_entry(real: &Path, path: &str) -> Result<Entry, ClosureError> {
     let read = || -> io::Result<Entry> {
         use std::os::unix::fs::PermissionsExt;
-        let mut file: File = open_regular(real)?;
+        let file: File = open_regular(real)?;
         let executable = file.metadata()?.permissions().mode() & 0o111 != 0;
-        let (digest, size) = Digest::of_reader(&mut file)?;
-        let content = Content::File {
-            path: real.to_owned(),
-            size,
-            digest,
-        };
+        let content = Content::File(HostFile::opened(real, &file)?);
         Ok(Entry::new(if executable { 0o755 } else { 0o644 }, content))
     };
     read().map_err(|cause| ClosureError::unreadable(path, cause))
 }
 
-fn same_content(one: &Entry, other: &Entry) -> bool {
-    match (&one.content, &other.content) {
-        (Content::File { digest: one, .. }, Content::File { digest: other, .. }) => one == other,
-        _ => false,
-    }
+fn same_content(one: &Entry, other: &Entry) -> io::Result<bool> {
+    Ok(match (&one.content, &other.content) {
+        (Content::File(one), Content::File(other)) => {
+            one == other || one.size() == other.size() && one.digest()? == other.digest()?
+        }
+        _ => one == other,
+    })
 }
 
 /// The folder that an absolute path lies in; `/` for what lies there.

@@ -6,7 +6,6 @@
 //! same tar the same layer: see `blocks` for why threads do not change it.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -16,7 +15,7 @@ use tar::{EntryType, Header};
 use crate::digest::{Digest, DigestWriter};
 use crate::epoch::Epoch;
 use crate::progress::Progress;
-use crate::rootfs::{Content, Entry, Tree};
+use crate::rootfs::{self, Content, Entry, HostFile, Tree};
 use crate::ustar::{EMPTY, LARGEST_ID, LARGEST_SIZE, padding};
 
 mod blocks;
@@ -83,25 +82,10 @@ fn write_tar<W: Write>(
                 tar.write_all(bytes)?;
                 done += entry.size();
             }
-            Content::File { path, size, digest } => {
-                let named = |error: io::Error| {
-                    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-                };
-                let file = Named {
-                    inner: File::open(path).map_err(named)?,
-                    named,
-                };
-                let is_same = copy_planned(file, *size, *digest, &mut buffer, &mut tar, |count| {
-                    done += count;
-                    progress.packed(done, total);
-                })?;
-                if !is_same {
-                    return Err(named(io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        "it was changed while it was packed; pack it again",
-                    )));
-                }
-            }
+            Content::File(file) => copy_planned(file, &mut buffer, &mut tar, |count| {
+                done += count;
+                progress.packed(done, total);
+            })?,
             Content::Directory | Content::Symlink(_) => {}
         }
         tar.write_all(padding(entry.size()))?;
@@ -112,40 +96,42 @@ fn write_tar<W: Write>(
     Ok((out, diff_id))
 }
 
-/// A file whose errors name it, so that they are not taken for errors of what it is copied to.
-struct Named<F> {
-    inner: File,
-    named: F,
-}
-
-impl<F: Fn(io::Error) -> io::Error> Read for Named<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).map_err(&self.named)
-    }
-}
-
-/// Copies a file and says whether it still has the size and the digest that it was planned with.
+/// Copies a file, which has to be and to stay what it was when it was planned. Only its own errors
+/// name it, so that those of what it is copied to are not taken for them.
 fn copy_planned(
-    file: impl Read,
-    size: u64,
-    digest: Digest,
+    planned: &HostFile,
     buffer: &mut [u8],
     out: &mut dyn Write,
     mut copied: impl FnMut(u64),
-) -> io::Result<bool> {
-    let mut source = file.take(size);
-    let mut checked = DigestWriter::new(out);
-    loop {
-        let count = source.read(buffer)?;
+) -> io::Result<()> {
+    let named = |error| planned.named(error);
+    let mut file = planned.open().map_err(named)?;
+    // Who knew the digest may have told it to others, so this is what has to be in the image. Else the
+    // file's stamp says enough.
+    let known = planned.digest_if_known();
+    let mut found = known.map(|_| DigestWriter::new(io::sink()));
+    let mut left = planned.size();
+    while left > 0 {
+        let most = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = file.read(&mut buffer[..most]).map_err(named)?;
         if count == 0 {
-            break;
+            return Err(named(rootfs::changed()));
         }
-        checked.write_all(&buffer[..count])?;
+        let piece = &buffer[..count];
+        if let Some(found) = &mut found {
+            found.write_all(piece)?;
+        }
+        out.write_all(piece)?;
+        left -= count as u64;
         copied(count as u64);
     }
-    let longer = source.into_inner().read(&mut [0])? > 0;
-    let (_, found, _) = checked.finish();
-    Ok(!longer && found == digest)
+    planned.expect_unchanged(&file).map_err(named)?;
+    match known == found.map(|found| found.finish().1) {
+        true => Ok(()),
+        false => Err(named(rootfs::changed())),
+    }
 }
 
 fn write_header(out: &mut dyn Write, path: &Path, entry: &Entry, mtime: u64) -> io::Result<()> {
@@ -156,7 +142,7 @@ fn write_header(out: &mut dyn Write, path: &Path, entry: &Entry, mtime: u64) -> 
             (EntryType::Directory, Path::new(""))
         }
         Content::Symlink(target) => (EntryType::Symlink, target.as_path()),
-        Content::Bytes(_) | Content::File { .. } => (EntryType::Regular, Path::new("")),
+        Content::Bytes(_) | Content::File(_) => (EntryType::Regular, Path::new("")),
     };
     let target = target.as_os_str().as_encoded_bytes();
     let mut header = Header::new_ustar();
@@ -326,18 +312,58 @@ mod tests {
     fn a_file_that_changed_after_it_was_planned_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
-        for content in ["changed!", "plan", "planned and longer"] {
+        let planned = |content: &str| {
             std::fs::write(&path, content).unwrap();
             let mut tree = Tree::default();
-            let planned = Content::File {
-                path: path.clone(),
-                size: 7,
-                digest: Digest::of(b"planned"),
-            };
-            tree.insert("program", Entry::new(0o755, planned));
+            let file = Content::File(HostFile::at(&path).unwrap());
+            tree.insert("program", Entry::new(0o755, file));
+            tree
+        };
+        let refused = |tree: &Tree| {
+            let error = write(tree, Compression::GZIP, None, &mut io::sink(), &Silent).unwrap_err();
+            assert!(error.to_string().contains("changed"), "{error}");
+        };
+        for content in ["plan", "planned and longer"] {
+            let tree = planned("planned");
+            std::fs::write(&path, content).unwrap();
+            refused(&tree);
+        }
+        // The stamp may be the same when this happens shortly after the last change.
+        let tree = planned("planned");
+        tree.described().unwrap();
+        std::fs::write(&path, "changed").unwrap();
+        refused(&tree);
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_packed_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        std::fs::write(&path, vec![0; 3 * CHUNK]).unwrap();
+        let mut tree = Tree::default();
+        let file = Content::File(HostFile::at(&path).unwrap());
+        tree.insert("program", Entry::new(0o755, file));
+        let changes: [&dyn Fn(&mut std::fs::File); 2] =
+            [&|file| file.set_len(1).unwrap(), &|file| {
+                file.write_all(b"longer").unwrap()
+            }];
+        for change in changes {
+            let meanwhile = Meanwhile(&|| {
+                let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+                change(&mut file);
+            });
             let error =
-                write(&tree, Compression::GZIP, None, &mut Vec::new(), &Silent).unwrap_err();
-            assert!(error.to_string().contains("changed"), "{content}: {error}");
+                write(&tree, Compression::None, None, &mut io::sink(), &meanwhile).unwrap_err();
+            assert!(error.to_string().contains("changed"), "{error}");
+        }
+    }
+
+    /// Does something whenever progress is reported.
+    struct Meanwhile<'a>(&'a dyn Fn());
+
+    impl Progress for Meanwhile<'_> {
+        fn packed(&self, _done: u64, _total: u64) {
+            self.0();
         }
     }
 

@@ -38,6 +38,7 @@ pub mod registries;
 pub mod registry;
 pub mod rootfs;
 pub mod stages;
+mod stamp;
 pub mod transport;
 mod ustar;
 

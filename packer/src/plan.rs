@@ -350,8 +350,10 @@ impl Plan {
 
     /// A digest of everything that determines the bytes of the image: the program, the definition,
     /// the compression, the date, and the version of the packer. The names are no part of it.
-    #[must_use]
-    pub fn fingerprint(&self) -> Digest {
+    ///
+    /// # Errors
+    /// What reading the files of the tree gives.
+    pub fn fingerprint(&self) -> io::Result<Digest> {
         // Manifest and config as they will be, but for what only packing can tell.
         let unknown = Descriptor::new(media_type::CONFIG, Digest::of(b""), 0);
         let manifest = image::manifest(self.annotations.clone(), unknown, self.layers_below());
@@ -359,12 +361,13 @@ impl Plan {
         let version = env!("CARGO_PKG_VERSION");
         let mut text = format!(
             "packer {version} {} {epoch}\n{}",
-            self.compression, self.tree
+            self.compression,
+            self.tree.described()?
         )
         .into_bytes();
         text.extend(image::to_json(&self.config));
         text.extend(image::to_json(&manifest));
-        Digest::of(&text)
+        Ok(Digest::of(&text))
     }
 
     fn layers_below(&self) -> Vec<Descriptor> {

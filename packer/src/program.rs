@@ -12,13 +12,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use crate::closure::{ClosureError, HashBang};
-use crate::digest::Digest;
 pub use crate::elf::NoProgram;
 use crate::elf::Object;
 use crate::image::Platform;
 use crate::package::{Origin, Package, PackageError, System};
 use crate::progress::Progress;
-use crate::rootfs::{Content, Entry};
+use crate::rootfs::{Content, Entry, HostFile};
 
 mod compile;
 mod flags;
@@ -30,14 +29,10 @@ pub use needs::Needs;
 /// An executable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// Where it is.
-    pub path: PathBuf,
+    /// The file.
+    pub file: HostFile,
     /// What it runs on.
     pub platform: Platform,
-    /// The digest of the file.
-    pub digest: Digest,
-    /// The file's size in bytes.
-    pub size: u64,
     /// What it wants to find beside it.
     pub needs: Needs,
     /// The target triple that cargo compiled it for, if cargo did.
@@ -69,7 +64,7 @@ impl Program {
         match system.filter(|system| program.platform != system.platform()) {
             None => Ok(Some(program)),
             Some(system) => Err(ProgramError::OtherSystem {
-                path: program.path,
+                path: program.file.path().to_owned(),
                 there: program.platform.architecture,
                 wanted: system.architecture(),
             }),
@@ -79,12 +74,7 @@ impl Program {
     /// The program in a tree.
     #[must_use]
     pub fn entry(&self) -> Entry {
-        let content = Content::File {
-            path: self.path.clone(),
-            size: self.size,
-            digest: self.digest,
-        };
-        Entry::new(0o755, content)
+        Entry::new(0o755, Content::File(self.file.clone()))
     }
 
     /// Takes a file that has to be an executable for Linux.
@@ -106,14 +96,10 @@ impl Program {
             })?,
         };
         io::Seek::rewind(&mut file).map_err(unreadable)?;
-        let mut needs = needs::Finder::default();
-        let (digest, size) = Digest::of_reader(&mut needs.watch(&mut file)).map_err(unreadable)?;
         Ok(Self {
-            path: path.to_owned(),
+            file: HostFile::opened(path, &file).map_err(unreadable)?,
             platform,
-            digest,
-            size,
-            needs: needs.found(),
+            needs: Needs::of(&mut file).map_err(unreadable)?,
             target: None,
         })
     }

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
+use std::fmt::Write as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,11 +20,14 @@ use crate::program::Program;
 mod below;
 mod clash;
 mod host;
+mod host_file;
 mod links;
 mod sources;
 
 pub use clash::Clash;
 pub use host::HostError;
+pub use host_file::HostFile;
+pub(crate) use host_file::changed;
 pub(crate) use links::plain;
 pub use sources::SourceError;
 
@@ -59,14 +63,7 @@ pub enum Content {
     /// A file whose content is known already.
     Bytes(Vec<u8>),
     /// A file whose content is copied from a file of the host.
-    File {
-        /// Where it is.
-        path: PathBuf,
-        /// Its size in bytes.
-        size: u64,
-        /// The digest that it had when the tree was planned.
-        digest: Digest,
-    },
+    File(HostFile),
     /// A symbolic link to this target.
     Symlink(PathBuf),
 }
@@ -89,7 +86,7 @@ impl Entry {
     pub fn size(&self) -> u64 {
         match &self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File { size, .. } => *size,
+            Content::File(file) => file.size(),
             Content::Directory | Content::Symlink(_) => 0,
         }
     }
@@ -157,27 +154,32 @@ impl Tree {
     pub fn size(&self) -> u64 {
         self.entries.values().map(Entry::size).sum()
     }
-}
 
-impl fmt::Display for Tree {
-    /// One line an entry: kind and mode, owner, path, and what is in it. Equal texts mean equal
-    /// trees, whatever host they were planned on.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// One line an entry: kind and mode, owner, path, and the digest of what is in it. Equal texts mean
+    /// equal trees, whatever host they were planned on.
+    ///
+    /// # Errors
+    /// As [`HostFile::digest`], for every file is read that nobody has hashed before.
+    pub fn described(&self) -> io::Result<String> {
+        let mut text = String::new();
         for (path, entry) in self.entries() {
             let Entry { mode, uid, gid, .. } = entry;
             let (kind, rest) = match &entry.content {
                 Content::Directory => ('d', String::new()),
                 Content::Bytes(bytes) => ('-', format!(" {}", Digest::of(bytes))),
-                Content::File { digest, .. } => ('-', format!(" {digest}")),
+                Content::File(file) => (
+                    '-',
+                    format!(" {}", file.digest().map_err(|error| file.named(error))?),
+                ),
                 Content::Symlink(target) => ('l', format!(" -> {}", escaped(target))),
             };
             let set = entry
                 .capabilities
                 .map_or(String::new(), |set| format!(" {set}"));
             let path = escaped(path);
-            writeln!(formatter, "{kind}{mode:04o} {uid}:{gid} /{path}{rest}{set}")?;
+            let _ = writeln!(text, "{kind}{mode:04o} {uid}:{gid} /{path}{rest}{set}");
         }
-        Ok(())
+        Ok(text)
     }
 }
 
@@ -213,19 +215,26 @@ mod tests {
     use super::*;
     use crate::image::Platform;
 
-    fn program() -> Program {
+    /// A program of seven bytes in `folder`.
+    fn program(folder: &tempfile::TempDir) -> Program {
+        let path = folder.path().join("program");
+        std::fs::write(&path, "program").unwrap();
         Program {
-            path: PathBuf::from("/somewhere/program"),
+            file: HostFile::at(&path).unwrap(),
             platform: Platform::host(),
-            digest: Digest::of(b"program"),
-            size: 7,
             needs: crate::program::Needs::default(),
             target: None,
         }
     }
 
+    /// The tree around a program, as a text.
+    fn described(program: &Program, user: User) -> String {
+        Tree::around(program, "hello", user).described().unwrap()
+    }
+
     #[test]
     fn the_tree_around_a_program_has_what_a_static_program_needs() {
+        let folder = tempfile::tempdir().unwrap();
         let user = User { uid: 5, gid: 6 };
         let expected = format!(
             "d0755 0:0 /bin\n-0755 0:0 /bin/hello {}\nd0755 0:0 /etc\n\
@@ -234,10 +243,7 @@ mod tests {
             Digest::of(b"root:x:0:\nnonroot:x:6:\n"),
             Digest::of(b"root:x:0:0:root:/:/sbin/nologin\nnonroot:x:5:6:nonroot:/:/sbin/nologin\n"),
         );
-        assert_eq!(
-            Tree::around(&program(), "hello", user).to_string(),
-            expected
-        );
+        assert_eq!(described(&program(&folder), user), expected);
     }
 
     #[test]
@@ -249,14 +255,11 @@ mod tests {
 
     #[test]
     fn the_place_of_the_program_on_the_host_is_no_part_of_the_printed_tree() {
-        let elsewhere = Program {
-            path: PathBuf::from("/elsewhere"),
-            ..program()
-        };
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let user = User::default();
         assert_eq!(
-            Tree::around(&program(), "a", user).to_string(),
-            Tree::around(&elsewhere, "a", user).to_string()
+            described(&program(&here), user),
+            described(&program(&there), user)
         );
     }
 }

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use packer::archive::Archive;
+use packer::contents;
 use packer::layer::{self, Compression};
 use packer::place::Source;
 use packer::progress::Silent;
 use packer::registry::Document;
-use packer::rootfs::{Content, Entry, Tree};
-use packer::{Digest, contents};
+use packer::rootfs::{Content, Entry, HostFile, Tree};
 use tests::account::we_are_root;
 use tests::client::find;
 use tests::{Missing, Mode, Random, Run, World, fixture, require};
@@ -199,12 +199,7 @@ fn the_size_of_a_file_of_nine_gigabytes_is_read_by_both() {
         .and_then(|file| file.set_len(SIZE))
         .expect("a file of holes");
     let mut tree = Tree::default();
-    let digest = Digest::of(b"never reached");
-    let content = Content::File {
-        path: large,
-        size: SIZE,
-        digest,
-    };
+    let content = Content::File(HostFile::at(&large).expect("a file"));
     tree.insert("large", Entry::new(0o644, content));
     // The beginning is enough to see what they think of the size.
     let mut short = Short(Vec::new());

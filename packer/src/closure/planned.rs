@@ -24,13 +24,12 @@ impl Planned {
         let mut planned = Self::default();
         for (path, entry) in tree.entries() {
             // A loader's paths are texts of a program; those that are not UTF-8 are in none.
-            let (Content::File { path: file, .. }, Some(path)) = (&entry.content, path.to_str())
-            else {
+            let (Content::File(file), Some(path)) = (&entry.content, path.to_str()) else {
                 continue;
             };
             // Nothing else is ever started or loaded, and a package may bring many files.
             if entry.mode & 0o111 != 0 || path.contains(".so") {
-                planned.add(host, format!("/{path}"), file)?;
+                planned.add(host, format!("/{path}"), file.path())?;
             }
         }
         Ok(planned)

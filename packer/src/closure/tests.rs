@@ -60,12 +60,8 @@ impl Machine {
     }
 
     fn entry(&self, path: &str) -> Entry {
-        let content = Content::File {
-            path: self.host().real(path),
-            size: 0,
-            digest: Digest::of(b""),
-        };
-        Entry::new(0o755, content)
+        let file = HostFile::at(&self.host().real(path)).unwrap();
+        Entry::new(0o755, Content::File(file))
     }
 
     fn closure(&self, dynamic: Dynamic<'_>) -> Result<Closure, ClosureError> {

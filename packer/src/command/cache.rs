@@ -51,10 +51,10 @@ impl Cache {
         &self.folder
     }
 
-    /// The archive that `bundles` made before, if it is there and whole, and what is in it.
-    pub(super) fn find(&self, kind: Kind, bundles: &[Bundle]) -> Option<(PathBuf, Vec<Packed>)> {
+    /// The archive that the inputs of `note` made before, if it is there and whole, and what is in it.
+    pub(super) fn find(&self, note: &Path) -> Option<(PathBuf, Vec<Packed>)> {
         let mut text = Vec::new();
-        let note = File::open(self.note(kind, bundles)).ok()?;
+        let note = File::open(note).ok()?;
         note.take(MOST_NOTE).read_to_end(&mut text).ok()?;
         let Note { archive, images } = serde_json::from_slice(&text).ok()?;
         let name = Path::new(&archive).file_name()?;
@@ -65,13 +65,12 @@ impl Cache {
     /// Gives an archive its name, unless the same one is there already.
     pub(super) fn place(
         &self,
-        kind: Kind,
-        bundles: &[Bundle],
+        (kind, package): (Kind, &str),
         archive: NewFile,
         packed: &[Packed],
+        note: &Path,
     ) -> io::Result<PathBuf> {
         let hash = archive.digest()?.hex();
-        let package = bundles[0].title();
         let suffix = match kind {
             Kind::Both | Kind::Docker => "docker-pack.tar",
             Kind::Oci => "oci-pack.tar",
@@ -81,25 +80,27 @@ impl Cache {
         if !self.is_whole(&path, OsStr::new(&name)) {
             archive.place(&path)?;
         }
-        let note = Note {
+        let made = Note {
             archive: name,
             images: packed.to_vec(),
         };
-        packer::cache::keep(&self.note(kind, bundles), &serde_json::to_vec(&note)?)?;
+        packer::cache::keep(note, &serde_json::to_vec(&made)?)?;
         Ok(path)
     }
 
+    /// Where it is noted what `bundles` make.
+    ///
     /// Names are part of an archive, but not of an image's own fingerprint.
-    fn note(&self, kind: Kind, bundles: &[Bundle]) -> PathBuf {
+    pub(super) fn note(&self, kind: Kind, bundles: &[Bundle]) -> io::Result<PathBuf> {
         let mut inputs = format!("{kind:?}");
         for bundle in bundles {
-            let _ = write!(inputs, "\n{}\n{}", bundle.fingerprint(), bundle.title());
+            let _ = write!(inputs, "\n{}\n{}", bundle.fingerprint()?, bundle.title());
             for name in bundle.names() {
                 let _ = write!(inputs, "\n{name}");
             }
         }
         let hash = Digest::of(inputs.as_bytes()).hex();
-        self.folder.join("made-of").join(&hash[..HASH])
+        Ok(self.folder.join("made-of").join(&hash[..HASH]))
     }
 
     fn is_whole(&self, path: &Path, name: &OsStr) -> bool {

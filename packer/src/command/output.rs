@@ -163,14 +163,18 @@ fn in_cache(
     bundles: &[Bundle],
     progress: &dyn Progress,
 ) -> anyhow::Result<(PathBuf, Vec<Packed>)> {
-    if let Some(found) = cache.find(kind, bundles) {
+    let title = bundles[0].title();
+    let note = cache
+        .note(kind, bundles)
+        .with_context(|| format!("{title} cannot be packed"))?;
+    if let Some(found) = cache.find(&note) {
         return Ok(found);
     }
     let context = || cannot_be_written(cache.folder());
     let archive = Writer::of_kind(kind, cache.folder()).with_context(context)?;
     let (new, packed) = pack(archive, cache.folder(), bundles, progress)?;
     let path = cache
-        .place(kind, bundles, new, &packed)
+        .place((kind, title), new, &packed, &note)
         .with_context(context)?;
     Ok((path, packed))
 }

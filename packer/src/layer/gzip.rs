@@ -52,6 +52,7 @@ impl Codec for Gzip {
 
     fn compressor(&self) -> Compressor {
         let level = flate2::Compression::new(self.level.into());
+        // A new one for each block: one that was used and reset writes other bytes for some.
         Box::new(move |block, out| deflate(block, &mut Compress::new(level, false), out))
     }
 

@@ -105,15 +105,19 @@ impl Bundle {
 
     /// A digest of everything that determines the bytes, but for the names; see
     /// [`Plan::fingerprint`].
-    #[must_use]
-    pub fn fingerprint(&self) -> Digest {
-        match self.plans.as_slice() {
-            [plan] => plan.fingerprint(),
-            plans => {
-                let lines = plans.iter().map(|plan| format!("{}\n", plan.fingerprint()));
-                Digest::of(lines.collect::<String>().as_bytes())
-            }
+    ///
+    /// # Errors
+    /// As [`Plan::fingerprint`].
+    pub fn fingerprint(&self) -> io::Result<Digest> {
+        if let [plan] = self.plans.as_slice() {
+            return plan.fingerprint();
         }
+        let lines = self.plans.iter().map(|plan| {
+            let digest = plan.fingerprint()?;
+            Ok(format!("{digest}\n"))
+        });
+        let text = lines.collect::<io::Result<String>>()?;
+        Ok(Digest::of(text.as_bytes()))
     }
 
     /// Packs into `place`: first the layers, then the image or the index with its names.

@@ -25,10 +25,10 @@ pub(super) fn annotations(base: &Base) -> Vec<(String, String)> {
 pub(super) fn check(tree: &Tree, package: &Package) -> Result<(), Error> {
     let command = package.command().swap_remove(0);
     let program = tree.get(tree.through_all_links(Path::new(&command)));
-    let Some(Content::File { path, .. }) = program.map(|entry| &entry.content) else {
+    let Some(Content::File(file)) = program.map(|entry| &entry.content) else {
         return Ok(());
     };
-    let Ok(file) = File::open(path) else {
+    let Ok(file) = File::open(file.path()) else {
         return Ok(());
     };
     let lacks = |needed: &str| Error::NotOnBase {

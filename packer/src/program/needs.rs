@@ -23,48 +23,37 @@ const TIME_ZONES: &[u8] = b"/usr/share/zoneinfo";
 /// As many bytes as a word can reach from one read into the next.
 const OVERLAP: usize = 32;
 
-/// Looks for needs in what is read through it.
-#[derive(Debug, Default)]
-pub(super) struct Finder {
-    found: Needs,
-    /// The end of what was read, and then what is read next.
-    window: Vec<u8>,
-}
+/// As much as is looked through at once.
+const READ: usize = 32 << 10;
 
-impl Finder {
-    /// Hands on what `source` gives.
-    pub(super) fn watch<R: Read>(&mut self, source: R) -> Watched<'_, R> {
-        Watched {
-            finder: self,
-            source,
+impl Needs {
+    /// Looks through all that `program` gives.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub(super) fn of(program: &mut dyn Read) -> io::Result<Self> {
+        let mut needs = Self::default();
+        // The end of what was read before, so that a word may begin there.
+        let mut window = [0; OVERLAP + READ];
+        let mut kept = 0;
+        loop {
+            let count = match program.read(&mut window[kept..]) {
+                Ok(0) => return Ok(needs),
+                Ok(count) => kept + count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            needs.look(&window[..count]);
+            let begin = count.saturating_sub(OVERLAP);
+            window.copy_within(begin..count, 0);
+            kept = count - begin;
         }
     }
 
-    /// What was found.
-    pub(super) fn found(self) -> Needs {
-        self.found
-    }
-
     fn look(&mut self, bytes: &[u8]) {
-        let kept = self.window.len().saturating_sub(OVERLAP);
-        self.window.drain(..kept);
-        self.window.extend_from_slice(bytes);
-        let names = |word: &[u8]| memmem::find(&self.window, word).is_some();
-        self.found.certificates |= CERTIFICATES.iter().any(|word| names(word));
-        self.found.time_zones |= names(TIME_ZONES);
-    }
-}
-
-pub(super) struct Watched<'a, R> {
-    finder: &'a mut Finder,
-    source: R,
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.finder.look(&buffer[..count]);
-        Ok(count)
+        let names = |word: &[u8]| memmem::find(bytes, word).is_some();
+        self.certificates |= CERTIFICATES.iter().any(|word| names(word));
+        self.time_zones |= names(TIME_ZONES);
     }
 }
 
@@ -72,12 +61,19 @@ impl<R: Read> Read for Watched<'_, R> {
 mod tests {
     use super::*;
 
-    fn needs(parts: &[&[u8]]) -> Needs {
-        let mut finder = Finder::default();
-        for part in parts {
-            finder.look(part);
+    /// Gives its parts one by one.
+    struct Parts<'a>(std::slice::Iter<'a, &'a [u8]>);
+
+    impl Read for Parts<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let part = self.0.next().copied().unwrap_or_default();
+            buffer[..part.len()].copy_from_slice(part);
+            Ok(part.len())
         }
-        finder.found()
+    }
+
+    fn needs(parts: &[&[u8]]) -> Needs {
+        Needs::of(&mut Parts(parts.iter())).unwrap()
     }
 
     #[test]

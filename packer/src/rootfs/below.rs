@@ -117,7 +117,7 @@ mod tests {
         let mut tree = Tree::on(base());
         let file = Entry::new(0o755, Content::Bytes(Vec::new()));
         tree.place(Path::new("bin/program"), file).unwrap();
-        let lines = tree.to_string();
+        let lines = tree.described().unwrap();
         let modes: Vec<&str> = lines
             .lines()
             .filter_map(|line| line.split(" sha").next())

@@ -8,8 +8,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Clash, Content, Entry, Tree};
-use crate::digest::Digest;
+use super::{Clash, Content, Entry, HostFile, Tree};
 use crate::package::Files;
 use crate::program::open_regular;
 
@@ -51,16 +50,12 @@ impl Tree {
 
     /// A file, or what a link leads to.
     fn add_file(&mut self, source: &Path, to: &Path, files: &Files) -> Result<(), SourceError> {
-        let mut file = open_regular(source).map_err(unreadable(source))?;
+        let file = open_regular(source).map_err(unreadable(source))?;
         let metadata = file.metadata().map_err(unreadable(source))?;
-        let (digest, size) = Digest::of_reader(&mut file).map_err(unreadable(source))?;
         let executable = metadata.permissions().mode() & 0o100 != 0;
         let mode = if executable { 0o755 } else { 0o644 };
-        let content = Content::File {
-            path: source.to_owned(),
-            size,
-            digest,
-        };
+        let content = HostFile::opened(source, &file).map_err(unreadable(source))?;
+        let content = Content::File(content);
         let entry = Entry {
             capabilities: files.capabilities,
             ..owned(files.mode.unwrap_or(mode), content, files)
@@ -153,7 +148,8 @@ mod tests {
         let mut tree = Tree::default();
         tree.add(&files(root, "srv/x")).unwrap();
         let lines: Vec<String> = tree
-            .to_string()
+            .described()
+            .unwrap()
             .lines()
             .map(|line| line.split(" sha256").next().unwrap().to_owned())
             .collect();

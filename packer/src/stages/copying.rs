@@ -163,7 +163,7 @@ impl Execution<'_> {
             forest.fetch([node].into_iter(), folder)?;
             match node.content(folder)? {
                 Content::Bytes(bytes) => Ok(bytes),
-                Content::File { path, .. } => std::fs::read(path),
+                Content::File(file) => std::fs::read(file.path()),
                 _ => Ok(Vec::new()),
             }
         };

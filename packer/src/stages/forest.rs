@@ -15,8 +15,7 @@ use crate::base::Base;
 use crate::contents;
 use crate::digest::Digest;
 use crate::glob::Pattern;
-use crate::program::open_regular;
-use crate::rootfs::{Content, Tree, plain};
+use crate::rootfs::{Content, HostFile, Tree, plain};
 
 /// As many links as the kernel follows in one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
@@ -284,19 +283,10 @@ impl Node {
             Kind::Directory => Content::Directory,
             Kind::Symlink(target) => Content::Symlink(target.clone()),
             Kind::Known(content) => content.clone(),
-            Kind::OnDisk(path) => {
-                let (digest, size) = Digest::of_reader(&mut open_regular(path)?)?;
-                Content::File {
-                    path: path.clone(),
-                    size,
-                    digest,
-                }
+            Kind::OnDisk(path) => Content::File(HostFile::at(path)?),
+            Kind::InBase { digest, .. } => {
+                Content::File(HostFile::known(&folder.join(digest.hex()), *digest)?)
             }
-            Kind::InBase { size, digest, .. } => Content::File {
-                path: folder.join(digest.hex()),
-                size: *size,
-                digest: *digest,
-            },
             Kind::Special => return Err(io::Error::other("it is a device or a FIFO")),
         })
     }

@@ -11,7 +11,7 @@ use crate::archive::NewFile;
 use crate::contents::{self, Kind};
 use crate::layer::decompress;
 use crate::program::open_regular;
-use crate::rootfs::{Content, Entry};
+use crate::rootfs::{Content, Entry, HostFile};
 
 /// Opens a file if it is a tar archive, compressed or not.
 pub(super) fn open(path: &Path) -> Result<Option<File>, String> {
@@ -62,16 +62,12 @@ pub(super) fn entries(archive: File, folder: &Path) -> io::Result<BTreeMap<PathB
         let content = match read.kind {
             Kind::Directory => Content::Directory,
             Kind::Symlink(target) => Content::Symlink(OsString::from_vec(target).into()),
-            Kind::File { size, digest } => {
+            Kind::File { digest, .. } => {
                 let place = folder.join(digest.hex());
                 if !place.exists() {
                     new.place(&place)?;
                 }
-                Content::File {
-                    path: place,
-                    size,
-                    digest,
-                }
+                Content::File(HostFile::known(&place, digest)?)
             }
             Kind::HardLink(target) => {
                 let target = PathBuf::from(OsString::from_vec(target));

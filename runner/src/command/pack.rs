@@ -28,7 +28,7 @@ pub(super) fn pack(folder: &Path, context: &Context) -> anyhow::Result<(String, 
     request.epoch = packer::epoch::Epoch::from_environment()?;
     let plan = plan::prepare(&request, &Notes)?;
     let store = context.store()?;
-    let fingerprint = plan.fingerprint();
+    let fingerprint = plan.fingerprint()?;
     let name = plan.name().to_string();
     if let Some(image) = store.packed(&fingerprint)?
         && store.names_of(&image.id)?.contains(plan.name())
@@ -60,5 +60,5 @@ pub(super) fn owners(namespace: &UserNamespace) -> Owners {
 
 fn write(plan: &Plan, store: &Store, owners: Owners) -> anyhow::Result<()> {
     let image = plan.write(&mut store.writer(owners)?, &Notes)?;
-    Ok(store.remember_packed(&plan.fingerprint(), &image.id())?)
+    Ok(store.remember_packed(&plan.fingerprint()?, &image.id())?)
 }
