@@ -299,6 +299,30 @@ for_each_account! {
 }
 
 for_each_account! {
+    /// A whole disk is brought up to date at the end of an overlay mount that is not volatile. The kernel
+    /// mounts one that is only once, unless its mark is taken away.
+    fn only_what_goes_with_its_container_is_not_brought_to_disk(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        // Also spelled fsync=volatile.
+        let count = ["grep", "-c", "[,=]volatile", "/proc/self/mountinfo"];
+        let counted = |options: &[&str]| {
+            let words = [&["run"], options, &[busybox::NAME], &count[..]].concat();
+            runner.command(&words).finish().stdout.trim().to_owned()
+        };
+        assert_eq!(counted(&["--rm"]), "1");
+        assert_eq!(counted(&["--name", "kept"]), "0");
+        runner.to(&["rm", "kept"]);
+        runner.to(&["create", "--rm", "--name", "again", busybox::NAME, "/bin/none"]);
+        for _ in 0..2 {
+            let failed = runner.command(&["start", "again"]).finish().with_code(127);
+            assert!(failed.stderr.contains("/bin/none"), "{failed}");
+        }
+        runner.to(&["rm", "again"]);
+    }
+}
+
+for_each_account! {
     fn images_are_listed_and_removed(world) {
         let runner = world.runner();
         runner.load(&require!(busybox::image()).docker());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
@@ -103,6 +104,28 @@ for_each_account! {
         assert!(unknown.only_error().contains("executable file not found"), "{unknown}");
         bundle.leave(runc(), &["exec", "--detach", "c", "sleep", "100"]);
         bundle.runtime(&["delete", "--force", "c"]).succeed();
+    }
+}
+
+for_each_account! {
+    fn who_lies_in_wait_for_exec_does_not_get_our_program_cve_2019_5736(world) {
+        let mut bundle = require!(Bundle::new(world, "bundle"));
+        let evil = world.write(bundle.folder.join("rootfs/bin/evil"), "#!/proc/self/exe\n");
+        fs::set_permissions(&evil, fs::Permissions::from_mode(0o755)).expect("our own file");
+        bundle.script("while :; do for process in /proc/[0-9]*; do
+            [ $process = /proc/1 ] || [ $process = /proc/$$ ] && continue
+            (exec 3>>$process/exe) 2>/dev/null && echo $(readlink $process/exe) >> /tmp/opened; done; done");
+        bundle.config["root"]["readonly"] = false.into();
+        bundle.leave(runc(), &["run", "--detach", "c"]);
+        let program = fs::read(runc()).expect("our program");
+        for _ in 0..30 {
+            let _ = bundle.runtime(&["exec", "c", "/bin/evil"]).finish();
+        }
+        bundle.runtime(&["delete", "--force", "c"]).succeed();
+        let opened = fs::read_to_string(bundle.folder.join("rootfs/tmp/opened")).unwrap_or_default();
+        let ours = opened.lines().find(|line| !line.is_empty() && !line.starts_with("/bin/"));
+        assert_eq!(ours, None, "opened for writing");
+        assert!(program == fs::read(runc()).expect("our program"));
     }
 }
 

@@ -75,12 +75,10 @@ impl Defaults {
     }
 
     fn merge(&mut self, text: &str) -> Result<(), String> {
-        // The file that distributions install has nothing but comments in the section: no parser is
-        // needed to see that, and every start reads it.
         let Some(section) = section(text, "[containers]") else {
             return Ok(());
         };
-        let table: Table = toml::from_str(section).map_err(|error| {
+        let table: Table = toml::from_str(&section).map_err(|error| {
             error
                 .message()
                 .lines()
@@ -117,26 +115,29 @@ impl Defaults {
 }
 
 /// What stands in a section of a TOML file without its tables, if it is more than comments.
-fn section<'a>(text: &'a str, heading: &str) -> Option<&'a str> {
-    let mut start = None;
-    let (mut end, mut says_something, mut at) = (text.len(), false, 0);
-    for line in text.split_inclusive('\n') {
-        let trimmed = line.trim();
-        match start {
-            None if trimmed.starts_with(heading) => start = Some(at + line.len()),
-            // A list may begin a line with a bracket too, but then it is indented.
-            Some(_) if line.starts_with('[') => {
-                end = at;
-                break;
-            }
-            Some(_) => says_something |= !trimmed.is_empty() && !trimmed.starts_with('#'),
-            None => {}
+///
+/// The file that distributions install is hundreds of comments and a few keys, and every start reads it: so
+/// comments are left out here, and no parser sees them.
+fn section(text: &str, heading: &str) -> Option<String> {
+    let lines = text.split_inclusive('\n');
+    let inside = lines
+        .skip_while(|line| !line.trim_ascii_start().starts_with(heading))
+        .skip(1)
+        // A list may begin a line with a bracket too, but then it is indented.
+        .take_while(|line| !line.starts_with('['));
+    // In a text of several lines, what looks like a comment is none.
+    let keeps_all = ["\"\"\"", "'''"].iter().any(|quotes| text.contains(quotes));
+    let mut section = String::new();
+    for line in inside {
+        let says_something = !matches!(
+            line.trim_ascii_start().as_bytes().first(),
+            None | Some(b'#')
+        );
+        if says_something || keeps_all {
+            section.push_str(line);
         }
-        at += line.len();
     }
-    start
-        .filter(|_| says_something)
-        .map(|start| &text[start..end])
+    (!section.is_empty()).then_some(section)
 }
 
 fn list(value: &Value) -> Option<Vec<String>> {
@@ -178,6 +179,17 @@ mod tests {
             .merge("[containers]\n# pids_limit = 9\n\n[engine]\nbroken =\n")
             .unwrap();
         assert_eq!(defaults.pids_limit, Some(7));
+    }
+
+    #[test]
+    fn a_comment_is_passed_over_and_a_text_of_several_lines_is_whole() {
+        let read = |text: &str| section(text, "[containers]");
+        let commented =
+            "[containers]\n#a = 1\n  # b\nc = [\n  # d\n  \"e\",\n]\n\n[engine]\nf = 1\n";
+        assert_eq!(read(commented).unwrap(), "c = [\n  \"e\",\n]\n");
+        assert_eq!(read("[containers]\n# a\n\n"), None);
+        let text = "[containers]\na = \"\"\"\n# no comment\n\"\"\"\n";
+        assert_eq!(read(text).unwrap(), &text["[containers]\n".len()..]);
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub fn of(
             tree: record.tree.clone(),
             folder: folder.to_owned(),
             driver,
+            temporary: record.remove,
         }),
         files: files(record),
         directories: record.volumes.clone(),

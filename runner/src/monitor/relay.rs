@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -44,6 +45,9 @@ const PATIENCE: u32 = 3;
 
 /// The most that a pipe can hold without privilege, in bytes (`/proc/sys/fs/pipe-max-size`).
 const LARGEST_PIPE: usize = 1 << 20;
+
+/// What is read at once, in bytes. Memory that nothing was read into is never touched.
+const READ: usize = 64 * 1024;
 
 /// Blocks the signals that are passed on; they are read from the descriptor from now on.
 ///
@@ -336,14 +340,14 @@ impl Relay {
 
     /// Moves what the process printed; forgets the stream at its end.
     fn pass_output(&mut self, index: usize) {
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = Vec::with_capacity(READ);
         // Showing a stream may have ended it.
         let Some((from, stream)) = self.outputs.get(index) else {
             return;
         };
         let stream = *stream;
-        match rustix::io::read(from, &mut buffer) {
-            Ok(count) if count > 0 => self.take(stream, &buffer[..count]),
+        match rustix::io::read(from, spare_capacity(&mut buffer)) {
+            Ok(count) if count > 0 => self.take(stream, &buffer),
             Err(Errno::AGAIN | Errno::INTR) => {}
             // EIO is the end of a terminal.
             Ok(_) | Err(_) => {
@@ -390,14 +394,15 @@ impl Relay {
     /// Reads what is left in the pipes of a process that has ended. No more than can have been in
     /// them: a process that joined a container may have left children that go on printing.
     fn drain(&mut self) {
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = Vec::with_capacity(READ);
         for (from, stream) in std::mem::take(&mut self.outputs) {
             let mut read = 0;
             while read <= LARGEST_PIPE {
-                match rustix::io::read(&from, &mut buffer) {
+                buffer.clear();
+                match rustix::io::read(&from, spare_capacity(&mut buffer)) {
                     Ok(count) if count > 0 => {
                         read += count;
-                        self.take(stream, &buffer[..count]);
+                        self.take(stream, &buffer);
                     }
                     Err(Errno::INTR) => {}
                     Ok(_) | Err(_) => break,

@@ -13,10 +13,14 @@ use rustix::fs::{
     CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fstat, fstatvfs,
     memfd_create, open, stat,
 };
-use rustix::mount::{MountPropagationFlags, OpenTreeFlags, mount_change, open_tree};
+use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::net::SocketType;
+use rustix::process::{WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
-use super::syscalls::{self, MountChange};
+use super::failure::{Context, Failure};
+use super::syscalls::{self, Fork, MountChange};
+use super::wire;
 
 /// The read-only mount that the process `pid` was executed from, if it is one of this very program.
 pub(super) fn of_process(pid: i32) -> Option<OwnedFd> {
@@ -29,22 +33,53 @@ pub(super) fn of_process(pid: i32) -> Option<OwnedFd> {
         .then_some(program)
 }
 
-/// Makes such a file. In a user namespace that does not own this process's mounts, it leaves the
-/// process in a mount namespace of its own.
+/// Makes such a file.
+///
+/// # Panics
+/// When this process has threads.
 pub(super) fn make() -> io::Result<OwnedFd> {
-    if let Ok(Some(program)) = read_only_mount() {
-        return Ok(program);
-    }
-    let in_own_namespace = || -> io::Result<Option<OwnedFd>> {
-        syscalls::unshare(UnshareFlags::NEWNS)?;
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change("/", private)?;
-        read_only_mount()
-    };
-    match in_own_namespace() {
+    // Who owns no mounts makes namespaces in which it does; then a mount is as good as root's.
+    let namespaces = [
+        UnshareFlags::NEWNS,
+        UnshareFlags::NEWUSER | UnshareFlags::NEWNS,
+    ];
+    match read_only_mount() {
         Ok(Some(program)) => Ok(program),
-        // Not found at its path any more (it was replaced), or a kernel before 5.12.
-        Ok(None) | Err(_) => sealed_copy(),
+        // Not found at its path any more: it was replaced.
+        Ok(None) => sealed_copy(),
+        Err(_) => namespaces
+            .into_iter()
+            .find_map(|namespaces| read_only_mount_made_in(namespaces).ok())
+            // No such namespaces here, or a kernel before 5.12.
+            .map_or_else(sealed_copy, Ok),
+    }
+}
+
+/// The mount, made by another process that enters new namespaces for it. This process would keep what is
+/// mounted there from being unmounted.
+fn read_only_mount_made_in(namespaces: UnshareFlags) -> Result<OwnedFd, Failure> {
+    let what = || "cannot open this program".to_owned();
+    let (here, there) = wire::sockets(SocketType::STREAM)?;
+    match syscalls::fork().context(what)? {
+        Fork::Child => {
+            let send = || -> Result<(), Failure> {
+                syscalls::unshare(namespaces).context(what)?;
+                let mount = read_only_mount().context(what)?;
+                let mount = mount.ok_or_else(|| Failure::engine(what()))?;
+                wire::send(&there, &(), &[mount.as_fd()])
+            };
+            std::process::exit(i32::from(send().is_err()))
+        }
+        Fork::Parent(pid) => {
+            drop(there);
+            let received = wire::receive::<()>(&here);
+            let _ = waitpid(Some(pid), WaitOptions::empty());
+            let ((), programs) = received?;
+            programs
+                .into_iter()
+                .next()
+                .ok_or_else(|| Failure::engine(what()))
+        }
     }
 }
 

@@ -48,6 +48,9 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
         owner(root.st_uid, &spec.users),
         owner(root.st_gid, &spec.groups),
     );
+    if rootfs.temporary {
+        forget_volatile(&folder);
+    }
     for name in ["upper", "work"] {
         // What is there already is a container's that starts again.
         if make_directory(&folder, name, 0o755).context(|| what(name))? {
@@ -70,6 +73,17 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
         fill(&tree, &upper, ids, &spec.files).context(|| what("upper"))?;
     }
     Ok(())
+}
+
+/// Removes the mark of a volatile overlay that was not unmounted in order, with which the kernel mounts
+/// it no more. What was lost then is lost with the container.
+fn forget_volatile(folder: &Root) {
+    let Ok(work) = folder.resolve("work") else {
+        return;
+    };
+    let mark = "work/incompat/volatile";
+    let _ = rustix::fs::unlinkat(&work, format!("{mark}/dirty"), AtFlags::empty());
+    let _ = rustix::fs::unlinkat(&work, mark, AtFlags::REMOVEDIR);
 }
 
 fn is_empty(directory: &OwnedFd) -> io::Result<bool> {
@@ -253,6 +267,7 @@ pub(super) struct Layers {
     work: OwnedFd,
     tree: Root,
     driver: Driver,
+    temporary: bool,
 }
 
 impl Layers {
@@ -268,6 +283,7 @@ impl Layers {
             work: below("work")?,
             tree: Root::open(&image.tree).context(|| what(&image.tree))?,
             driver: image.driver,
+            temporary: image.temporary,
             folder,
         })
     }
@@ -293,7 +309,7 @@ impl Layers {
         let path = |fd: BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
         let lower = format!("{}:{}", path(layer.as_fd()), path(self.tree.as_fd()));
         let (upper, work) = (path(self.upper.as_fd()), path(self.work.as_fd()));
-        let options = [
+        let mut options = vec![
             ("lowerdir", Some(lower.as_str())),
             ("upperdir", Some(&upper)),
             ("workdir", Some(&work)),
@@ -301,6 +317,11 @@ impl Layers {
             // One device number for all files, although the layers are of two file systems.
             ("xino", Some("on")),
         ];
+        if self.temporary {
+            // Else the kernel brings all of the disk's file system up to date when the container
+            // ends, other programs' files too (kernel 5.10).
+            options.push(("volatile", None));
+        }
         mounts::new_mount("overlay", &options, MountAttrFlags::empty())
     }
 }

@@ -269,6 +269,8 @@ pub struct ImageTree {
     pub folder: PathBuf,
     /// How the tree becomes writable.
     pub driver: Driver,
+    /// Whether what the container writes goes when it ends. Then nothing of it has to reach the disk.
+    pub temporary: bool,
 }
 
 /// How an image's tree becomes a container's `/`.

@@ -232,18 +232,21 @@ pub(super) fn is_closed(socket: BorrowedFd<'_>) -> bool {
 pub(super) fn receive_status(
     socket: impl AsFd,
 ) -> Result<Option<(Status, Option<OwnedFd>)>, Failure> {
-    let mut buffer = vec![0; PACKET];
+    let receive = |buffer: &mut [u8], ancillary: &mut RecvAncillaryBuffer<'_>, flags| {
+        let mut slices = [io::IoSliceMut::new(buffer)];
+        match rustix::io::retry_on_intr(|| recvmsg(&socket, &mut slices, ancillary, flags)) {
+            Ok(message) => Ok(message.bytes),
+            Err(rustix::io::Errno::CONNRESET) => Ok(0),
+            Err(error) => Err(error).context(|| "status socket".to_owned()),
+        }
+    };
+    // How long it is first: most are short, and the longest takes sixteen pages of memory.
+    let only_length = RecvFlags::PEEK | RecvFlags::TRUNC;
+    let length = receive(&mut [], &mut RecvAncillaryBuffer::default(), only_length)?;
+    let mut buffer = vec![0; length.min(PACKET)];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut slices = [io::IoSliceMut::new(&mut buffer)];
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let received =
-        rustix::io::retry_on_intr(|| recvmsg(&socket, &mut slices, &mut ancillary, flags));
-    let length = match received {
-        Ok(message) => message.bytes,
-        Err(rustix::io::Errno::CONNRESET) => 0,
-        Err(error) => return Err(error).context(|| "status socket".to_owned()),
-    };
+    let length = receive(&mut buffer, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
     if length == 0 {
         return Ok(None);
     }

@@ -17,7 +17,6 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::net::SocketType;
 use rustix::process::{Pid, geteuid, setsid};
 use rustix::thread::{UnshareFlags, set_name};
 
@@ -25,7 +24,7 @@ use super::super::failure::{Context, Failure, describe};
 use super::super::handle::ProcessId;
 use super::super::spec::Extent;
 use super::super::syscalls::{self, Fork};
-use super::super::{launch, own_program, wire};
+use super::super::{launch, own_program};
 use super::mailbox::Mailbox;
 use super::map;
 
@@ -106,7 +105,10 @@ fn become_holder(runroot: &Path, mut unshared: impl Write, mut go: impl Read) ->
     let start = || -> Result<std::convert::Infallible, Failure> {
         let null = || File::options().read(true).write(true).open("/dev/null");
         let null = OwnedFd::from(null().context(|| "/dev/null".to_owned())?);
-        let program = make_program()?;
+        let program = own_program::make().context(|| "cannot open this program".to_owned())?;
+        // Above the numbers that are about to be taken.
+        let program = rustix::io::fcntl_dupfd_cloexec(program, 128)
+            .context(|| "cannot open this program".to_owned())?;
         launch::keep_capabilities().context(|| "capabilities".to_owned())?;
         syscalls::place_descriptors(&[null.as_fd(), null.as_fd(), null.as_fd()])
             .context(|| "descriptors".to_owned())?;
@@ -115,33 +117,6 @@ fn become_holder(runroot: &Path, mut unshared: impl Write, mut go: impl Read) ->
     };
     let _ = start();
     std::process::exit(1);
-}
-
-/// This program as a file that nobody can write. Another process makes it, which has to enter a
-/// mount namespace for that: the holder would keep what is mounted there from being unmounted.
-fn make_program() -> Result<OwnedFd, Failure> {
-    let (here, there) = wire::sockets(SocketType::STREAM)?;
-    match syscalls::fork().context(|| "cannot fork".to_owned())? {
-        Fork::Child => {
-            let sent = own_program::make()
-                .context(|| "cannot open this program".to_owned())
-                .and_then(|program| wire::send(&there, &(), &[program.as_fd()]));
-            std::process::exit(i32::from(sent.is_err()))
-        }
-        Fork::Parent(pid) => {
-            drop(there);
-            let received = wire::receive::<()>(&here);
-            let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-            let ((), mut programs) = received?;
-            // Above the numbers that are about to be taken.
-            let program = programs
-                .pop()
-                .map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 128));
-            program
-                .ok_or_else(|| Failure::engine("cannot open this program"))?
-                .context(|| "cannot open this program".to_owned())
-        }
-    }
 }
 
 /// Waits until the child has made its namespace, or reports why it could not.
