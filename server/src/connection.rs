@@ -10,7 +10,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::server::conn::http1;
 
@@ -27,14 +26,14 @@ use crate::worker::{Place, Worker};
 /// How a connection stopped being driven.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// It is quiet; these bytes were received and are not yet a request.
-    Quiet(Bytes),
+    /// It is quiet; what was received is not yet a request.
+    Quiet,
     /// The last answer was given.
     Answered,
     /// The last answer is there: that a head is too large.
     TooLarge,
-    /// It turned out to be HTTP/2, and began with these bytes.
-    Http2(Bytes),
+    /// It turned out to be HTTP/2.
+    Http2,
     /// A request came too slowly.
     Late,
     /// There is nobody to say anything to.
@@ -44,23 +43,23 @@ pub(crate) enum Stop {
 /// Serves a connection until it ends. A client that breaks the protocol or vanishes is its own
 /// affair: nothing is reported. Its `_place` is given back at the end.
 pub(crate) async fn serve(stream: Stream, client: Client, worker: Rc<Worker>, _place: Place) {
-    let link = Rc::new(Link::new(stream, worker.reaper.enter()));
-    let mut received = Bytes::new();
+    let link = Link::new(stream, worker.reaper.enter(), Memory::new(&worker));
+    let link = Rc::new(link);
     let stop = loop {
-        if received.is_empty() && !wait_for_bytes(&link).await {
+        if !link.has_received() && !wait_for_bytes(&link).await {
             break Stop::Gone;
         }
-        match drive(&link, client, &worker, received).await {
-            Stop::Quiet(rest) => received = rest,
+        match drive(&link, client, &worker).await {
+            Stop::Quiet => {}
             stop => break stop,
         }
     };
     let stop = match stop {
-        Stop::Http2(received) => http2(&link, Greeter::new(&link, client, &worker), received).await,
+        Stop::Http2 => http2(&link, Greeter::new(&link, client, &worker)).await,
         stop => stop,
     };
     match stop {
-        Stop::Quiet(_) | Stop::Gone | Stop::Http2(_) => return,
+        Stop::Quiet | Stop::Gone | Stop::Http2 => return,
         Stop::Late => link.queue(refusal(StatusCode::REQUEST_TIMEOUT).as_bytes()),
         Stop::Answered | Stop::TooLarge => {}
     }
@@ -87,12 +86,11 @@ async fn wait_for_bytes(link: &Link) -> bool {
 }
 
 /// Lets hyper serve requests until there is a reason to stop.
-async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: Bytes) -> Stop {
+async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>) -> Stop {
     let clock = &link.entry().clock;
     let greeter = Greeter::new(link, client, worker);
     // On the heap, so that a parked connection does not hold the room for it.
-    let io = Io::new(link.clone(), received, Memory::new(worker));
-    let mut http = Box::new(worker.http.serve_connection(io, greeter));
+    let mut http = Box::new(worker.http.serve_connection(Io::new(link.clone()), greeter));
     let stop = poll_fn(|cx| {
         let verdict = clock.verdict(cx.waker());
         match verdict {
@@ -100,7 +98,12 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
             Some(Verdict::Abort) => return Poll::Ready(Stop::Gone),
             Some(Verdict::Park | Verdict::Close) | None => {}
         }
-        let done = http.poll_without_shutdown(cx);
+        let done = match link.poll_repeats(cx) {
+            Poll::Pending if verdict.is_none() && link.is_sent() => return Poll::Pending,
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => http.poll_without_shutdown(cx),
+            Poll::Ready(Err(_)) => return Poll::Ready(Stop::Gone),
+        };
         if matches!(&done, Poll::Ready(Err(error)) if error.is_parse_too_large()) {
             return Poll::Ready(Stop::TooLarge);
         }
@@ -109,7 +112,7 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
         }
         match done {
             Poll::Ready(Err(error)) if error.is_parse_version_h2() => {
-                return Poll::Ready(Stop::Http2(Bytes::new()));
+                return Poll::Ready(Stop::Http2);
             }
             // Any other error of hyper's is the client's, and it was told: 400.
             Poll::Ready(_) => return Poll::Ready(Stop::Answered),
@@ -118,21 +121,20 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
         // A request may have come since the verdict.
         let is_idle = || clock.phase() == Phase::Idle && link.is_sent();
         match verdict {
-            Some(Verdict::Park) if is_idle() => Poll::Ready(Stop::Quiet(Bytes::new())),
+            Some(Verdict::Park) if is_idle() => Poll::Ready(Stop::Quiet),
             Some(Verdict::Close) if is_idle() => Poll::Ready(Stop::Gone),
             _ => Poll::Pending,
         }
     })
     .await;
     match stop {
-        Stop::Quiet(_) => {
-            let rest = http.into_parts().read_buf;
-            if !rest.is_empty() {
+        Stop::Quiet => {
+            link.put_back(&http.into_parts().read_buf);
+            if link.has_received() {
                 // The beginning of a request that came together with an earlier one.
                 clock.settle(Phase::Head);
             }
-            // A copy, because the rest would keep the whole buffer.
-            Stop::Quiet(Bytes::copy_from_slice(&rest))
+            Stop::Quiet
         }
         Stop::TooLarge => {
             // RFC 9112, section 3: if the target alone is too long, the answer has to say so.
@@ -143,14 +145,17 @@ async fn drive(link: &Rc<Link>, client: Client, worker: &Rc<Worker>, received: B
             }
             Stop::Answered
         }
-        Stop::Http2(_) => Stop::Http2(http.into_parts().read_buf),
+        Stop::Http2 => {
+            link.put_back(&http.into_parts().read_buf);
+            Stop::Http2
+        }
         stop => stop,
     }
 }
 
 /// Answers a client that speaks HTTP/2 to a server that does not.
 #[cfg(not(feature = "h2c"))]
-async fn http2(link: &Rc<Link>, _: Greeter, _: Bytes) -> Stop {
+async fn http2(link: &Rc<Link>, _: Greeter) -> Stop {
     link.queue(refusal(StatusCode::HTTP_VERSION_NOT_SUPPORTED).as_bytes());
     Stop::Answered
 }

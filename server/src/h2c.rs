@@ -7,14 +7,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use bytes::Bytes;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 
 use crate::connection::Stop;
 use crate::greeter::Greeter;
 use crate::io::{Io, Link};
-use crate::memory::Memory;
 use crate::reaper::{Phase, Verdict};
 
 /// Streams of one connection that may be open at a time.
@@ -30,19 +28,19 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for Local {
     }
 }
 
-/// Serves a connection that began with the preface, which is in `received`.
+/// Serves a connection that began with the preface, which is what `link` has received.
 ///
 /// Its streams come and go together, so the limits of a single request do not apply: a connection
 /// that gets no answer for as long as it may be idle is told to finish, and ends when it has not
 /// finished after as long again.
-pub(crate) async fn drive(link: &Rc<Link>, greeter: Greeter, received: Bytes) -> Stop {
+pub(crate) async fn drive(link: &Rc<Link>, greeter: Greeter) -> Stop {
     let entry = link.entry();
     let limits = greeter.limits();
     let mut http = http2::Builder::new(Local);
     http.max_concurrent_streams(STREAMS);
     http.max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX));
     let greeter = greeter.resting(Phase::Streams);
-    let io = Io::new(link.clone(), received, Memory::none());
+    let io = Io::new(link.clone());
     let mut http = pin!(http.serve_connection(io, greeter));
     entry.clock.begin(Phase::Streams, entry.now());
     let mut told_to_finish = false;

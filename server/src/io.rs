@@ -2,7 +2,9 @@
 //!
 //! hyper flushes after each answer. [`Io`] collects instead, and [`Link::poll_send`], which the
 //! connection calls at the end of each of its turns, sends everything at once: sixteen pipelined
-//! requests cost one receive and one send.
+//! requests cost one receive and one send. What repeats the exchange before is answered from
+//! [`Memory`] without hyper, whose state is many times as large as what a [`Link`] touches: with
+//! hundreds of connections it is no longer in the nearest caches when a request comes.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -10,7 +12,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -83,11 +84,14 @@ impl Stream {
     }
 }
 
-/// A connection's socket, what is still to be sent over it, and its clock.
+/// A connection's socket, what is still to be sent over it, its memory and its clock.
 #[derive(Debug)]
 pub struct Link {
     stream: RefCell<Stream>,
+    memory: RefCell<Memory>,
     unsent: RefCell<Vec<u8>>,
+    /// What was received and hyper has not been given yet.
+    received: RefCell<Vec<u8>>,
     /// Where in `unsent` the last answer of hyper's begins. Not `usize`, which would make an idle
     /// connection larger.
     last: Cell<u32>,
@@ -98,10 +102,12 @@ pub struct Link {
 
 impl Link {
     /// Wraps a connected socket.
-    pub fn new(stream: Stream, entry: Entry) -> Link {
+    pub(crate) fn new(stream: Stream, entry: Entry, memory: Memory) -> Link {
         Link {
             stream: RefCell::new(stream),
+            memory: RefCell::new(memory),
             unsent: RefCell::default(),
+            received: RefCell::default(),
             last: Cell::new(0),
             owes: Cell::new(false),
             entry,
@@ -158,9 +164,92 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
-    /// Gives the buffer for sending back.
+    /// Sends all that was collected, if it is much.
+    fn poll_collected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unsent.borrow().len() < COLLECT {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_send(cx)
+    }
+
+    /// Answers what repeats the exchange before. Ready when something else came, or nothing is
+    /// remembered: that is for hyper.
+    #[inline]
+    pub(crate) fn poll_repeats(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.memory.borrow().is_known(self.entry.now()) && !self.has_received() {
+            return self.answer_repeats(cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn answer_repeats(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            loop {
+                ready!(self.poll_collected(cx))?;
+                let mut buffer = ReadBuf::new(&mut scratch[..memory::LONGEST]);
+                ready!(self.stream.borrow_mut().poll_read(cx, &mut buffer))?;
+                let came = buffer.filled();
+                let rest = self.answer_known(cx, came)?;
+                if !rest.is_empty() || came.is_empty() {
+                    self.received.borrow_mut().extend_from_slice(rest);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        })
+    }
+
+    /// Answers what is remembered, and returns the rest.
+    fn answer_known<'a>(
+        &self,
+        cx: &mut Context<'_>,
+        mut received: &'a [u8],
+    ) -> io::Result<&'a [u8]> {
+        let now = self.entry.now();
+        let mut memory = self.memory.borrow_mut();
+        while let Some((asked, answer)) = memory.recall(received, now) {
+            received = &received[asked..];
+            if received.is_empty() {
+                self.send(cx, answer)?;
+            } else {
+                self.queue(answer);
+            }
+            self.entry.clock.begin(Phase::Idle, now);
+        }
+        Ok(received)
+    }
+
+    /// Sends bytes from where they are, and queues only what the kernel does not take.
+    fn send(&self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<()> {
+        let mut sent = 0;
+        if self.is_sent() {
+            match self.stream.borrow_mut().poll_write(cx, bytes) {
+                Poll::Ready(result) => sent = result?,
+                Poll::Pending => {}
+            }
+        }
+        if sent < bytes.len() {
+            self.queue(&bytes[sent..]);
+        }
+        Ok(())
+    }
+
+    /// Whether there is something that hyper has not been given yet.
+    pub(crate) fn has_received(&self) -> bool {
+        !self.received.borrow().is_empty()
+    }
+
+    /// Takes back what hyper was given and has not used.
+    pub(crate) fn put_back(&self, unused: &[u8]) {
+        self.received
+            .borrow_mut()
+            .splice(..0, unused.iter().copied());
+    }
+
+    /// Gives the buffers back.
     pub fn release(&self) {
         self.unsent.take();
+        self.received.take();
+        self.memory.borrow_mut().forget();
     }
 
     /// Tells the client that nothing more will be sent.
@@ -184,24 +273,19 @@ impl Link {
     }
 }
 
-/// A connection as hyper reads and writes it. What it remembers hyper never sees.
+/// A connection as hyper reads and writes it.
 #[derive(Debug)]
 pub struct Io {
     link: Rc<Link>,
-    /// What was received earlier and not used.
-    received: Bytes,
-    memory: Memory,
     /// Whether what hyper was given ended where a request may end. If not, it may keep a part.
     is_whole: bool,
 }
 
 impl Io {
-    /// A connection of which `received` was received already.
-    pub(crate) fn new(link: Rc<Link>, received: Bytes, memory: Memory) -> Io {
+    /// A connection of which hyper has seen nothing.
+    pub(crate) fn new(link: Rc<Link>) -> Io {
         Io {
             link,
-            received,
-            memory,
             is_whole: true,
         }
     }
@@ -212,33 +296,18 @@ impl Io {
         self.is_whole && !self.link.owes.get() && self.link.entry.clock.phase() == Phase::Idle
     }
 
-    /// Answers what is remembered, and returns the rest.
-    fn answer_known<'a>(&mut self, mut received: &'a [u8]) -> &'a [u8] {
+    /// Gives hyper what came, at rest or not.
+    #[inline]
+    fn give(&mut self, received: &[u8], at_rest: bool, into: &mut ReadBufCursor<'_>) {
         let entry = &self.link.entry;
-        while let Some((asked, answer)) = self.memory.recall(received, entry.now()) {
-            self.link.queue(answer);
-            entry.clock.begin(Phase::Idle, entry.now());
-            received = &received[asked..];
+        if at_rest {
+            self.link.memory.borrow_mut().watch(received, entry.now());
         }
-        received
-    }
-
-    /// Gives hyper what came.
-    fn give(&mut self, received: &[u8], into: &mut ReadBufCursor<'_>) {
-        let clock = &self.link.entry.clock;
-        if clock.phase() == Phase::Idle && !received.is_empty() {
-            clock.begin(Phase::Head, self.link.entry.now());
+        if entry.clock.phase() == Phase::Idle && !received.is_empty() {
+            entry.clock.begin(Phase::Head, entry.now());
         }
         self.is_whole = received.ends_with(memory::END);
         into.put_slice(received);
-    }
-
-    /// Sends what was collected, if it is much.
-    fn poll_collected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.link.unsent.borrow().len() < COLLECT {
-            return Poll::Ready(Ok(()));
-        }
-        self.link.poll_send(cx)
     }
 }
 
@@ -249,43 +318,35 @@ impl Read for Io {
         mut into: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let at_rest = self.is_at_rest();
-        self.memory.settle(at_rest);
-        if !self.received.is_empty() {
-            let most = self.received.len().min(into.remaining());
-            let received = self.received.split_to(most);
-            self.give(&received, &mut into);
+        self.link.memory.borrow_mut().settle(at_rest);
+        ready!(self.link.poll_repeats(cx))?;
+        if self.link.has_received() {
+            let mut received = self.link.received.take();
+            let most = received.len().min(into.remaining());
+            self.give(&received[..most], at_rest, &mut into);
+            received.drain(..most);
+            self.link.received.replace(received);
             return Poll::Ready(Ok(()));
         }
         SCRATCH.with_borrow_mut(|scratch| {
-            loop {
-                ready!(self.poll_collected(cx))?;
-                let most = scratch.len().min(into.remaining());
-                let mut buffer = ReadBuf::new(&mut scratch[..most]);
-                ready!(self.link.stream.borrow_mut().poll_read(cx, &mut buffer))?;
-                let mut received = buffer.filled();
-                if at_rest && !received.is_empty() {
-                    received = self.answer_known(received);
-                    if received.is_empty() {
-                        continue;
-                    }
-                    let now = self.link.entry.now();
-                    self.memory.watch(received, now);
-                }
-                self.give(received, &mut into);
-                return Poll::Ready(Ok(()));
-            }
+            ready!(self.link.poll_collected(cx))?;
+            let most = scratch.len().min(into.remaining());
+            let mut buffer = ReadBuf::new(&mut scratch[..most]);
+            ready!(self.link.stream.borrow_mut().poll_read(cx, &mut buffer))?;
+            self.give(buffer.filled(), at_rest, &mut into);
+            Poll::Ready(Ok(()))
         })
     }
 }
 
 impl Write for Io {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_collected(cx))?;
-        self.memory.note(bytes);
+        ready!(self.link.poll_collected(cx))?;
+        self.link.memory.borrow_mut().note(bytes);
         let last = self.link.unsent.borrow().len();
         self.link.last.set(u32::try_from(last).unwrap_or(u32::MAX));
         self.link.queue(bytes);

@@ -22,7 +22,7 @@ pub(crate) const END: &[u8] = b"\r\n\r\n";
 
 /// Longer requests and answers are not remembered: sixteen short ones at once fit, and so does
 /// what a browser sends.
-const LONGEST: usize = 4096;
+pub(crate) const LONGEST: usize = 4096;
 
 /// After how many exchanges in a row that did not repeat the one before a client counts as one that
 /// does not repeat itself.
@@ -36,8 +36,11 @@ const LOOK_AGAIN: u8 = 16;
 pub(crate) struct Memory {
     /// Says whether the server is ending, when every answer is another; `None` remembers nothing.
     worker: Option<Rc<Worker>>,
-    asked: Vec<u8>,
-    answered: Vec<u8>,
+    /// The request, and behind it the answer: beside each other, because with many connections it
+    /// is fetching them from memory that costs.
+    exchange: Vec<u8>,
+    /// How much of the exchange is the request.
+    asked: usize,
     state: State,
     /// How many exchanges in a row did not repeat the one before.
     unlike: u8,
@@ -53,30 +56,35 @@ enum State {
 }
 
 impl Memory {
-    /// A memory without content. Where requests are logged nothing is remembered, because a line
-    /// of the log needs the request's parts.
+    /// A memory without content. Where requests are logged nothing is ever remembered, because a
+    /// line of the log needs the request's parts.
     pub(crate) fn new(worker: &Rc<Worker>) -> Memory {
         Memory {
             worker: worker.log.is_none().then(|| worker.clone()),
-            ..Memory::none()
-        }
-    }
-
-    /// A memory that stays empty.
-    pub(crate) fn none() -> Memory {
-        Memory {
-            worker: None,
-            asked: Vec::new(),
-            answered: Vec::new(),
+            exchange: Vec::new(),
+            asked: 0,
             state: State::Nothing,
             unlike: 0,
         }
     }
 
+    /// Forgets what is remembered, and gives the room for it back.
+    pub(crate) fn forget(&mut self) {
+        self.exchange = Vec::new();
+        self.state = State::Nothing;
+    }
+
+    /// Whether what comes now can be answered, if it is the same again.
+    pub(crate) fn is_known(&self, now: u32) -> bool {
+        self.state == State::Known(now)
+    }
+
     /// Notes that more was asked for, at rest or not.
     pub(crate) fn settle(&mut self, at_rest: bool) {
         self.state = match self.state {
-            State::Watching(since) if at_rest && !self.answered.is_empty() => State::Known(since),
+            State::Watching(since) if at_rest && self.exchange.len() > self.asked => {
+                State::Known(since)
+            }
             State::Known(since) if at_rest => State::Known(since),
             _ => State::Nothing,
         };
@@ -84,16 +92,17 @@ impl Memory {
 
     /// The answer to what `received` begins with, and how much of it that is.
     pub(crate) fn recall(&mut self, received: &[u8], now: u32) -> Option<(usize, &[u8])> {
-        let is_fresh = self.state == State::Known(now)
+        let is_fresh = self.is_known(now)
             && self
                 .worker
                 .as_ref()
                 .is_some_and(|worker| !worker.is_draining());
-        if !is_fresh || !starts_with(received, &self.asked) {
+        let (asked, answered) = self.exchange.split_at_checked(self.asked)?;
+        if !is_fresh || !starts_with(received, asked) {
             return None;
         }
         self.unlike = 0;
-        Some((self.asked.len(), self.answered.as_slice()))
+        Some((self.asked, answered))
     }
 
     /// Watches how `asked`, which came at rest, is answered.
@@ -104,9 +113,9 @@ impl Memory {
             return;
         }
         if self.worker.is_some() && asked.len() <= LONGEST && asked.ends_with(END) {
-            self.asked.clear();
-            self.asked.extend_from_slice(asked);
-            self.answered.clear();
+            self.exchange.clear();
+            self.exchange.extend_from_slice(asked);
+            self.asked = asked.len();
             self.state = State::Watching(now);
         }
     }
@@ -116,8 +125,8 @@ impl Memory {
         if !matches!(self.state, State::Watching(_)) {
             return;
         }
-        if self.answered.len() + answer.len() <= LONGEST {
-            self.answered.extend_from_slice(answer);
+        if self.exchange.len() - self.asked + answer.len() <= LONGEST {
+            self.exchange.extend_from_slice(answer);
         } else {
             self.state = State::Nothing;
         }
@@ -125,14 +134,17 @@ impl Memory {
 }
 
 /// Whether `bytes` begin with `start`. musl compares byte by byte, which would be a tenth of what an
-/// answer costs; arrays are compared in registers.
+/// answer costs; arrays are compared in registers, the last one across the end of the one before.
 fn starts_with(bytes: &[u8], start: &[u8]) -> bool {
     let Some(bytes) = bytes.get(..start.len()) else {
         return false;
     };
-    let (bytes, bytes_left) = bytes.as_chunks::<16>();
-    let (start, start_left) = start.as_chunks::<16>();
-    bytes.iter().zip(start).all(|(bytes, start)| bytes == start) && bytes_left == start_left
+    let ends = (bytes.last_chunk::<16>(), start.last_chunk::<16>());
+    let (Some(bytes_end), Some(start_end)) = ends else {
+        return bytes == start;
+    };
+    let mut pairs = bytes.as_chunks::<16>().0.iter().zip(start.as_chunks().0);
+    bytes_end == start_end && pairs.all(|(bytes, start)| bytes == start)
 }
 
 #[cfg(test)]
