@@ -3,8 +3,9 @@
 //!
 //! Every server has one thread on the first core; the load comes from the last one. The servers
 //! take turns, round after round, and what is printed is the median over the rounds of the ratio of
-//! two servers in the same round: this machine's mood falls out. Peers that are not installed are
-//! named and left out. The output is a table of figures with goals, a table of all peers, both in Markdown, and a plot.
+//! two servers in the same round: this machine's mood falls out, and more so with many short turns
+//! (`S` may be a fraction). Peers that are not installed are named and left out. The output is a table
+//! of figures with goals, a table of all peers, both in Markdown, and a plot.
 
 #[path = "server/ending.rs"]
 mod ending;
@@ -46,12 +47,7 @@ fn main() {
         let at = arguments.iter().position(|argument| argument == name)?;
         arguments.get(at + 1)
     };
-    let number = |name: &str, default: u64| {
-        text(name)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(default)
-    };
-    let port = |name: &str| u16::try_from(number(name, 0)).expect("a port");
+    let port = |name: &str| text(name).map_or(0, |text| text.parse().expect("a port"));
     if text(raw::FLAG).is_some() {
         raw::serve(port(raw::FLAG));
     }
@@ -59,8 +55,9 @@ fn main() {
         example::serve(port(example::FLAG));
     }
     let peers = peers::all();
-    let rounds = usize::try_from(number("--rounds", 7)).expect("a number");
-    let time = Duration::from_secs(number("--seconds", 3));
+    let rounds = text("--rounds").map_or(7, |text| text.parse().expect("a number"));
+    let seconds = text("--seconds").map_or(3.0, |text| text.parse().expect("a number"));
+    let time = Duration::from_secs_f64(seconds);
     // Relative to the folder of this package, where cargo starts it.
     let plot = text("--plot").map_or_else(
         || Path::new(&peers[1].command[0]).with_file_name("server-bench.svg"),
@@ -222,12 +219,8 @@ fn measure(peer: &Peer, time: Duration, load: Load) -> (f64, f64) {
     // Once, so that nothing is measured that happens once.
     load.run(server.port, time / 10);
     let before = server.cpu();
-    let start = Instant::now();
-    let requests = load.run(server.port, time) as f64;
-    (
-        requests / start.elapsed().as_secs_f64(),
-        (server.cpu() - before) / requests,
-    )
+    let (requests, rate) = load.run(server.port, time);
+    (rate, (server.cpu() - before) / requests)
 }
 
 /// Milliseconds from the start of a process to the end of its first answer.
