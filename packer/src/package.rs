@@ -52,7 +52,7 @@ pub use error::PackageError;
 pub use files::Files;
 pub use health::{Command, HealthCheck};
 pub use init::init;
-pub use invalid::{Fault, InvalidDefinition};
+pub use invalid::{Fault, InvalidDefinition, Location};
 pub use list::Listed;
 pub(crate) use nearest::nearest;
 pub use port::{InvalidPort, Port, Protocol};
@@ -118,6 +118,8 @@ pub struct Package {
     pub compression: Option<Compression>,
     /// Where the program comes from.
     pub origin: Origin,
+    /// Where the definition has those keys whose values are only understood later.
+    pub(crate) locations: BTreeMap<&'static str, Location>,
 }
 
 /// Where a package's program comes from.
@@ -206,6 +208,7 @@ impl Package {
             base: definition.base,
             compression: definition.compress,
             origin,
+            locations: definition.locations,
         }
     }
 

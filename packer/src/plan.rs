@@ -27,7 +27,7 @@ use crate::epoch::Epoch;
 use crate::image::{self, Descriptor, ImageConfig, Platform, media_type};
 use crate::layer::{self, Compression};
 use crate::name::{ImageName, InvalidName};
-use crate::package::{Choice, Package, PackageError, System};
+use crate::package::{Choice, Location, Package, PackageError, System};
 use crate::place::{self, Image, Sink};
 use crate::program::{Program, ProgramError};
 use crate::progress::Progress;
@@ -159,6 +159,14 @@ pub enum Error {
         /// The library, loader or interpreter.
         needed: String,
     },
+    /// What a definition names could not be packed.
+    #[error("{location}: {cause}")]
+    Defined {
+        /// Where the definition names it.
+        location: Location,
+        /// Why.
+        cause: Box<Self>,
+    },
     /// Two programs with one name in one image.
     #[error("two programs of one image are called {0}: give one of them another name")]
     SameName(String),
@@ -186,6 +194,25 @@ pub enum Error {
         /// Why.
         cause: io::Error,
     },
+}
+
+impl Error {
+    /// An error about what a definition names at `location`, if a definition does.
+    fn at(location: Option<&Location>, cause: impl Into<Self>) -> Self {
+        let cause = cause.into();
+        match location {
+            None => cause,
+            Some(location) => Self::Defined {
+                location: location.clone(),
+                cause: Box::new(cause),
+            },
+        }
+    }
+
+    /// An error about the value of `key` in a package's definition, if that has the key.
+    fn of_key<E: Into<Self>>(package: &Package, key: &str) -> impl FnOnce(E) -> Self {
+        move |cause| Self::at(package.locations.get(key), cause)
+    }
 }
 
 /// An image that is ready to be written.
@@ -244,7 +271,7 @@ impl Packages {
         progress: &dyn Progress,
     ) -> Result<Plan, Error> {
         let mut package = self.main.clone();
-        let program = Program::of(&package, system, progress)?;
+        let program = obtain(&package, system, progress)?;
         let here = || system.map_or_else(Platform::host, System::platform);
         let platform = program
             .as_ref()
@@ -253,13 +280,16 @@ impl Packages {
             None => None,
             Some(name) => {
                 let access = Access::new(request.registries.clone()).map_err(BaseError::from)?;
-                Some(Arc::new(Base::find(name, &platform, &access, progress)?))
+                let base = Base::find(name, &platform, &access, progress);
+                let of_the_package = request.base.is_none();
+                let location = package.locations.get("base").filter(|_| of_the_package);
+                Some(Arc::new(base.map_err(|cause| Error::at(location, cause))?))
             }
         };
         let mut tree = tree::tree(&package, program.as_ref(), base.as_deref(), progress)?;
         let mut parts = vec![(package.clone(), program.clone())];
         for package in &self.also {
-            let program = Program::of(package, system, progress)?;
+            let program = obtain(package, system, progress)?;
             tree::add(&mut tree, package, program.as_ref(), progress)?;
             parts.push((package.clone(), program));
         }
@@ -299,6 +329,15 @@ impl Packages {
             _files: None,
         })
     }
+}
+
+/// The program of a package; an error says where the definition names it.
+fn obtain(
+    package: &Package,
+    system: Option<System>,
+    progress: &dyn Progress,
+) -> Result<Option<Program>, Error> {
+    Program::of(package, system, progress).map_err(Error::of_key(package, "program"))
 }
 
 fn find(subject: &Subject, name: Option<&str>) -> Result<Package, PackageError> {

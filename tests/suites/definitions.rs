@@ -227,20 +227,35 @@ fn a_definition_that_is_wrong_is_refused_with_its_place() {
 #[test]
 fn what_a_definition_names_has_to_be_there() {
     let (world, folder) = require!(with_definition("program = \"absent\"\n"));
-    let outcome = packer(&world, &folder, &["build"]);
-    assert!(outcome.with_code(125).only_error().contains("absent"));
+    let refused = |place: &str, what: &str| {
+        let outcome = packer(&world, &folder, &["build"]);
+        let error = outcome.with_code(125).only_error().to_owned();
+        let begin = format!("packer: ./packer.toml:{place}: ");
+        assert!(error.starts_with(&begin) && error.contains(what), "{error}");
+    };
+    refused("1:11", "absent cannot be packed: No such file");
+    for (keys, place, what) in [
+        (
+            "files = [{ source = \"gone\", destination = \"/x\" }]",
+            "2:21",
+            "gone cannot be packed: No such file",
+        ),
+        ("base = \"./gone.tar\"", "2:8", "./gone.tar"),
+        (
+            "time-zones = false\nentrypoint = [\"/bin/other\"]",
+            "3:14",
+            "/bin/other",
+        ),
+    ] {
+        let definition = format!("program = \"prog\"\n{keys}\n");
+        world.write(folder.join("packer.toml"), definition);
+        refused(place, what);
+    }
     world.write(
         folder.join("packer.toml"),
-        "program = \"prog\"\nfiles = [{ source = \"gone\", destination = \"/x\" }]\n",
+        "program = \"packer.toml\"\nname = \"text\"\n",
     );
-    let outcome = packer(&world, &folder, &["build"]);
-    assert!(outcome.with_code(125).only_error().contains("gone"));
-    world.write(
-        folder.join("packer.toml"),
-        "program = \"prog\"\ntime-zones = false\nentrypoint = [\"/bin/other\"]\n",
-    );
-    let outcome = packer(&world, &folder, &["build"]);
-    assert!(outcome.with_code(125).only_error().contains("/bin/other"));
+    refused("1:11", "it is no executable");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use tests::{Engine, Missing, Mode, Outcome, World, require, toolchain};
 
 #[path = "formats/containerd.rs"]
 mod containerd;
+#[path = "formats/interrupted.rs"]
+mod interrupted;
 
 /// The program looks for time zones, which have no part in these tests.
 const DEFINITION: &str = "name = \"busybox-box\"\nprogram = \"prog\"\nargs = [\"echo\", \"hello\"]\n\

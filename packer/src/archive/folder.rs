@@ -1,17 +1,17 @@
 //! Writing an image as a folder: an OCI layout, or what skopeo and podman call `dir:`.
 //!
-//! The folder gathers under a temporary name beside its place; it gets its own when it is complete
-//! and on disk.
+//! The folder is made when everything that will be in it is complete and on disk. Until then its files
+//! have no name, as that of an archive has none: whatever kills the writer, nothing is left.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::index;
+use super::{NewFile, index};
 use crate::digest::{Digest, DigestWriter};
 use crate::image::to_json;
 use crate::place::{Held, Image, ImageIndex, Sink, WriteBlob};
@@ -25,13 +25,15 @@ pub enum Layout {
     Directory,
 }
 
-/// A folder that is being written.
+/// A folder that is going to be written.
 #[derive(Debug)]
 pub struct FolderWriter {
     layout: Layout,
-    new: TempDir,
     place: PathBuf,
-    blobs: BTreeMap<Digest, u64>,
+    /// The folder that it will be in.
+    parent: PathBuf,
+    /// What will be in it, by the paths in it.
+    files: BTreeMap<PathBuf, NewFile>,
     held: Vec<Held>,
 }
 
@@ -39,8 +41,8 @@ impl FolderWriter {
     /// Begins a folder that will be at `place`, where nothing or an empty folder may be.
     ///
     /// # Errors
-    /// `DirectoryNotEmpty` and `NotADirectory` for a place that is taken; what making the folder
-    /// gives.
+    /// `DirectoryNotEmpty` and `NotADirectory` for a place that is taken; `NotFound` when there is no
+    /// folder for it.
     pub fn new(layout: Layout, place: &Path) -> io::Result<Self> {
         match fs::read_dir(place) {
             Ok(mut entries) => {
@@ -52,19 +54,16 @@ impl FolderWriter {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let absolute = std::path::absolute(place)?;
-        let parent = absolute.parent().unwrap_or(&absolute);
-        let new = tempfile::Builder::new()
-            .prefix(".packer-")
-            .tempdir_in(parent)?;
-        if layout == Layout::Oci {
-            fs::create_dir_all(new.path().join("blobs/sha256"))?;
-        }
+        let place = std::path::absolute(place)?;
+        let parent = place.parent().unwrap_or(&place).to_owned();
+        // Whether something can be written there is better known at once.
+        drop(NewFile::in_folder(&parent)?);
+        allow_many_files();
         Ok(Self {
             layout,
-            new,
-            place: absolute,
-            blobs: BTreeMap::new(),
+            place,
+            parent,
+            files: BTreeMap::new(),
             held: Vec::new(),
         })
     }
@@ -73,27 +72,37 @@ impl FolderWriter {
     ///
     /// # Errors
     /// What writing and renaming give; nothing is left then.
-    pub fn finish(self) -> io::Result<()> {
-        let folder = self.new.path();
+    pub fn finish(mut self) -> io::Result<()> {
         match self.layout {
             Layout::Oci => {
-                write_synced(&folder.join("index.json"), &to_json(&index::of(&self.held)))?;
-                write_synced(&folder.join("oci-layout"), index::OCI_LAYOUT)?;
-                sync(&folder.join("blobs/sha256"))?;
-                sync(&folder.join("blobs"))?;
+                self.put_file("index.json".into(), &to_json(&index::of(&self.held)))?;
+                self.put_file("oci-layout".into(), index::OCI_LAYOUT)?;
             }
             Layout::Directory => {
-                let version = b"Directory Transport Version: 1.1\n";
-                write_synced(&folder.join("version"), version)?;
+                self.put_file("version".into(), b"Directory Transport Version: 1.1\n")?;
                 let manifest = match self.held.last() {
                     None => None,
-                    Some(Held::Image(image)) => Some(&image.manifest_bytes),
-                    Some(Held::Index(index)) => Some(&index.bytes),
+                    Some(Held::Image(image)) => Some(image.manifest_bytes.clone()),
+                    Some(Held::Index(index)) => Some(index.bytes.clone()),
                 };
                 if let Some(manifest) = manifest {
-                    write_synced(&folder.join("manifest.json"), manifest)?;
+                    self.put_file("manifest.json".into(), &manifest)?;
                 }
             }
+        }
+        let new = tempfile::Builder::new()
+            .prefix(".packer-")
+            .tempdir_in(&self.parent)?;
+        let folder = new.path();
+        if self.layout == Layout::Oci {
+            fs::create_dir_all(folder.join("blobs/sha256"))?;
+        }
+        for (path, file) in self.files {
+            file.place(&folder.join(path))?;
+        }
+        if self.layout == Layout::Oci {
+            sync(&folder.join("blobs/sha256"))?;
+            sync(&folder.join("blobs"))?;
         }
         // A temporary folder is closed to everybody else; this one is as any that a user makes.
         let mode = fs::metadata(folder)?.permissions().mode() | (0o777 & !umask());
@@ -101,39 +110,52 @@ impl FolderWriter {
         sync(folder)?;
         fs::rename(folder, &self.place)?;
         // It is no longer where it would be removed from.
-        let _ = self.new.keep();
-        sync(self.place.parent().unwrap_or(&self.place))
+        let _ = new.keep();
+        sync(&self.parent)
     }
 
+    /// Where a blob is in the folder.
     fn path(&self, digest: &Digest) -> PathBuf {
         match self.layout {
-            Layout::Oci => self.new.path().join("blobs/sha256").join(digest.hex()),
-            Layout::Directory => self.new.path().join(digest.hex()),
+            Layout::Oci => Path::new("blobs/sha256").join(digest.hex()),
+            Layout::Directory => digest.hex().into(),
         }
     }
 
     fn put_known_blob(&mut self, digest: Digest, content: &[u8]) -> io::Result<()> {
-        if !self.has_blob(&digest) {
-            write_synced(&self.path(&digest), content)?;
-            self.blobs.insert(digest, content.len() as u64);
+        match self.has_blob(&digest) {
+            true => Ok(()),
+            false => self.put_file(self.path(&digest), content),
         }
+    }
+
+    fn put_file(&mut self, path: PathBuf, content: &[u8]) -> io::Result<()> {
+        let file = NewFile::in_folder(&self.parent)?;
+        file.file().write_all(content)?;
+        self.keep(path, file)
+    }
+
+    /// Brings a file to disk, so that the end takes no time.
+    fn keep(&mut self, path: PathBuf, file: NewFile) -> io::Result<()> {
+        file.file().sync_all()?;
+        self.files.insert(path, file);
         Ok(())
     }
 }
 
 impl Sink for FolderWriter {
     fn has_blob(&self, digest: &Digest) -> bool {
-        self.blobs.contains_key(digest)
+        self.files.contains_key(&self.path(digest))
     }
 
     fn put_blob(&mut self, write: WriteBlob<'_>) -> io::Result<(Digest, u64)> {
-        let temporary = self.new.path().join("blob");
-        let mut writer = DigestWriter::new(File::create(&temporary)?);
+        let new = NewFile::in_folder(&self.parent)?;
+        let mut writer = DigestWriter::new(BufWriter::new(new.file()));
         write(&mut writer)?;
-        let (file, digest, size) = writer.finish();
-        file.sync_all()?;
-        fs::rename(&temporary, self.path(&digest))?;
-        self.blobs.insert(digest, size);
+        let (mut file, digest, size) = writer.finish();
+        file.flush()?;
+        drop(file);
+        self.keep(self.path(&digest), new)?;
         Ok((digest, size))
     }
 
@@ -158,7 +180,7 @@ impl Sink for FolderWriter {
                 Layout::Oci => self.put_known_blob(image.digest(), &image.manifest_bytes)?,
                 Layout::Directory => {
                     let name = format!("{}.manifest.json", image.digest().hex());
-                    write_synced(&self.new.path().join(name), &image.manifest_bytes)?;
+                    self.put_file(name.into(), &image.manifest_bytes)?;
                 }
             }
         }
@@ -170,17 +192,23 @@ impl Sink for FolderWriter {
     }
 }
 
+/// Every blob is an open file until the end, and an index has many: as many as we may have, and not
+/// the 1,024 that are usual for the sake of select(2).
+fn allow_many_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    // It is only needed for the largest images; opening a file says what is missing.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// The file mode creation mask, which can only be read by setting it.
 fn umask() -> u32 {
     let mask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(mask);
     mask.bits()
-}
-
-fn write_synced(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 fn sync(folder: &Path) -> io::Result<()> {

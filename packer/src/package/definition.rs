@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::{Table, Value};
 use super::files::AbsolutePath;
-use super::invalid::InvalidDefinition;
+use super::invalid::{InvalidDefinition, Location};
 use super::{Files, HealthCheck, Port, StopSignal, System, User};
 use crate::base::BaseName;
 use crate::layer::Compression;
@@ -42,6 +42,9 @@ const KEYS: [&str; 26] = [
     "program",
 ];
 
+/// What only packing finds wrong.
+const LATER: [&str; 3] = ["base", "entrypoint", "program"];
+
 /// Where a definition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
@@ -68,6 +71,8 @@ pub(super) struct Definition {
     pub(super) home_page: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) license: Option<String>,
+    /// Where the keys of [`LATER`] are.
+    pub(super) locations: BTreeMap<&'static str, Location>,
     pub(super) name: Option<String>,
     pub(super) ports: Vec<Port>,
     pub(super) program: Option<PathBuf>,
@@ -120,6 +125,10 @@ impl Definition {
             home_page: line("home-page")?,
             labels: table.map("labels")?,
             license: line("license")?,
+            locations: LATER
+                .iter()
+                .filter_map(|key| Some((*key, table.get(key)?.location())))
+                .collect(),
             name: table.get("name").map(|value| name(&value)).transpose()?,
             ports: ports(table)?,
             program: program.map(|program| folder.join(program)),

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::invalid::{Fault, InvalidDefinition};
+use super::invalid::{Fault, InvalidDefinition, Location};
 use super::nearest::nearest;
 
 /// A TOML file that was read.
@@ -50,13 +50,19 @@ impl<'a> Document<'a> {
 }
 
 fn invalid(file: &str, text: &str, at: usize, fault: Fault) -> InvalidDefinition {
+    InvalidDefinition {
+        location: location(file, text, at),
+        fault,
+    }
+}
+
+fn location(file: &str, text: &str, at: usize) -> Location {
     let before = text.get(..at).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-    InvalidDefinition {
+    Location {
         file: file.to_owned(),
         line: before.matches('\n').count() + 1,
         column: before[line_start..].chars().count() + 1,
-        fault,
     }
 }
 
@@ -236,6 +242,12 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Where it stands.
+    pub(super) fn location(&self) -> Location {
+        let Document { file, text, .. } = self.document;
+        location(file, text, self.at.start)
+    }
+
     /// Whether this is a text.
     pub(super) fn is_text(&self) -> bool {
         self.value.is_str()
@@ -258,8 +270,10 @@ impl<'a> Value<'a> {
     }
 
     fn refuse(&self, fault: Fault) -> InvalidDefinition {
-        let Document { file, text, .. } = self.document;
-        invalid(file, text, self.at.start, fault)
+        InvalidDefinition {
+            location: self.location(),
+            fault,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::User;
 use super::capability::Capabilities;
 use super::document::{Table, Value};
-use super::invalid::{Fault, InvalidDefinition};
+use super::invalid::{Fault, InvalidDefinition, Location};
 
 const KEYS: [&str; 5] = ["capabilities", "destination", "mode", "owner", "source"];
 
@@ -24,6 +24,8 @@ pub struct Files {
     pub owner: User,
     /// The capabilities that the file gives to whoever runs it.
     pub capabilities: Option<Capabilities>,
+    /// Where the definition names the source.
+    pub location: Option<Location>,
 }
 
 impl Files {
@@ -41,6 +43,7 @@ impl Files {
         Ok(Self {
             destination: in_image(&destination, Path::new(&source))?,
             source: folder.join(source),
+            location: table.get("source").map(|value| value.location()),
             mode: table.get("mode").map(|value| value.mode()).transpose()?,
             owner: table.parsed("owner")?.unwrap_or(User { uid: 0, gid: 0 }),
             capabilities: table

@@ -1,15 +1,31 @@
 //! What is wrong in a definition, and where.
 
-/// A definition that was not understood: `FILE:LINE:COLUMN: what is wrong`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}:{column}: {fault}")]
-pub struct InvalidDefinition {
+use std::fmt;
+
+/// Where something stands in a definition: `FILE:LINE:COLUMN`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
     /// The file, as errors call it.
     pub file: String,
     /// The line, from 1.
     pub line: usize,
     /// The column in characters, from 1.
     pub column: usize,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column } = self;
+        write!(formatter, "{file}:{line}:{column}")
+    }
+}
+
+/// A definition that was not understood: `FILE:LINE:COLUMN: what is wrong`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{location}: {fault}")]
+pub struct InvalidDefinition {
+    /// Where.
+    pub location: Location,
     /// What is wrong there.
     pub fault: Fault,
 }

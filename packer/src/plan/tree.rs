@@ -77,7 +77,8 @@ pub(super) fn add(
         tree.place(&path, program.entry())?;
     }
     for files in &package.files {
-        tree.add(files)?;
+        tree.add(files)
+            .map_err(|cause| Error::at(files.location.as_ref(), cause))?;
     }
     let needs = program.map(|program| program.needs).unwrap_or_default();
     Ok(tree.add_from_host(package, needs, progress)?)
@@ -97,8 +98,9 @@ pub(super) fn check_entrypoint(package: &Package, tree: &Tree) -> Result<(), Err
     if tree.has(path) || Path::new(path).ancestors().any(links) {
         return Ok(());
     }
-    Err(Error::NoEntrypoint {
+    let cause = Error::NoEntrypoint {
         name: package.name.clone(),
         path: path.to_owned(),
-    })
+    };
+    Err(Error::of_key(package, "entrypoint")(cause))
 }

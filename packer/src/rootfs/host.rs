@@ -108,6 +108,7 @@ fn of_root(source: &Path, destination: &Path) -> Files {
         mode: None,
         owner: User { uid: 0, gid: 0 },
         capabilities: None,
+        location: None,
     }
 }
 

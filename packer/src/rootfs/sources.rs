@@ -132,6 +132,7 @@ mod tests {
             mode: None,
             owner: User { uid: 3, gid: 4 },
             capabilities: None,
+            location: None,
         }
     }
 
