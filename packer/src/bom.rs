@@ -91,7 +91,7 @@ pub enum Error {
 }
 
 fn digest_of(file: &HostFile) -> Result<Digest, Error> {
-    file.digest().map_err(Error::unreadable(file.path()))
+    file.digest().map_err(Error::unreadable(&file.path()))
 }
 
 impl Error {
@@ -129,7 +129,7 @@ impl Bill {
         for (package, program) in &plan.parts {
             let at = bill.add_package(package, program.as_ref())?;
             if let Some(program) = program {
-                programs.insert(program.file.path().to_owned(), at);
+                programs.insert(program.file.path(), at);
             }
             if at > 0 {
                 bill.components[0].parts.insert(at);
@@ -229,7 +229,7 @@ impl Bill {
                 Content::File(file) => Some(file.path()),
                 _ => None,
             });
-        let installed = distribution::Installed::among(sources)?;
+        let installed = distribution::Installed::among(&sources.collect::<Vec<_>>())?;
         let mut packages = BTreeMap::new();
         for (path, entry) in tree.entries() {
             let (digest, source) = match &entry.content {
@@ -237,14 +237,14 @@ impl Bill {
                 Content::File(file) => (digest_of(file)?, Some(file.path())),
                 Content::Directory | Content::Symlink(_) => continue,
             };
-            let owner = source.and_then(|source| installed.owner(source));
+            let owner = source.as_ref().and_then(|source| installed.owner(source));
             let holder = match owner {
                 None => 0,
                 Some(package) => *packages
                     .entry(package.name.clone())
                     .or_insert_with(|| self.add(package.component())),
             };
-            if let Some(&program) = source.and_then(|source| programs.get(source)) {
+            if let Some(&program) = source.and_then(|source| programs.get(&source)) {
                 // The program stands for its file.
                 if holder != 0 {
                     self.components[program].needs.insert(holder);

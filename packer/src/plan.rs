@@ -6,34 +6,34 @@
 //! fingerprint need not be made again.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
 
 mod bundle;
+mod error;
 mod onto;
 mod recipe;
 mod tree;
 
 pub use bundle::{Bundle, Packed, PackedImage};
+pub use error::Error;
 
 use crate::base::{Base, BaseError, BaseName};
 use crate::bom::{self, Bill};
-use crate::closure::ClosureError;
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestWriter};
 use crate::epoch::Epoch;
 use crate::image::{self, Descriptor, ImageConfig, Platform, media_type};
 use crate::layer::{self, Compression};
-use crate::name::{ImageName, InvalidName};
-use crate::package::{Choice, Location, Package, PackageError, System};
+use crate::name::ImageName;
+use crate::package::{Choice, Package, PackageError, System};
 use crate::place::{self, Image, Sink};
-use crate::program::{Program, ProgramError};
+use crate::program::Program;
 use crate::progress::Progress;
 use crate::registry::{self, Access};
-use crate::rootfs::{Clash, HostError, SourceError, Tree};
-use crate::stages::StageError;
+use crate::rootfs::Tree;
 
 /// What is to be packed, in a caller's words.
 #[derive(Debug, Clone)]
@@ -121,97 +121,6 @@ impl Request {
             base: None,
             registries: registry::Options::default(),
         }
-    }
-}
-
-/// Why nothing was packed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The package was not found or not understood.
-    #[error(transparent)]
-    Package(#[from] PackageError),
-    /// The program could not be obtained.
-    #[error(transparent)]
-    Program(#[from] ProgramError),
-    /// A file of the definition could not be packed.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// Two things want one place.
-    #[error(transparent)]
-    Clash(#[from] Clash),
-    /// Something that was asked for is not on this host.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// The base image was not found, or is for another platform.
-    #[error(transparent)]
-    Base(#[from] BaseError),
-    /// A Containerfile could not be carried out.
-    #[error(transparent)]
-    Stage(#[from] StageError),
-    /// A program needs something that the base image does not have.
-    #[error(
-        "{program} would not start on this base: it needs {needed}, which the base does not have; \
-         link it statically, add the file, or take another base"
-    )]
-    NotOnBase {
-        /// The program.
-        program: String,
-        /// The library, loader or interpreter.
-        needed: String,
-    },
-    /// What a definition names could not be packed.
-    #[error("{location}: {cause}")]
-    Defined {
-        /// Where the definition names it.
-        location: Location,
-        /// Why.
-        cause: Box<Self>,
-    },
-    /// Two programs with one name in one image.
-    #[error("two programs of one image are called {0}: give one of them another name")]
-    SameName(String),
-    /// The entry point is no program of the image.
-    #[error(
-        "{name} would not start: its entrypoint is /{path}, and nothing in the image has this path"
-    )]
-    NoEntrypoint {
-        /// The package.
-        name: String,
-        /// The first word of the entry point.
-        path: String,
-    },
-    /// Something that the program needs was not found.
-    #[error(transparent)]
-    Closure(#[from] ClosureError),
-    /// The name that was asked for is none.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-    /// Packing failed.
-    #[error("{name} was not packed: {cause}")]
-    Write {
-        /// The package.
-        name: String,
-        /// Why.
-        cause: io::Error,
-    },
-}
-
-impl Error {
-    /// An error about what a definition names at `location`, if a definition does.
-    fn at(location: Option<&Location>, cause: impl Into<Self>) -> Self {
-        let cause = cause.into();
-        match location {
-            None => cause,
-            Some(location) => Self::Defined {
-                location: location.clone(),
-                cause: Box::new(cause),
-            },
-        }
-    }
-
-    /// An error about the value of `key` in a package's definition, if that has the key.
-    fn of_key<E: Into<Self>>(package: &Package, key: &str) -> impl FnOnce(E) -> Self {
-        move |cause| Self::at(package.locations.get(key), cause)
     }
 }
 
@@ -398,15 +307,12 @@ impl Plan {
         let manifest = image::manifest(self.annotations.clone(), unknown, self.layers_below());
         let epoch = self.epoch.map_or(String::new(), |epoch| epoch.to_string());
         let version = env!("CARGO_PKG_VERSION");
-        let mut text = format!(
-            "packer {version} {} {epoch}\n{}",
-            self.compression,
-            self.tree.described()?
-        )
-        .into_bytes();
-        text.extend(image::to_json(&self.config));
-        text.extend(image::to_json(&manifest));
-        Ok(Digest::of(&text))
+        let mut hash = DigestWriter::new(io::sink());
+        writeln!(hash, "packer {version} {} {epoch}", self.compression)?;
+        self.tree.describe(&mut hash)?;
+        hash.write_all(&image::to_json(&self.config))?;
+        hash.write_all(&image::to_json(&manifest))?;
+        Ok(hash.finish().1)
     }
 
     fn layers_below(&self) -> Vec<Descriptor> {

@@ -64,7 +64,7 @@ impl Program {
         match system.filter(|system| program.platform != system.platform()) {
             None => Ok(Some(program)),
             Some(system) => Err(ProgramError::OtherSystem {
-                path: program.file.path().to_owned(),
+                path: program.file.path(),
                 there: program.platform.architecture,
                 wanted: system.architecture(),
             }),

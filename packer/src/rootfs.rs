@@ -5,10 +5,7 @@
 //! the tree down writes it in the same order everywhere. Modes and owners are said here and taken
 //! from no file: a umask or a checkout's owner has no part in the image.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,12 +16,14 @@ use crate::program::Program;
 
 mod below;
 mod clash;
+mod entries;
 mod host;
 mod host_file;
 mod links;
 mod sources;
 
 pub use clash::Clash;
+use entries::Entries;
 pub use host::HostError;
 pub use host_file::HostFile;
 pub(crate) use host_file::changed;
@@ -35,7 +34,7 @@ pub use sources::SourceError;
 /// ordered by their bytes, so they need not be text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
-    entries: BTreeMap<OsString, Entry>,
+    entries: Entries,
     /// The files of the base image; none without one.
     below: Arc<Contents>,
 }
@@ -121,26 +120,23 @@ impl Tree {
         // The last of them is the root, which is no entry.
         above.pop();
         for folder in above.into_iter().rev() {
-            if !self.entries.contains_key(folder.as_os_str()) {
+            if self.entries.get(folder).is_none() {
                 let directory = self.directory_at(folder);
-                self.entries
-                    .insert(folder.as_os_str().to_owned(), directory);
+                self.entries.insert(folder, directory);
             }
         }
-        self.entries.insert(path.as_os_str().to_owned(), entry);
+        self.entries.insert(path, entry);
     }
 
     /// The entry at a path, if there is one.
     #[must_use]
     pub fn get(&self, path: impl AsRef<Path>) -> Option<&Entry> {
-        self.entries.get(path.as_ref().as_os_str())
+        self.entries.get(path.as_ref())
     }
 
     /// The entries with their paths, parents first.
     pub fn entries(&self) -> impl Iterator<Item = (&Path, &Entry)> {
-        self.entries
-            .iter()
-            .map(|(path, entry)| (Path::new(path), entry))
+        self.entries.iter()
     }
 
     /// Whether there is no entry.
@@ -152,16 +148,16 @@ impl Tree {
     /// The bytes of all files together.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.entries.values().map(Entry::size).sum()
+        self.entries().map(|(_, entry)| entry.size()).sum()
     }
 
-    /// One line an entry: kind and mode, owner, path, and the digest of what is in it. Equal texts mean
-    /// equal trees, whatever host they were planned on.
+    /// Writes one line an entry: kind and mode, owner, path, and the digest of what is in it. Equal
+    /// texts mean equal trees, whatever host they were planned on.
     ///
     /// # Errors
-    /// As [`HostFile::digest`], for every file is read that nobody has hashed before.
-    pub fn described(&self) -> io::Result<String> {
-        let mut text = String::new();
+    /// As [`HostFile::digest`], for every file is read that nobody has hashed before; what writing
+    /// gives.
+    pub fn describe(&self, out: &mut dyn Write) -> io::Result<()> {
         for (path, entry) in self.entries() {
             let Entry { mode, uid, gid, .. } = entry;
             let (kind, rest) = match &entry.content {
@@ -177,9 +173,9 @@ impl Tree {
                 .capabilities
                 .map_or(String::new(), |set| format!(" {set}"));
             let path = escaped(path);
-            let _ = writeln!(text, "{kind}{mode:04o} {uid}:{gid} /{path}{rest}{set}");
+            writeln!(out, "{kind}{mode:04o} {uid}:{gid} /{path}{rest}{set}")?;
         }
-        Ok(text)
+        Ok(())
     }
 }
 
@@ -224,6 +220,15 @@ mod tests {
             platform: Platform::host(),
             needs: crate::program::Needs::default(),
             target: None,
+        }
+    }
+
+    impl Tree {
+        /// What [`Tree::describe`] writes.
+        pub(crate) fn described(&self) -> io::Result<String> {
+            let mut text = Vec::new();
+            self.describe(&mut text)?;
+            Ok(String::from_utf8(text).expect("paths are escaped"))
         }
     }
 

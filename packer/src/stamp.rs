@@ -6,24 +6,28 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+/// In a second.
+const NANOSECONDS: i64 = 1_000_000_000;
+
 /// A file at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stamp {
-    device: u64,
     inode: u64,
     size: u64,
-    /// Seconds and nanoseconds since 1970. The time of the last change of the inode, because nobody can
-    /// set that.
-    changed: (i64, i64),
+    /// Nanoseconds since 1970, until 2262. The time of the last change of the inode, because nobody can
+    /// set that: no file of another device has this and the inode's number in common with it.
+    changed: i64,
 }
 
 impl Stamp {
     pub(crate) fn of(file: &Metadata) -> Self {
         Self {
-            device: file.dev(),
             inode: file.ino(),
             size: file.size(),
-            changed: (file.ctime(), file.ctime_nsec()),
+            changed: file
+                .ctime()
+                .saturating_mul(NANOSECONDS)
+                .saturating_add(file.ctime_nsec()),
         }
     }
 
@@ -37,6 +41,7 @@ impl Stamp {
     /// clock for files ticks some hundred times a second.
     pub(crate) fn is_before(&self, time: SystemTime) -> bool {
         let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(self.changed.0).is_ok_and(|seconds| seconds < time.as_secs())
+        let seconds = u64::try_from(self.changed / NANOSECONDS);
+        seconds.is_ok_and(|seconds| seconds < time.as_secs())
     }
 }

@@ -29,7 +29,7 @@ impl Planned {
             };
             // Nothing else is ever started or loaded, and a package may bring many files.
             if entry.mode & 0o111 != 0 || path.contains(".so") {
-                planned.add(host, format!("/{path}"), file.path())?;
+                planned.add(host, format!("/{path}"), &file.path())?;
             }
         }
         Ok(planned)

@@ -3,6 +3,7 @@
 //! Source: capabilities(7), and `struct vfs_cap_data` in the kernel's `uapi/linux/capability.h`.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use super::nearest::nearest;
 
@@ -56,7 +57,7 @@ const HEAD: u32 = 0x0200_0000 | 1;
 
 /// A set of capabilities that a file has, permitted and effective.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Capabilities(u64);
+pub struct Capabilities(NonZeroU64);
 
 /// A text that names no capability.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,11 +68,11 @@ pub struct InvalidCapability {
 }
 
 impl Capabilities {
-    /// The set of these names, each with or without `cap_`.
+    /// The set of these names, each with or without `cap_`; without names there is none.
     ///
     /// # Errors
     /// [`InvalidCapability`] for a name that is none.
-    pub fn from_names(names: &[String]) -> Result<Self, InvalidCapability> {
+    pub fn from_names(names: &[String]) -> Result<Option<Self>, InvalidCapability> {
         let mut set = 0;
         for text in names {
             let lower = text.to_ascii_lowercase();
@@ -83,14 +84,14 @@ impl Capabilities {
             })?;
             set |= 1 << number;
         }
-        Ok(Self(set))
+        Ok(NonZeroU64::new(set).map(Self))
     }
 
     /// The value of the attribute `security.capability`.
     #[must_use]
     pub fn attribute(self) -> [u8; 20] {
         let mut bytes = [0; 20];
-        let halves = self.0.to_le_bytes();
+        let halves = self.0.get().to_le_bytes();
         bytes[..4].copy_from_slice(&HEAD.to_le_bytes());
         // Permitted and inheritable, first of the lower 32 numbers, then of the upper ones.
         bytes[4..8].copy_from_slice(&halves[..4]);
@@ -103,7 +104,7 @@ impl fmt::Display for Capabilities {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = NAMES.iter().enumerate();
         let names: Vec<String> = names
-            .filter(|(number, _)| self.0 >> number & 1 == 1)
+            .filter(|(number, _)| self.0.get() >> number & 1 == 1)
             .map(|(_, name)| format!("cap_{name}"))
             .collect();
         formatter.write_str(&names.join(","))
@@ -116,7 +117,12 @@ mod tests {
 
     fn set(names: &[&str]) -> Result<Capabilities, InvalidCapability> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        Capabilities::from_names(&names)
+        Capabilities::from_names(&names).map(|set| set.expect("there are names"))
+    }
+
+    #[test]
+    fn no_names_are_no_set() {
+        assert_eq!(Capabilities::from_names(&[]), Ok(None));
     }
 
     /// `setcap cap_net_bind_service,cap_bpf=ep FILE; getfattr -e hex -n security.capability FILE`

@@ -50,6 +50,7 @@ impl Files {
                 .texts("capabilities")?
                 .map(|names| Capabilities::from_names(&names))
                 .transpose()
+                .map(Option::flatten)
                 .map_err(|error| table.get("capabilities").expect("it was read").bad(error))?,
         })
     }

@@ -1,9 +1,11 @@
 //! A file of the host that is going to be packed.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::digest::Digest;
 use crate::program::open_regular;
@@ -13,15 +15,48 @@ use crate::stamp::Stamp;
 /// packing itself reads it once.
 #[derive(Debug, Clone)]
 pub struct HostFile {
-    path: PathBuf,
+    /// All files of a folder share its path.
+    folder: Arc<PathBuf>,
+    name: Name,
     stamp: Stamp,
     digest: OnceLock<Digest>,
+}
+
+/// A name in a folder. Most are short, and are kept where a pointer and a length would be.
+#[derive(Debug, Clone)]
+enum Name {
+    Short(u8, [u8; SHORT]),
+    Long(Box<OsStr>),
+}
+
+/// As many bytes as there are beside a tag and a length in the room of three words.
+const SHORT: usize = 22;
+
+impl Name {
+    fn new(name: &OsStr) -> Self {
+        let bytes = name.as_bytes();
+        let mut short = [0; SHORT];
+        match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(room), Ok(length)) => {
+                room.copy_from_slice(bytes);
+                Self::Short(length, short)
+            }
+            _ => Self::Long(name.into()),
+        }
+    }
+
+    fn as_os_str(&self) -> &OsStr {
+        match self {
+            Self::Short(length, bytes) => OsStr::from_bytes(&bytes[..usize::from(*length)]),
+            Self::Long(name) => name,
+        }
+    }
 }
 
 /// The same file of the host, unchanged.
 impl PartialEq for HostFile {
     fn eq(&self, other: &Self) -> bool {
-        self.path == other.path && self.stamp == other.stamp
+        self.stamp == other.stamp && self.path() == other.path()
     }
 }
 
@@ -38,8 +73,16 @@ impl HostFile {
 
     /// The file that was opened at `path`.
     pub(crate) fn opened(path: &Path, file: &File) -> io::Result<Self> {
+        let folder = path.parent().unwrap_or(path);
+        let name = path.file_name().unwrap_or_default();
+        Self::in_folder(&Arc::new(folder.to_owned()), name, file)
+    }
+
+    /// The file that was opened as `name` in `folder`.
+    pub(crate) fn in_folder(folder: &Arc<PathBuf>, name: &OsStr, file: &File) -> io::Result<Self> {
         Ok(Self {
-            path: path.to_owned(),
+            folder: Arc::clone(folder),
+            name: Name::new(name),
             stamp: Stamp::of(&file.metadata()?),
             digest: OnceLock::new(),
         })
@@ -56,8 +99,8 @@ impl HostFile {
 
     /// Where it is.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(self.name.as_os_str())
     }
 
     /// Its size in bytes.
@@ -87,7 +130,7 @@ impl HostFile {
 
     /// Opens it for reading, if it is still the file that was planned.
     pub(crate) fn open(&self) -> io::Result<File> {
-        let file = open_regular(&self.path)?;
+        let file = open_regular(&self.path())?;
         self.expect_unchanged(&file)?;
         Ok(file)
     }
@@ -102,7 +145,7 @@ impl HostFile {
 
     /// An error that names the file.
     pub(crate) fn named(&self, error: io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+        io::Error::new(error.kind(), format!("{}: {error}", self.path().display()))
     }
 }
 
@@ -133,5 +176,15 @@ mod tests {
         let error = fresh.digest().unwrap_err().to_string();
         assert!(error.contains("changed"), "{error}");
         assert_ne!(HostFile::at(&path).unwrap(), file);
+    }
+
+    #[test]
+    fn a_file_is_where_it_was_found_however_long_its_name_is() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in [1, SHORT - 1, SHORT, SHORT + 1, 255] {
+            let path = folder.path().join("x".repeat(length));
+            std::fs::write(&path, "content").unwrap();
+            assert_eq!(HostFile::at(&path).unwrap().path(), path, "{length}");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! Links to directories in a planned tree, such as `/lib` on most machines: whatever is put below one
 //! lies where it leads.
 
-use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Content, Entry, Tree};
@@ -29,20 +28,20 @@ impl Tree {
         {
             return;
         }
-        let below = self
-            .entries
-            .keys()
-            .filter(|key| Path::new(key).starts_with(&path));
-        let below: Vec<OsString> = below.cloned().collect();
-        let moved: Vec<(OsString, Entry)> = below
+        let below = self.entries().map(|(below, _)| below);
+        let below: Vec<PathBuf> = below
+            .filter(|below| below.starts_with(&path))
+            .map(Path::to_owned)
+            .collect();
+        let moved: Vec<(PathBuf, Entry)> = below
             .into_iter()
-            .filter_map(|path| self.entries.remove_entry(&path))
+            .filter_map(|path| Some((path.clone(), self.entries.remove(&path)?)))
             .collect();
         let link = Content::Symlink(target.into());
         self.insert(&path, Entry::new(0o777, link));
         for (moved, entry) in moved
             .into_iter()
-            .filter(|(moved, _)| path.as_os_str() != moved)
+            .filter(|(moved, _)| path != *moved)
         {
             self.complete(moved, entry);
         }

@@ -3,10 +3,12 @@
 //! Only what is in a file is taken from it, and whether its owner may execute it; modes, owners and
 //! times come from the definition, so that a checkout with another umask gives the same image.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Clash, Content, Entry, HostFile, Tree};
 use crate::package::Files;
@@ -44,17 +46,28 @@ impl Tree {
         match (kind.is_dir(), &files.capabilities) {
             (true, None) => self.add_folder(&files.source, &files.destination, files),
             (true, Some(_)) => Err(SourceError::Folder(files.source.clone())),
-            (false, _) => self.add_file(&files.source, &files.destination, files),
+            (false, _) => {
+                let folder = files.source.parent().unwrap_or(&files.source).to_owned();
+                let name = files.source.file_name().unwrap_or_default();
+                self.add_file(&Arc::new(folder), name, &files.destination, files)
+            }
         }
     }
 
     /// A file, or what a link leads to.
-    fn add_file(&mut self, source: &Path, to: &Path, files: &Files) -> Result<(), SourceError> {
+    fn add_file(
+        &mut self,
+        folder: &Arc<PathBuf>,
+        name: &OsStr,
+        to: &Path,
+        files: &Files,
+    ) -> Result<(), SourceError> {
+        let source = &*folder.join(name);
         let file = open_regular(source).map_err(unreadable(source))?;
         let metadata = file.metadata().map_err(unreadable(source))?;
         let executable = metadata.permissions().mode() & 0o100 != 0;
         let mode = if executable { 0o755 } else { 0o644 };
-        let content = HostFile::opened(source, &file).map_err(unreadable(source))?;
+        let content = HostFile::in_folder(folder, name, &file).map_err(unreadable(source))?;
         let content = Content::File(content);
         let entry = Entry {
             capabilities: files.capabilities,
@@ -83,6 +96,7 @@ impl Tree {
             names.push(entry.map_err(unreadable(source))?.file_name());
         }
         names.sort_unstable();
+        let folder = Arc::new(source.to_owned());
         for name in names {
             let (source, to) = (source.join(&name), to.join(&name));
             let kind = fs::symlink_metadata(&source)
@@ -94,7 +108,7 @@ impl Tree {
                 let target = fs::read_link(&source).map_err(unreadable(&source))?;
                 self.place(&to, owned(0o777, Content::Symlink(target), files))?;
             } else if kind.is_file() {
-                self.add_file(&source, &to, files)?;
+                self.add_file(&folder, &name, &to, files)?;
             } else {
                 return Err(SourceError::Special(source));
             }
