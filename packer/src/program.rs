@@ -115,14 +115,18 @@ fn inspect(file: &File) -> Result<Platform, NoProgram> {
     object.machine.platform()
 }
 
-/// Opens a regular file for reading. A FIFO would keep us waiting for a writer, so nothing is
-/// waited for.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+/// Opens a file for reading. A FIFO would keep us waiting for a writer, so nothing is waited for.
+pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
     let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2) fits");
-    let file = OpenOptions::new()
+    OpenOptions::new()
         .read(true)
         .custom_flags(nonblocking)
-        .open(path)?;
+        .open(path)
+}
+
+/// Opens a regular file for reading, without waiting.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = open_without_waiting(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
         return Err(io::Error::new(

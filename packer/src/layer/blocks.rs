@@ -23,6 +23,9 @@ pub trait Codec {
     /// As many bytes before a block are shown to its compressor.
     const BEFORE: usize;
 
+    /// As many bytes as the compressed form of `size` bytes may have.
+    fn most(size: usize) -> usize;
+
     /// What stands before the first block.
     fn begin(&self) -> Vec<u8>;
 
@@ -36,7 +39,7 @@ pub trait Codec {
     fn end(&self) -> Vec<u8>;
 }
 
-/// Compresses a block into an empty buffer. What it writes depends on nothing but the block.
+/// Compresses a block into an empty buffer that has room for it. What it writes depends on nothing but the block.
 pub(super) type Compressor = Box<dyn FnMut(&Block, &mut Vec<u8>) -> io::Result<()> + Send>;
 
 /// A piece of the input.
@@ -125,6 +128,10 @@ impl<W: Write, C: Codec> Writer<W, C> {
         self.codec.see(&self.pending[self.start..]);
         while self.workers.are_busy() && self.write_next()? {}
         let mut pair = self.spare.pop().unwrap_or_default();
+        // Here and not on the threads, where it would lie in the way of what compressors take and
+        // give back.
+        pair.compressed.clear();
+        pair.compressed.reserve_exact(C::most(self.block));
         let next = &mut pair.block.bytes;
         next.clear();
         let before = self.pending.len().min(C::BEFORE);
@@ -208,6 +215,10 @@ pub(super) mod tests {
         const BLOCK: usize = SMALL;
         const BEFORE: usize = 3;
 
+        fn most(size: usize) -> usize {
+            size
+        }
+
         fn begin(&self) -> Vec<u8> {
             b"<".to_vec()
         }
@@ -261,6 +272,9 @@ pub(super) mod tests {
         impl Codec for Broken {
             const BLOCK: usize = 4;
             const BEFORE: usize = 0;
+            fn most(_: usize) -> usize {
+                0
+            }
             fn begin(&self) -> Vec<u8> {
                 Vec::new()
             }

@@ -42,6 +42,11 @@ impl Codec for Gzip {
     /// Deflate refers to no more (RFC 1951, 2).
     const BEFORE: usize = 32 << 10;
 
+    /// What cannot be compressed has 5 bytes more for every 16 kB, and the empty block of a flush.
+    fn most(size: usize) -> usize {
+        size + size / 1024 + 64
+    }
+
     fn begin(&self) -> Vec<u8> {
         HEADER.to_vec()
     }
@@ -76,8 +81,6 @@ fn deflate(block: &Block, compress: &mut Compress, out: &mut Vec<u8>) -> io::Res
             .map_err(io::Error::other)?;
     }
     let content = block.content();
-    // Room for what cannot be compressed: 5 bytes for every 16 kB, and the empty block of a flush.
-    out.reserve_exact(content.len() + content.len() / 1024 + 64);
     loop {
         let consumed = usize::try_from(compress.total_in()).unwrap_or(usize::MAX);
         let status = compress

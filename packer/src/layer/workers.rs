@@ -92,7 +92,6 @@ fn next_of(queue: &Mutex<Receiver<Job>>) -> Option<Job> {
 }
 
 fn compress(mut pair: Pair, compressor: &mut Compressor) -> Answer {
-    pair.compressed.clear();
     compressor(&pair.block, &mut pair.compressed)?;
     Ok(pair)
 }

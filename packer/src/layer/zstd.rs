@@ -20,6 +20,10 @@ impl Codec for Zstd {
     const BLOCK: usize = 1 << 20;
     const BEFORE: usize = 0;
 
+    fn most(size: usize) -> usize {
+        zstd::zstd_safe::compress_bound(size)
+    }
+
     fn begin(&self) -> Vec<u8> {
         Vec::new()
     }
@@ -32,7 +36,6 @@ impl Codec for Zstd {
         let mut compressor = zstd::bulk::Compressor::new(self.level.into());
         Box::new(move |block, out| match &mut compressor {
             Ok(compressor) => {
-                out.reserve_exact(zstd::zstd_safe::compress_bound(block.content().len()));
                 compressor.compress_to_buffer(block.content(), out)?;
                 Ok(())
             }

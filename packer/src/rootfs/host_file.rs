@@ -1,14 +1,14 @@
 //! A file of the host that is going to be packed.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use crate::digest::Digest;
-use crate::program::open_regular;
+use crate::program::{open_regular, open_without_waiting};
 use crate::stamp::Stamp;
 
 /// A file of the host as it was when the tree was planned. Its content is only hashed for who asks:
@@ -75,17 +75,18 @@ impl HostFile {
     pub(crate) fn opened(path: &Path, file: &File) -> io::Result<Self> {
         let folder = path.parent().unwrap_or(path);
         let name = path.file_name().unwrap_or_default();
-        Self::in_folder(&Arc::new(folder.to_owned()), name, file)
+        let file = file.metadata()?;
+        Ok(Self::in_folder(&Arc::new(folder.to_owned()), name, &file))
     }
 
-    /// The file that was opened as `name` in `folder`.
-    pub(crate) fn in_folder(folder: &Arc<PathBuf>, name: &OsStr, file: &File) -> io::Result<Self> {
-        Ok(Self {
+    /// The file `name` in `folder`, of which the kernel says this.
+    pub(crate) fn in_folder(folder: &Arc<PathBuf>, name: &OsStr, file: &Metadata) -> Self {
+        Self {
             folder: Arc::clone(folder),
             name: Name::new(name),
-            stamp: Stamp::of(&file.metadata()?),
+            stamp: Stamp::of(file),
             digest: OnceLock::new(),
-        })
+        }
     }
 
     /// The file at `path`, whose digest is known.
@@ -130,7 +131,8 @@ impl HostFile {
 
     /// Opens it for reading, if it is still the file that was planned.
     pub(crate) fn open(&self) -> io::Result<File> {
-        let file = open_regular(&self.path())?;
+        // What has the stamp of a regular file is one.
+        let file = open_without_waiting(&self.path())?;
         self.expect_unchanged(&file)?;
         Ok(file)
     }

@@ -67,8 +67,7 @@ impl Tree {
         let metadata = file.metadata().map_err(unreadable(source))?;
         let executable = metadata.permissions().mode() & 0o100 != 0;
         let mode = if executable { 0o755 } else { 0o644 };
-        let content = HostFile::in_folder(folder, name, &file).map_err(unreadable(source))?;
-        let content = Content::File(content);
+        let content = Content::File(HostFile::in_folder(folder, name, &metadata));
         let entry = Entry {
             capabilities: files.capabilities,
             ..owned(files.mode.unwrap_or(mode), content, files)
@@ -91,17 +90,16 @@ impl Tree {
             }
         }
         let to = &*self.through_all_links(to);
-        let mut names = Vec::new();
+        let mut inside = Vec::new();
         for entry in fs::read_dir(source).map_err(unreadable(source))? {
-            names.push(entry.map_err(unreadable(source))?.file_name());
+            let entry = entry.map_err(unreadable(source))?;
+            let kind = entry.file_type().map_err(unreadable(&entry.path()))?;
+            inside.push((entry.file_name(), kind));
         }
-        names.sort_unstable();
+        inside.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         let folder = Arc::new(source.to_owned());
-        for name in names {
+        for (name, kind) in inside {
             let (source, to) = (source.join(&name), to.join(&name));
-            let kind = fs::symlink_metadata(&source)
-                .map_err(unreadable(&source))?
-                .file_type();
             if kind.is_dir() {
                 self.add_folder(&source, &to, files)?;
             } else if kind.is_symlink() {
