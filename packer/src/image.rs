@@ -307,6 +307,9 @@ pub struct Healthcheck {
     /// How long the program may take to start.
     #[serde(skip_serializing_if = "is_zero")]
     pub start_period: u64,
+    /// The time between two checks while it starts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub start_interval: u64,
     /// After how many failures it counts as unhealthy.
     #[serde(skip_serializing_if = "is_zero")]
     pub retries: u64,

@@ -131,6 +131,10 @@ fn the_health_check_of_a_definition_is_in_the_config() {
     let check = &config["config"]["Healthcheck"];
     assert_eq!(check["Test"][1], "/bin/busybox-sample", "{config}");
     assert_eq!(check["Interval"], 30_000_000_000_u64, "{config}");
+    assert_eq!(check["StartInterval"], 1_000_000_000_u64, "{config}");
+    let said = packer(&world, &folder, &["inspect", archive.text()]).success();
+    let line = "health:     CMD /bin/busybox-sample --check";
+    assert!(said.stdout.lines().any(|found| found == line), "{said}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use tests::{Engine, Missing, Mode, Outcome, World, require, toolchain};
 mod containerd;
 #[path = "formats/interrupted.rs"]
 mod interrupted;
+#[path = "formats/matrix.rs"]
+mod matrix;
 
 /// The program looks for time zones, which have no part in these tests.
 const DEFINITION: &str = "name = \"busybox-box\"\nprogram = \"prog\"\nargs = [\"echo\", \"hello\"]\n\

@@ -152,6 +152,12 @@ fn print_run_config(out: &mut dyn Write, run: &RunConfig) -> io::Result<()> {
         ("cmd", list(&run.cmd)),
         ("workdir", shown(&run.working_dir)),
         ("stopsignal", shown(&run.stop_signal)),
+        (
+            "health",
+            run.healthcheck
+                .as_ref()
+                .map_or_else(String::new, |check| list(&check.test)),
+        ),
     ] {
         if !value.is_empty() {
             field(out, name, value)?;
@@ -166,6 +172,9 @@ fn print_run_config(out: &mut dyn Write, run: &RunConfig) -> io::Result<()> {
     run.volumes
         .keys()
         .try_for_each(|volume| field(out, "volume", shown(volume)))?;
+    run.on_build
+        .iter()
+        .try_for_each(|instruction| field(out, "onbuild", shown(instruction)))?;
     run.labels.iter().try_for_each(|(key, value)| {
         field(out, "label", format!("{}={}", shown(key), shown(value)))
     })

@@ -102,6 +102,9 @@ pub(super) struct From {
     pub(super) name: Option<String>,
 }
 
+/// Flags that docker has and podman has not, of `ADD` and `COPY`.
+const DOCKERS: [&str; 5] = ["checksum", "exclude", "keep-git-dir", "parents", "unpack"];
+
 const NAMES: [&str; 18] = [
     "ADD",
     "ARG",
@@ -180,7 +183,7 @@ impl Instruction {
             "HEALTHCHECK" => Self::Healthcheck(health_check(rest, escape)?),
             "LABEL" => Self::Label(pairs(&keyword, rest, escape)?),
             "MAINTAINER" => Self::Maintainer(rest.to_owned()),
-            "ONBUILD" => Self::Onbuild(rest.to_owned()),
+            "ONBUILD" => Self::Onbuild(onbuild(line, rest, escape)?),
             "RUN" => {
                 let (flags, rest) = flags(rest, escape);
                 Self::Run {
@@ -206,6 +209,21 @@ impl Instruction {
             }
         })
     }
+}
+
+/// The instruction that `ONBUILD` keeps, which has to be one that whoever builds upon it can carry out.
+fn onbuild(line: &Line, text: &str, escape: char) -> Result<String, String> {
+    let (keyword, _) = first_word(text);
+    let keyword = keyword.to_ascii_uppercase();
+    if ["FROM", "MAINTAINER", "ONBUILD"].contains(&keyword.as_str()) {
+        return Err(format!("{keyword} cannot stand behind ONBUILD"));
+    }
+    let kept = Line {
+        text: text.to_owned(),
+        ..line.clone()
+    };
+    Instruction::parse(&kept, escape)?;
+    Ok(text.to_owned())
 }
 
 fn command(text: &str) -> Command {
@@ -253,8 +271,14 @@ impl Copy {
 /// Reads what stands behind `HEALTHCHECK`; nothing is `NONE`.
 fn health_check(text: &str, escape: char) -> Result<Option<HealthCheck>, String> {
     let (flags, rest) = flags(text, escape);
-    let names = ["interval", "timeout", "start-period", "retries"];
-    let [interval, timeout, start_period, retries] = known(flags, names)?;
+    let names = [
+        "interval",
+        "timeout",
+        "start-period",
+        "start-interval",
+        "retries",
+    ];
+    let [interval, timeout, start_period, start_interval, retries] = known(flags, names)?;
     let (kind, line) = first_word(rest);
     match (kind.to_ascii_uppercase().as_str(), line) {
         ("NONE", "") => return Ok(None),
@@ -270,6 +294,7 @@ fn health_check(text: &str, escape: char) -> Result<Option<HealthCheck>, String>
         interval: duration(interval)?,
         timeout: duration(timeout)?,
         start_period: duration(start_period)?,
+        start_interval: duration(start_interval)?,
         retries: retries.transpose()?,
     }))
 }
@@ -375,9 +400,10 @@ fn known<const N: usize>(
         let Some(place) = names.iter().position(|known| *known == name) else {
             let nearest = nearest(&name, &names);
             let name = name.escape_debug();
-            return Err(format!(
-                "there is no flag --{name} here; did you mean --{nearest}?"
-            ));
+            return Err(match DOCKERS.contains(&name.to_string().as_str()) {
+                true => format!("--{name} of newer dockers is not understood here: leave it out"),
+                false => format!("there is no flag --{name} here; did you mean --{nearest}?"),
+            });
         };
         if values[place].replace(value).is_some() {
             return Err(format!("--{name} is given twice"));

@@ -124,7 +124,7 @@ fn here_documents_are_files_of_a_copy_and_input_of_a_run() {
 #[test]
 fn health_checks_have_times_of_go() {
     let found = instructions(
-        "HEALTHCHECK --interval=1m30s --timeout=1.5s --retries=2 CMD a b\nHEALTHCHECK none",
+        "HEALTHCHECK --interval=1m30s --timeout=1.5s --retries=2 --start-interval=7s CMD a b\nHEALTHCHECK none",
     );
     let Instruction::Healthcheck(Some(check)) = &found[0] else {
         panic!("{found:?}")
@@ -132,6 +132,7 @@ fn health_checks_have_times_of_go() {
     assert_eq!(check.interval, Some(Duration::from_secs(90)));
     assert_eq!(check.timeout, Some(Duration::from_millis(1500)));
     assert_eq!((check.start_period, check.retries), (None, Some(2)));
+    assert_eq!(check.start_interval, Some(Duration::from_secs(7)));
     assert_eq!(found[1], Instruction::Healthcheck(None));
 }
 
@@ -171,6 +172,22 @@ fn what_is_wrong_is_said_with_its_place() {
             "2:1: \"5\" is no time",
         ),
         ("# escape=x\nFROM x", "1:1: escape is"),
+        (
+            "FROM x\nCOPY --parents a b",
+            "2:1: --parents of newer dockers is not understood",
+        ),
+        (
+            "FROM x\nONBUILD FROM y",
+            "2:1: FROM cannot stand behind ONBUILD",
+        ),
+        (
+            "FROM x\nonbuild onbuild RUN y",
+            "2:1: ONBUILD cannot stand behind ONBUILD",
+        ),
+        (
+            "FROM x\nONBUILD CPY a b",
+            "2:1: there is no instruction \"CPY\"",
+        ),
     ] {
         let found = Containerfile::parse(text).expect_err(text).to_string();
         assert!(found.starts_with(fault), "{text}: {found}");

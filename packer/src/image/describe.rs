@@ -124,6 +124,7 @@ pub(crate) fn healthcheck(check: &HealthCheck) -> Healthcheck {
         interval: nanoseconds(check.interval),
         timeout: nanoseconds(check.timeout),
         start_period: nanoseconds(check.start_period),
+        start_interval: nanoseconds(check.start_interval),
         retries: check.retries.unwrap_or_default().into(),
     }
 }

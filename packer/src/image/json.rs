@@ -54,6 +54,7 @@ const RUN_KEYS: &[&str] = &[
     "Interval",
     "Timeout",
     "StartPeriod",
+    "StartInterval",
     "Retries",
 ];
 

@@ -5,7 +5,14 @@ use std::time::Duration;
 use super::document::{Table, Value};
 use super::invalid::{Fault, InvalidDefinition};
 
-const KEYS: [&str; 5] = ["command", "interval", "retries", "start-period", "timeout"];
+const KEYS: [&str; 6] = [
+    "command",
+    "interval",
+    "retries",
+    "start-interval",
+    "start-period",
+    "timeout",
+];
 
 /// A health check, as docker runs it. A time that is not said is the engine's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +25,8 @@ pub struct HealthCheck {
     pub timeout: Option<Duration>,
     /// How long the program may take to start.
     pub start_period: Option<Duration>,
+    /// How long to wait between two checks while it starts.
+    pub start_interval: Option<Duration>,
     /// After how many failures it counts as unhealthy.
     pub retries: Option<u32>,
 }
@@ -44,6 +53,7 @@ impl HealthCheck {
             interval: duration("interval")?,
             timeout: duration("timeout")?,
             start_period: duration("start-period")?,
+            start_interval: duration("start-interval")?,
             retries: table.parsed("retries")?,
         })
     }

@@ -44,7 +44,7 @@ const KEYS: &str = r#"# One line about it; else the first sentence of the descri
 #volumes = ["/var/lib/NAME"]
 # What asks it to end, if not SIGTERM.
 #stop-signal = "SIGQUIT"
-#health-check = { command = ["/bin/NAME", "--check"], interval = "30s", timeout = "5s", retries = 3 }
+#health-check = { command = ["/bin/NAME", "--check"], interval = "30s", timeout = "5s", start-interval = "1s", retries = 3 }
 
 # Files and folders beside it. A set-uid bit and capabilities are in the image only if they stand here:
 # mode = "4755", capabilities = ["net_bind_service"].

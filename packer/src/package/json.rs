@@ -46,6 +46,7 @@ struct ShownCheck {
     interval: Option<String>,
     timeout: Option<String>,
     start_period: Option<String>,
+    start_interval: Option<String>,
     retries: Option<u32>,
 }
 
@@ -104,6 +105,7 @@ fn check(check: &HealthCheck) -> ShownCheck {
         interval: duration(check.interval),
         timeout: duration(check.timeout),
         start_period: duration(check.start_period),
+        start_interval: duration(check.start_interval),
         retries: check.retries,
     }
 }

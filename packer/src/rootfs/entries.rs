@@ -39,7 +39,10 @@ impl Entries {
     pub(super) fn remove(&mut self, path: &Path) -> Option<Entry> {
         let place = self.places.remove(path.as_os_str())?;
         let nothing = Entry::new(0, Content::Directory);
-        Some(std::mem::replace(&mut self.entries[place as usize], nothing))
+        Some(std::mem::replace(
+            &mut self.entries[place as usize],
+            nothing,
+        ))
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -39,10 +39,7 @@ impl Tree {
             .collect();
         let link = Content::Symlink(target.into());
         self.insert(&path, Entry::new(0o777, link));
-        for (moved, entry) in moved
-            .into_iter()
-            .filter(|(moved, _)| path != *moved)
-        {
+        for (moved, entry) in moved.into_iter().filter(|(moved, _)| path != *moved) {
             self.complete(moved, entry);
         }
     }
