@@ -37,6 +37,7 @@ pub mod reference;
 pub mod registries;
 pub mod registry;
 pub mod rootfs;
+mod scratch;
 pub mod stages;
 mod stamp;
 pub mod transport;

@@ -1,5 +1,6 @@
 //! Names of images: `registry/repository:tag`, as docker and podman write them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -22,8 +23,11 @@ pub struct ImageName {
 #[error("\"{}\" is no image name: {reason}", .text.escape_debug())]
 pub struct InvalidName {
     text: String,
-    reason: &'static str,
+    reason: Reason,
 }
+
+/// What is wrong with a part of a name.
+pub(crate) type Reason = Cow<'static, str>;
 
 impl ImageName {
     /// The registry's host, with its port if it has one: `localhost`, `docker.io`.
@@ -76,16 +80,16 @@ impl FromStr for ImageName {
     /// colon or is `localhost` (the rule of the docker reference grammar); a name without one is a
     /// local one and gets `localhost`. `docker.io/alpine` means `docker.io/library/alpine`.
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let refuse = |reason| InvalidName {
+        let refuse = |reason: Reason| InvalidName {
             text: text.to_owned(),
             reason,
         };
         if text.len() > 512 {
-            return Err(refuse("it has more than 512 characters"));
+            return Err(refuse("it has more than 512 characters".into()));
         }
         if text.contains('@') {
             return Err(refuse(
-                "a digest is not part of a name; give the tag or the digest alone",
+                "a digest is not part of a name; give the tag or the digest alone".into(),
             ));
         }
         let (path, tag) = split_tag(text);
@@ -130,19 +134,25 @@ fn split_registry(path: &str) -> (&str, &str) {
     }
 }
 
-pub(crate) fn check_tag(tag: &str) -> Result<(), &'static str> {
-    let first = tag.bytes().next().ok_or("the tag is empty")?;
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+pub(crate) fn check_tag(tag: &str) -> Result<(), Reason> {
+    let first = tag.chars().next().ok_or("the tag is empty")?;
+    let legal = |letter: char| letter.is_ascii_alphanumeric() || "_.-".contains(letter);
     if tag.len() > 128 {
-        Err("the tag has more than 128 characters")
-    } else if !tag.bytes().all(legal) || b".-".contains(&first) {
-        Err("a tag has letters, digits, '_', '.' and '-', and begins with none of '.' and '-'")
-    } else {
-        Ok(())
+        return Err("the tag has more than 128 characters".into());
+    }
+    if ".-".contains(first) {
+        return Err(format!("a tag does not begin with {first:?}").into());
+    }
+    match tag.chars().find(|&letter| !legal(letter)) {
+        Some(letter) => Err(format!(
+            "{letter:?} cannot be in a tag, which has letters, digits, '_', '.' and '-'"
+        )
+        .into()),
+        None => Ok(()),
     }
 }
 
-pub(crate) fn check_registry(registry: &str) -> Result<(), &'static str> {
+pub(crate) fn check_registry(registry: &str) -> Result<(), Reason> {
     if let Some((address, port)) = registry
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'))
@@ -150,7 +160,7 @@ pub(crate) fn check_registry(registry: &str) -> Result<(), &'static str> {
         let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
         return match address.parse::<std::net::Ipv6Addr>() {
             Ok(_) if is_port => Ok(()),
-            _ => Err("between [ and ] an IPv6 address is expected, behind them a port"),
+            _ => Err("between [ and ] an IPv6 address is expected, behind them a port".into()),
         };
     }
     let (host, port) = registry.split_once(':').unwrap_or((registry, "1"));
@@ -158,9 +168,9 @@ pub(crate) fn check_registry(registry: &str) -> Result<(), &'static str> {
     let malformed =
         |label: &str| label.is_empty() || label.starts_with('-') || label.ends_with('-');
     if !host.bytes().all(legal) || host.split('.').any(malformed) {
-        Err("a registry is a host name, with a port if it needs one")
+        Err("a registry is a host name, with a port if it needs one".into())
     } else if !is_port(port) {
-        Err("the registry's port is no number from 1 to 65535")
+        Err("the registry's port is no number from 1 to 65535".into())
     } else {
         Ok(())
     }
@@ -170,27 +180,34 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-pub(crate) fn check_repository(repository: &str) -> Result<(), &'static str> {
+pub(crate) fn check_repository(repository: &str) -> Result<(), Reason> {
     if repository.is_empty() {
-        return Err("it is empty");
+        return Err("it is empty".into());
     }
     if repository.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err("a repository is written in lower case");
+        return Err("a repository is written in lower case".into());
     }
-    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let alphanumeric = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let legal = |letter: char| alphanumeric(letter) || "._-/".contains(letter);
+    if let Some(letter) = repository.chars().find(|&letter| !legal(letter)) {
+        let rule = "which has lower-case letters, digits, '.', '_', '-' and '/'";
+        return Err(format!("{letter:?} cannot be in a repository, {rule}").into());
+    }
     for part in repository.split('/') {
-        let bytes = part.as_bytes();
-        let (Some(&first), Some(&last)) = (bytes.first(), bytes.last()) else {
-            return Err("a part between two slashes is empty");
+        let (Some(first), Some(last)) = (part.chars().next(), part.chars().last()) else {
+            return Err("a part between two slashes is empty".into());
         };
-        if !bytes
-            .iter()
-            .all(|&byte| alphanumeric(byte) || b"._-".contains(&byte))
-        {
-            return Err("a repository has lower-case letters, digits, '.', '_', '-' and '/'");
+        if !alphanumeric(first) || !alphanumeric(last) {
+            let rule = "a part of a repository begins and ends with a letter or a digit";
+            return Err(format!("{part:?}: {rule}").into());
         }
-        if !alphanumeric(first) || !alphanumeric(last) || part.contains("..") {
-            return Err("a part of a repository begins and ends with a letter or a digit");
+        let mut between = part.split(alphanumeric);
+        let separates = |text: &str| {
+            ["", ".", "_", "__"].contains(&text) || text.bytes().all(|byte| byte == b'-')
+        };
+        if let Some(text) = between.find(|text| !separates(text)) {
+            let rule = "one dot, one or two underscores, or dashes";
+            return Err(format!("{text:?} cannot be in a repository: {rule} can").into());
         }
     }
     Ok(())
@@ -233,10 +250,31 @@ mod tests {
             "a:-x",
             "-a",
             "localhost/a..b",
+            "a._b",
+            "a___b",
             "x@sha256:00",
             "host:99999/a",
         ] {
             assert!(text.parse::<ImageName>().is_err(), "{text:?}");
+        }
+        for text in ["a__b", "a---b", "a.b_c-d"] {
+            assert!(text.parse::<ImageName>().is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_illegal_is_said() {
+        for (text, said) in [
+            ("a:b:c", "':' cannot be in a repository"),
+            ("a b", "' ' cannot be in a repository"),
+            ("a/\u{fc}", "'\u{fc}' cannot be in a repository"),
+            ("a/-b", "\"-b\": a part of a repository begins"),
+            ("a._b", "\"._\" cannot be in a repository"),
+            ("a:b+c", "'+' cannot be in a tag"),
+            ("a:.b", "a tag does not begin with '.'"),
+        ] {
+            let error = text.parse::<ImageName>().unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
         }
     }
 }

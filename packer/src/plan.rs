@@ -10,8 +10,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::TempDir;
-
 mod bundle;
 mod error;
 mod onto;
@@ -34,6 +32,7 @@ use crate::program::Program;
 use crate::progress::Progress;
 use crate::registry::{self, Access};
 use crate::rootfs::Tree;
+use crate::scratch::Scratch;
 
 /// What is to be packed, in a caller's words.
 #[derive(Debug, Clone)]
@@ -142,7 +141,7 @@ pub struct Plan {
     compression: Compression,
     pub(crate) epoch: Option<Epoch>,
     /// Where files of the tree are, as long as this lives.
-    _files: Option<Arc<TempDir>>,
+    _files: Option<Arc<Scratch>>,
 }
 
 /// Finds what `request` means, compiles it for this host if it has to be compiled, and plans its

@@ -189,13 +189,14 @@ impl FromStr for Reference {
             .split_once('/')
             .filter(|(first, _)| is_registry(first))
             .ok_or_else(|| refuse("it does not begin with a registry, such as docker.io/"))?;
-        check_registry(registry).map_err(refuse)?;
+        check_registry(registry).map_err(|reason| refuse(&reason))?;
         let repository = match (registry, repository.contains('/')) {
             ("docker.io", false) => format!("library/{repository}"),
             _ => repository.to_owned(),
         };
-        check_repository(&repository).map_err(refuse)?;
-        tag.map_or(Ok(()), check_tag).map_err(refuse)?;
+        check_repository(&repository).map_err(|reason| refuse(&reason))?;
+        tag.map_or(Ok(()), check_tag)
+            .map_err(|reason| refuse(&reason))?;
         Ok(Self {
             registry: registry.to_owned(),
             repository,

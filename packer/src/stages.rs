@@ -13,14 +13,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tempfile::TempDir;
-
 use crate::base::Base;
 use crate::containerfile::{Containerfile, CopySource, Fault, Instruction, Stage, expand};
 use crate::image::{ImageConfig, Platform};
 use crate::progress::Progress;
 use crate::registry::{self, Access};
 use crate::rootfs::Tree;
+use crate::scratch::Scratch;
 
 mod arguments;
 mod copying;
@@ -94,7 +93,7 @@ pub(crate) struct Build {
     context: Forest,
     access: Access,
     /// What is taken out of images and archives.
-    files: Arc<TempDir>,
+    files: Arc<Scratch>,
 }
 
 /// What came of it.
@@ -103,7 +102,7 @@ pub(crate) struct Built {
     pub(crate) tree: Tree,
     pub(crate) config: ImageConfig,
     /// Where files of the tree are, as long as this lives.
-    pub(crate) files: Arc<TempDir>,
+    pub(crate) files: Arc<Scratch>,
 }
 
 impl Build {
@@ -125,7 +124,7 @@ impl Build {
             file,
             context: context.map_err(unreadable(&recipe.context))?,
             access: Access::new(options.clone())?,
-            files: Arc::new(TempDir::new().map_err(unreadable(&std::env::temp_dir()))?),
+            files: Arc::new(Scratch::new().map_err(unreadable(&std::env::temp_dir()))?),
         })
     }
 

@@ -34,7 +34,7 @@ stop-signal = "quit"
 env = { GREETING = "hello" }
 labels = { team = "web" }
 annotations = { team = "web" }
-health-check = { command = ["/bin/busybox-sample", "true"], interval = "30s", retries = 2 }
+health-check = { command = ["/bin/busybox-sample", "true"], interval = "30s", retries = 2, start-interval = "1s" }
 files = [
   { source = "site", destination = "/srv/site" },
   { source = "secret", destination = "/etc/", mode = "0440", owner = "0:1001" },
@@ -133,7 +133,7 @@ fn the_health_check_of_a_definition_is_in_the_config() {
     assert_eq!(check["Interval"], 30_000_000_000_u64, "{config}");
     assert_eq!(check["StartInterval"], 1_000_000_000_u64, "{config}");
     let said = packer(&world, &folder, &["inspect", archive.text()]).success();
-    let line = "health:     CMD /bin/busybox-sample --check";
+    let line = "health:     CMD /bin/busybox-sample true";
     assert!(said.stdout.lines().any(|found| found == line), "{said}");
 }
 
