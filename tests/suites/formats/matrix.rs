@@ -73,10 +73,15 @@ impl Packed {
 fn podman_and_the_runner_run_every_archive_under_every_name() {
     let (world, _) = require!(boxed());
     let podman = require!(Podman::new(&world));
+    let runner = world.runner();
     for_each(&world, |packed| {
-        for engine in [&podman.engine, &world.runner()] {
-            engine.to(&packed.load());
-            packed.expect_runs(|words| engine.to(words));
+        runner.to(&packed.load());
+        packed.expect_runs(|words| runner.to(words));
+        // "more than one image in oci, choose an image", says podman of an index with two names; in
+        // an archive that is both it takes the other part.
+        if packed.is_docker() || packed.names.len() == 1 {
+            podman.engine.to(&packed.load());
+            packed.expect_runs(|words| podman.engine.to(words));
         }
     });
 }
