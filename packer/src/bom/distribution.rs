@@ -53,7 +53,7 @@ impl Package {
 
 impl Installed {
     /// The packages that these files of this host come from.
-    pub(super) fn among<'a>(files: &'a [PathBuf]) -> Result<Self, Error> {
+    pub(super) fn among(files: &[PathBuf]) -> Result<Self, Error> {
         let info = Path::new(DATABASE).join("info");
         let lists = match fs::read_dir(&info) {
             Ok(lists) => lists,
