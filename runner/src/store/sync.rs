@@ -15,27 +15,58 @@ const MANY: u64 = 64;
 
 /// How many kilobytes may wait to be written in the whole system, our own among them, for a call
 /// that waits for all of them: a slow disk takes some tenths of a second.
-const LITTLE: u64 = 16 << 10;
+const LITTLE: u64 = 32 << 10;
 
 /// Waits until a file's content or a folder's names are on disk.
 pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
     sync_one(path).map_err(StoreError::file(path))
 }
 
-/// Waits until files, and folders with everything in them, are on disk. All are on the file system
-/// of the folder `root`; `count` is about how many they are.
-pub(super) fn sync_content(root: &Path, paths: &[PathBuf], count: u64) -> Result<(), StoreError> {
-    if paths.is_empty() {
-        return Ok(());
+/// How things reach the disk together: with one call for the whole file system or one for each.
+#[derive(Debug)]
+pub(super) struct Barrier {
+    root: PathBuf,
+    is_whole: bool,
+}
+
+impl Barrier {
+    /// For what is on the file system of the folder `root`; `count` is about how many files there are.
+    pub(super) fn new(root: &Path, count: u64) -> Self {
+        Self {
+            root: root.to_owned(),
+            is_whole: count > MANY || little_waits(),
+        }
     }
-    if count > MANY || waiting().is_some_and(|kilobytes| kilobytes <= LITTLE) {
-        return File::open(root)
+
+    /// Waits until files, and folders with everything in them, are on disk.
+    pub(super) fn content(&self, paths: &[PathBuf]) -> Result<(), StoreError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        self.whole_or(|| {
+            paths
+                .iter()
+                .try_for_each(|path| sync_all(path).map_err(StoreError::file(path)))
+        })
+    }
+
+    /// Waits until the names in folders are on disk.
+    pub(super) fn names(&self, folders: &[&Path]) -> Result<(), StoreError> {
+        self.whole_or(|| folders.iter().try_for_each(|folder| sync(folder)))
+    }
+
+    fn whole_or(&self, each: impl FnOnce() -> Result<(), StoreError>) -> Result<(), StoreError> {
+        if !self.is_whole {
+            return each();
+        }
+        File::open(&self.root)
             .and_then(|root| Ok(rustix::fs::syncfs(&root)?))
-            .map_err(StoreError::file(root));
+            .map_err(StoreError::file(&self.root))
     }
-    paths
-        .iter()
-        .try_for_each(|path| sync_all(path).map_err(StoreError::file(path)))
+}
+
+fn little_waits() -> bool {
+    waiting().is_some_and(|kilobytes| kilobytes <= LITTLE)
 }
 
 /// The kilobytes that wait to be written in the whole system (proc_meminfo(5)).

@@ -112,13 +112,13 @@ impl Writer<'_> {
         let names = self
             .store
             .prepare_names(&image.names, &record.id, temporary)?;
-        self.bring_to_disk(image, &flattened, !is_known)?;
+        let barrier = self.bring_to_disk(image, &flattened, !is_known)?;
         self.publish_content(image, &flattened)?;
         if !is_known {
             self.publish_image(&place)?;
         }
         names.publish()?;
-        self.store.sync_places()?;
+        self.store.sync_places(&barrier)?;
         Ok(record.into_image(&self.store.trees))
     }
 

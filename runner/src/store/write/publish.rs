@@ -15,7 +15,7 @@ use super::{Flattened, Writer, make_folder};
 use crate::store::record::{
     CONFIG, ImageRecord, MANIFEST, ORIGINS, RECORD, read_origins, write_new,
 };
-use crate::store::sync::{sync, sync_content};
+use crate::store::sync::{Barrier, sync};
 use crate::store::{Store, StoreError};
 
 impl Writer<'_> {
@@ -78,18 +78,21 @@ impl Writer<'_> {
     }
 
     /// Brings everything to disk that the image needs and that is new. Only then may it be found.
+    /// Returns what does the same for the names.
     pub(super) fn bring_to_disk(
         &self,
         image: &Image,
         flattened: &Flattened,
         with_image: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Barrier, StoreError> {
         let layers = image.manifest.layers.iter();
         let blobs = layers.filter_map(|layer| self.blobs.get(&layer.digest).cloned());
         let mut new: Vec<PathBuf> = blobs.collect();
         new.extend(flattened.new_tree.clone());
         new.extend(with_image.then(|| self.image_folder()));
-        sync_content(&self.store.root, &new, flattened.placed)
+        let barrier = Barrier::new(&self.store.root, flattened.placed);
+        barrier.content(&new)?;
+        Ok(barrier)
     }
 
     /// Renames blobs and tree into their places.
@@ -138,10 +141,8 @@ impl Writer<'_> {
 impl Store {
     /// Waits until the places of things are on disk. They were renamed in the order in which one
     /// needs the other, and reach the disk in the same one.
-    pub(super) fn sync_places(&self) -> Result<(), StoreError> {
-        [&self.blobs, &self.trees, &self.images, &self.names]
-            .into_iter()
-            .try_for_each(|folder| sync(folder))
+    pub(super) fn sync_places(&self, barrier: &Barrier) -> Result<(), StoreError> {
+        barrier.names(&[&self.blobs, &self.trees, &self.images, &self.names])
     }
 }
 
