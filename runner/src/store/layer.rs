@@ -1,9 +1,10 @@
 //! Reading a layer once, for everything that is needed of it: the blob that is kept, its digest,
 //! the digest of the uncompressed tar, and the tree.
 //!
-//! Reading and uncompressing happen in the caller's thread, hashing and placing files each in one
-//! beside it; a few buffers of fixed size travel between them, so memory stays bounded for any
-//! layer.
+//! Reading and uncompressing happen in the caller's thread, placing files in one beside it; a few
+//! buffers of fixed size travel between them, so memory stays bounded for any layer. The digest of a
+//! compressed layer's tar is computed where there is less to do, in the placing thread, and that of
+//! a large blob in a thread of its own.
 
 use std::fs::File;
 use std::io::{self, BufRead, Cursor, Read, Write};
@@ -11,6 +12,7 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use packer::Digest;
+use packer::digest::DigestWriter;
 use packer::layer::{Encoding, decompress};
 
 mod hash;
@@ -27,6 +29,8 @@ pub(super) struct Blob<'a> {
     source: &'a mut dyn Read,
     /// Where the bytes are kept, if they are not yet.
     keep: Option<(&'a File, Hash)>,
+    /// Whether what is kept is the tar itself, so that one digest does for both.
+    is_tar: bool,
     /// Whether the bytes could be read but not kept.
     full: bool,
     observe: &'a mut dyn FnMut(u64),
@@ -35,8 +39,8 @@ pub(super) struct Blob<'a> {
 /// What was read of a layer.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// Digest and length of the blob that was kept, if one was and it was read to its end.
-    pub(super) blob: Option<(Digest, u64)>,
+    /// The digest of the blob that was kept, if one was and it was read to its end.
+    pub(super) blob: Option<Digest>,
     /// The layer's tar, if it was one.
     pub(super) tar: Result<Contents, Stopped>,
 }
@@ -44,8 +48,8 @@ pub(super) struct Outcome {
 /// What a layer's tar turned out to be.
 #[derive(Debug)]
 pub(super) struct Contents {
-    /// The digest of the uncompressed tar.
-    pub(super) diff_id: Digest,
+    /// The digest of the uncompressed tar, unless the placing thread tells it.
+    pub(super) diff_id: Option<Digest>,
     /// Its length in bytes.
     pub(super) size: u64,
 }
@@ -76,6 +80,7 @@ impl<'a> Blob<'a> {
         Self {
             source,
             keep: keep.map(|file| (file, Hash::new())),
+            is_tar: false,
             full: false,
             observe,
         }
@@ -91,13 +96,14 @@ impl<'a> Blob<'a> {
             false => io::copy(&mut self, &mut io::sink()),
         };
         let kept = self.keep.filter(|_| drained.is_ok());
-        let blob = kept.map(|(_, hash)| hash.finish());
+        let blob = kept.map(|(_, hash)| hash.finish().0);
         let full = self.full;
-        let tar = tar.and_then(|(hash, size)| {
+        let tar = tar.and_then(|contents| {
             drained?;
-            let diff_id = hash.or(blob.map(|(digest, _)| digest));
-            let diff_id = diff_id.expect("what is not hashed as a tar is hashed as a blob");
-            Ok(Contents { diff_id, size })
+            Ok(Contents {
+                diff_id: if self.is_tar { blob } else { contents.diff_id },
+                ..contents
+            })
         });
         let tar = tar.map_err(|stopped| match stopped {
             Stopped::Reading(error) if full => Stopped::Keeping(error),
@@ -106,18 +112,17 @@ impl<'a> Blob<'a> {
         Outcome { blob, tar }
     }
 
-    /// The digest of the tar, unless the blob is the tar and is hashed already, and its length.
-    fn read_tar(
-        &mut self,
-        mut placing: Option<&mut Placing>,
-    ) -> Result<(Option<Digest>, u64), Stopped> {
+    fn read_tar(&mut self, mut placing: Option<&mut Placing>) -> Result<Contents, Stopped> {
         let mut start = [0; 6];
         let length = fill(self, &mut start)?;
-        let encoding = Encoding::of(&start[..length]);
-        let hashed = encoding == Encoding::Plain && self.keep.is_some();
+        self.is_tar = self.keep.is_some() && Encoding::of(&start[..length]) == Encoding::Plain;
+        let is_hashed = self.is_tar;
         let whole = Cursor::new(start).take(length as u64).chain(self);
         let mut tar = decompress(Box::new(whole))?;
-        let mut hash = Hash::new();
+        let mut hash = (placing.is_none() && !is_hashed).then(new_hash);
+        if let Some(placing) = &mut placing {
+            placing.send(Message::Layer { hash: !is_hashed })?;
+        }
         let mut size = 0;
         let mut spare = Vec::new();
         loop {
@@ -132,7 +137,7 @@ impl<'a> Blob<'a> {
             }
             buffer.truncate(length);
             size += length as u64;
-            if !hashed {
+            if let Some(hash) = &mut hash {
                 hash.write_all(&buffer)?;
             }
             match &mut placing {
@@ -143,7 +148,8 @@ impl<'a> Blob<'a> {
         if let Some(placing) = placing {
             placing.send(Message::EndOfLayer)?;
         }
-        Ok(((!hashed).then(|| hash.finish().0), size))
+        let diff_id = hash.map(digest);
+        Ok(Contents { diff_id, size })
     }
 }
 
@@ -175,8 +181,24 @@ fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
+/// The digest of a tar, computed in place.
+type TarHash = DigestWriter<io::Sink>;
+
+fn new_hash() -> TarHash {
+    DigestWriter::new(io::sink())
+}
+
+fn digest(hash: TarHash) -> Digest {
+    let (_, digest, _) = hash.finish();
+    digest
+}
+
 /// What travels to the placing thread.
 enum Message {
+    /// A layer begins; whether the digest of its tar is not known otherwise.
+    Layer {
+        hash: bool,
+    },
     Tar(Vec<u8>),
     EndOfLayer,
 }
@@ -193,25 +215,37 @@ impl Placing {
     }
 }
 
+/// What was placed.
+#[derive(Debug)]
+pub(super) struct Placed {
+    /// How many entries were.
+    pub(super) entries: u64,
+    /// The digest of each layer's tar, where it was computed here.
+    pub(super) diff_ids: Vec<Option<Digest>>,
+}
+
 /// Runs `feed`, which reads layers and hands them to a thread that places them below `root`.
-/// Returns what both said: the thread gives the number of entries that it placed, or the number of
-/// the layer that could not be.
+/// Returns what both said: the thread tells what it placed, or the number of the layer that could
+/// not be.
 pub(super) fn place<T>(
     root: OwnedFd,
     owners: Owners,
     layers: usize,
     feed: impl FnOnce(&mut Placing) -> T,
-) -> (T, Result<u64, (usize, LayerError)>) {
+) -> (T, Result<Placed, (usize, LayerError)>) {
     let (full, incoming) = sync_channel(QUEUE);
     let (outgoing, empty) = channel();
     std::thread::scope(|scope| {
         let thread = scope.spawn(move || {
             let mut tree = Tree::new(root, owners).map_err(|error| (0, error))?;
+            let mut diff_ids = Vec::with_capacity(layers);
             for layer in 0..layers {
-                tree.place_layer(&mut Tar::new(&incoming, &outgoing))
-                    .map_err(|error| (layer, error))?;
+                let mut tar = Tar::new(&incoming, &outgoing);
+                tree.place_layer(&mut tar).map_err(|error| (layer, error))?;
+                diff_ids.push(tar.hash.map(digest));
             }
-            tree.finish().map_err(|error| (layers, error))
+            let entries = tree.finish().map_err(|error| (layers, error))?;
+            Ok(Placed { entries, diff_ids })
         });
         let mut placing = Placing { full, empty };
         let fed = feed(&mut placing);
@@ -228,6 +262,7 @@ pub(super) fn place<T>(
 struct Tar<'a> {
     incoming: &'a Receiver<Message>,
     outgoing: &'a Sender<Vec<u8>>,
+    hash: Option<TarHash>,
     buffer: Vec<u8>,
     read: usize,
     ended: bool,
@@ -238,24 +273,39 @@ impl<'a> Tar<'a> {
         Self {
             incoming,
             outgoing,
+            hash: None,
             buffer: Vec::new(),
             read: 0,
             ended: false,
         }
     }
+
+    /// Waits for the next piece.
+    fn receive(&mut self) -> io::Result<()> {
+        match self.incoming.recv() {
+            Ok(Message::Layer { hash }) => self.hash = hash.then(new_hash),
+            Ok(Message::Tar(buffer)) => {
+                if let Some(hash) = &mut self.hash {
+                    hash.write_all(&buffer)?;
+                }
+                self.buffer = buffer;
+            }
+            // Gone without an end: reading failed, and what it says is what counts.
+            Ok(Message::EndOfLayer) | Err(_) => self.ended = true,
+        }
+        Ok(())
+    }
 }
 
 impl BufRead for Tar<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.read == self.buffer.len() && !self.ended {
-            // The near end may be gone; it needs no buffers then.
-            let _ = self.outgoing.send(std::mem::take(&mut self.buffer));
-            self.read = 0;
-            match self.incoming.recv() {
-                Ok(Message::Tar(buffer)) => self.buffer = buffer,
-                // Gone without an end: reading failed, and what it says is what counts.
-                Ok(Message::EndOfLayer) | Err(_) => self.ended = true,
+        while self.read == self.buffer.len() && !self.ended {
+            if !self.buffer.is_empty() {
+                // The near end may be gone; it needs no buffers then.
+                let _ = self.outgoing.send(std::mem::take(&mut self.buffer));
+                self.read = 0;
             }
+            self.receive()?;
         }
         Ok(&self.buffer[self.read..])
     }

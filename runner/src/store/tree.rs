@@ -201,10 +201,12 @@ impl Tree {
         let owner = self.owners.of(entry)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Special bits would be gone when the content has been written.
+        let mode = Mode::from_raw_mode(entry.mode & 0o777);
         let (file, _) = self
             .directories
             .create(&entry.path, |directory, name| {
-                rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+                rustix::fs::openat(directory, name, flags, mode)
             })
             .map_err(fail)?;
         loop {
@@ -216,9 +218,10 @@ impl Tree {
                 .map_err(|error| fail(error.into()))?;
             entries.consume(written);
         }
+        let present = rustix::fs::fstat(&file).map_err(|error| fail(error.into()))?;
         self.directories
-            .touch(|| Ok(rustix::fs::fstat(&file)?.st_ino))
-            .and_then(|()| attributes::set(&file, entry, owner))
+            .touch(|| Ok(present.st_ino))
+            .and_then(|()| attributes::set_on_new(&file, &present, entry, owner))
             .and_then(|()| attributes::set_times(&file, entry))
             .map_err(fail)
     }

@@ -199,13 +199,17 @@ impl Writer<'_> {
             Ok::<(), StoreError>(())
         });
         fed?;
-        flattened.placed = placed.map_err(|(at, cause)| match image.manifest.layers.get(at) {
+        let placed = placed.map_err(|(at, cause)| match image.manifest.layers.get(at) {
             Some(layer) => StoreError::Layer {
                 layer: layer.digest,
                 cause,
             },
             None => StoreError::file(&folder)(io::Error::other(cause)),
         })?;
+        for ((layer, expected), found) in layers(image).zip(placed.diff_ids) {
+            check_diff_id(layer, *expected, found)?;
+        }
+        flattened.placed = placed.entries;
         let record = TreeRecord {
             size: flattened.size,
             layers: sizes,
@@ -245,7 +249,7 @@ impl Writer<'_> {
                 let path = self.new_path("blob");
                 let file = File::create_new(&path).map_err(StoreError::file(&path))?;
                 let outcome = Blob::new(&mut reader, Some(&file), &mut observe).read_layer(placing);
-                if let Some((found, _)) = outcome.blob
+                if let Some(found) = outcome.blob
                     && found != layer.digest
                 {
                     return Err(StoreError::WrongDigest {
@@ -264,13 +268,7 @@ impl Writer<'_> {
                 return Err(StoreError::file(&self.store.root)(error));
             }
         };
-        if contents.diff_id != *diff_id {
-            return Err(StoreError::WrongDiffId {
-                layer: layer.digest,
-                expected: *diff_id,
-                found: contents.diff_id,
-            });
-        }
+        check_diff_id(layer, *diff_id, contents.diff_id)?;
         self.blobs.extend(new);
         Ok(Some(contents.size))
     }
@@ -353,6 +351,22 @@ fn check_parts(image: &Image) -> Result<(), StoreError> {
         return Err(StoreError::LayerCount { layers, diff_ids });
     }
     Ok(())
+}
+
+/// Checks the digest of a layer's tar, where it is known.
+fn check_diff_id(
+    layer: &Descriptor,
+    expected: Digest,
+    found: Option<Digest>,
+) -> Result<(), StoreError> {
+    match found {
+        Some(found) if found != expected => Err(StoreError::WrongDiffId {
+            layer: layer.digest,
+            expected,
+            found,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn layers(image: &Image) -> impl Iterator<Item = (&Descriptor, &Digest)> {

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use packer::Digest;
 use packer::digest::DigestWriter;
 
-/// What is hashed in place: less than it takes to start a thread.
-const SMALL: u64 = 128 << 10;
+/// What is hashed in place: to start a thread and to wake it again and again takes longer.
+const SMALL: u64 = 1 << 20;
 
 /// How many buffers wait for the thread; they are as large as what is written at once.
 const QUEUE: usize = 4;
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_digest_is_the_same_here_and_beside() {
-        for length in [0, 1, 1000, 128 << 10, (128 << 10) + 1, 5_000_000] {
+        for length in [0, 1, 1000, 128 << 10, 1 << 20, (1 << 20) + 1, 5_000_000] {
             let content: Vec<u8> = (0..=250).cycle().take(length).collect();
             for step in [1 << 10, 77_777, 1 << 20] {
                 let mut hash = Hash::new();

@@ -133,6 +133,16 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
     source.images = vec![image.clone()];
     let error = home.load(&source).unwrap_err();
     assert!(matches!(error, StoreError::WrongDiffId { .. }), "{error}");
+    // The same, not compressed: its digest is computed elsewhere.
+    let plain = tar(&[("a", "1")]);
+    let (digest, size) = (Digest::of(&plain), plain.len() as u64);
+    image.manifest.layers[0] = Descriptor::new(media_type::LAYER, digest, size);
+    image.manifest_bytes = to_json(&image.manifest);
+    source.blobs.insert(digest, plain);
+    source.images = vec![image.clone()];
+    let error = home.load(&source).unwrap_err();
+    assert!(matches!(error, StoreError::WrongDiffId { .. }), "{error}");
+    assert!(home.is_empty());
     image.config.rootfs.diff_ids.clear();
     image.config_bytes = to_json(&image.config);
     image.manifest.config.digest = Digest::of(&image.config_bytes);

@@ -22,8 +22,8 @@ use rustix::io::Errno;
 use super::inodes::Inodes;
 use crate::store::delete;
 
-/// How many directories stay open: more than a usual tree is deep.
-const OPEN_LIMIT: usize = 48;
+/// How many directories stay open: a usual process may have 1,024 files open.
+const OPEN_LIMIT: usize = 192;
 /// How often a resolution is repeated that a change elsewhere in the system disturbed.
 const RETRIES: usize = 64;
 /// A directory that no entry describes.
