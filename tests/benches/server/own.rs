@@ -146,11 +146,13 @@ fn system_calls(ours: &Peer) -> Vec<(&'static str, f64)> {
         };
         // What comes before the load and after it is less than a thousandth.
         let sum: f64 = text.lines().filter_map(of_line).sum();
+        assert!(sum > 0.0, "{wanted:?}: the server has other calls now");
         (sum / REQUESTS as f64 * 100.0).round() / 100.0
     };
+    // Not read and write: those are of its timer, which ticks more often during a slow load.
     vec![
-        ("receive", calls(&["recvfrom", "recvmsg", "read", "readv"])),
-        ("send", calls(&["sendto", "sendmsg", "write", "writev"])),
+        ("receive", calls(&["recvfrom", "recvmsg"])),
+        ("send", calls(&["sendto", "sendmsg"])),
     ]
 }
 
