@@ -75,8 +75,8 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Removes the mark of a volatile overlay that was not unmounted in order, with which the kernel mounts
-/// it no more. What was lost then is lost with the container.
+/// Removes the mark that a volatile overlay leaves, also where it was unmounted in order, and with which the
+/// kernel mounts it no more. What may have been lost goes with the container.
 fn forget_volatile(folder: &Root) {
     let Ok(work) = folder.resolve("work") else {
         return;
