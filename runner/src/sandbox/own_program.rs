@@ -38,32 +38,27 @@ pub(super) fn of_process(pid: i32) -> Option<OwnedFd> {
 /// # Panics
 /// When this process has threads.
 pub(super) fn make() -> io::Result<OwnedFd> {
-    // Who owns no mounts makes namespaces in which it does; then a mount is as good as root's.
-    let namespaces = [
-        UnshareFlags::NEWNS,
-        UnshareFlags::NEWUSER | UnshareFlags::NEWNS,
-    ];
     match read_only_mount() {
         Ok(Some(program)) => Ok(program),
         // Not found at its path any more: it was replaced.
         Ok(None) => sealed_copy(),
-        Err(_) => namespaces
-            .into_iter()
-            .find_map(|namespaces| read_only_mount_made_in(namespaces).ok())
-            // No such namespaces here, or a kernel before 5.12.
-            .map_or_else(sealed_copy, Ok),
+        // No such namespaces here, or a kernel before 5.12.
+        Err(_) => read_only_mount_beside().or_else(|_| sealed_copy()),
     }
 }
 
-/// The mount, made by another process that enters new namespaces for it. This process would keep what is
-/// mounted there from being unmounted.
-fn read_only_mount_made_in(namespaces: UnshareFlags) -> Result<OwnedFd, Failure> {
+/// The mount, made by another process that enters namespaces for it in which it owns the mounts. This
+/// process would keep what is mounted there from being unmounted.
+fn read_only_mount_beside() -> Result<OwnedFd, Failure> {
     let what = || "cannot open this program".to_owned();
     let (here, there) = wire::sockets(SocketType::STREAM)?;
     match syscalls::fork().context(what)? {
         Fork::Child => {
             let send = || -> Result<(), Failure> {
-                syscalls::unshare(namespaces).context(what)?;
+                let with_own_user = UnshareFlags::NEWUSER | UnshareFlags::NEWNS;
+                syscalls::unshare(UnshareFlags::NEWNS)
+                    .or_else(|_| syscalls::unshare(with_own_user))
+                    .context(what)?;
                 let mount = read_only_mount().context(what)?;
                 let mount = mount.ok_or_else(|| Failure::engine(what()))?;
                 wire::send(&there, &(), &[mount.as_fd()])
