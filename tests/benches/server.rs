@@ -1,11 +1,12 @@
 //! The server against its goals and its peers:
 //! `cargo bench -p tests --bench server [-- --seconds S] [--rounds N] [--plot FILE]`.
 //!
-//! Every server has one thread on the first core; the load comes from the last one. The servers
-//! take turns, round after round, and what is printed is the median over the rounds of the ratio of
-//! two servers in the same round: this machine's mood falls out, and more so with many short turns
-//! (`S` may be a fraction). Peers that are not installed are named and left out. The output is a table
-//! of figures with goals, a table of all peers, both in Markdown, and a plot.
+//! Every server has one thread on the first core; the load comes from the last one. In each of `N`
+//! rounds all servers are started anew and take short turns, `S` seconds each in all. What is
+//! printed is the median over all turns of the ratio of two servers' turns that are neighbours: the
+//! machine's mood falls out, and so does the luck of one process with its place in memory. Peers that
+//! are not installed are named and left out. The output is a table of figures with goals, a table of
+//! all peers, both in Markdown, and a plot.
 
 #[path = "server/ending.rs"]
 mod ending;
@@ -24,9 +25,10 @@ mod raw;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use load::Load;
+use load::{Clients, Load};
 use peers::{Peer, Running};
 use tests::figures::Figures;
 use tests::figures::Goal::{AtLeast, AtMost};
@@ -35,10 +37,13 @@ use tests::figures::Goal::{AtLeast, AtMost};
 /// of the raw loop's requests a second.
 const LOADS: [(usize, usize, f64); 3] = [(32, 1, 0.9), (256, 1, 0.85), (32, 16, 0.85)];
 
+/// How many turns a server has in one round.
+const TURNS: u32 = 10;
+
 /// How often each server is started to see how long that takes.
 const STARTS: usize = 15;
 
-/// What one server did in one round: a measure of each kind.
+/// What was measured of each server in turns beside each other.
 type Round = Vec<f64>;
 
 fn main() {
@@ -55,8 +60,8 @@ fn main() {
         example::serve(port(example::FLAG));
     }
     let peers = peers::all();
-    let rounds = text("--rounds").map_or(7, |text| text.parse().expect("a number"));
-    let seconds = text("--seconds").map_or(3.0, |text| text.parse().expect("a number"));
+    let rounds = text("--rounds").map_or(9, |text| text.parse().expect("a number"));
+    let seconds = text("--seconds").map_or(1.0, |text| text.parse().expect("a number"));
     let time = Duration::from_secs_f64(seconds);
     // Relative to the folder of this package, where cargo starts it.
     let plot = text("--plot").map_or_else(
@@ -207,20 +212,40 @@ fn to_the_first(rounds: &[Round]) -> Vec<f64> {
     ratios.map(median).collect()
 }
 
-/// Requests a second and CPU a request of each peer, round by round.
+/// Requests a second and seconds of CPU a request of each peer, turn by turn.
 fn run(peers: &[Peer], rounds: usize, time: Duration, load: Load) -> (Vec<Round>, Vec<Round>) {
-    let round = |_| peers.iter().map(|peer| measure(peer, time, load)).unzip();
-    (0..rounds).map(round).unzip()
+    let apart = || {
+        load::pin();
+        (0..rounds).flat_map(|_| round(peers, time, load)).collect()
+    };
+    // A thread of its own, because what is started later inherits the core.
+    let rounds: Vec<_> = thread::scope(|scope| scope.spawn(apart).join()).expect("the load");
+    rounds
+        .into_iter()
+        .map(|turns| turns.into_iter().unzip())
+        .unzip()
 }
 
-/// Requests a second, and seconds of CPU a request.
-fn measure(peer: &Peer, time: Duration, load: Load) -> (f64, f64) {
-    let server = Running::start(peer);
+/// One round: every server is started anew, and then they take [`TURNS`] short turns, which sum up
+/// to `time` each. Neighbours in time see the machine in the same mood.
+fn round(peers: &[Peer], time: Duration, load: Load) -> Vec<Vec<(f64, f64)>> {
+    let start = |peer| {
+        let server = Running::start(peer);
+        let clients = Clients::connect(load, server.port);
+        (server, clients)
+    };
+    let mut running: Vec<_> = peers.iter().map(start).collect();
+    let mut turns = || {
+        let turns = running.iter_mut().map(|(server, clients)| {
+            let before = server.cpu();
+            let turn = clients.turn(time / TURNS);
+            (turn.rate, (server.cpu() - before) / turn.requests)
+        });
+        turns.collect()
+    };
     // Once, so that nothing is measured that happens once.
-    load.run(server.port, time / 10);
-    let before = server.cpu();
-    let (requests, rate) = load.run(server.port, time);
-    (rate, (server.cpu() - before) / requests)
+    let _: Vec<_> = turns();
+    (0..TURNS).map(|_| turns()).collect()
 }
 
 /// Milliseconds from the start of a process to the end of its first answer.

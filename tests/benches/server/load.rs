@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -20,53 +21,91 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Sends requests for `time` and says how many were answered, and how many a second. To connect
-    /// is no part of that: where the other side has no room for a newcomer, the kernel waits a second.
-    pub(crate) fn run(self, port: u16, time: Duration) -> (f64, f64) {
-        let load = std::thread::spawn(move || {
-            pin_to(std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1));
-            self.run_here(port, time)
-        });
-        load.join().expect("the load")
+    /// The bytes that a connection sends at once.
+    fn batch(self) -> String {
+        REQUEST.repeat(self.pipeline)
+    }
+}
+
+/// The clients of one server: connections that stay, so that servers can take short turns.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    load: Load,
+    queue: OwnedFd,
+    /// Each connection, and how much of its answers has come.
+    each: Vec<(TcpStream, usize)>,
+    /// How long the answers to one batch are.
+    expected: usize,
+}
+
+/// What was answered in one turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// Requests a second, until the time was over.
+    pub(crate) rate: f64,
+    /// Requests, with those that were still under way at that moment.
+    pub(crate) requests: f64,
+}
+
+impl Clients {
+    /// Connects. That is no part of a turn: where the other side has no room for a newcomer, the
+    /// kernel waits a second.
+    pub(crate) fn connect(load: Load, port: u16) -> Clients {
+        let queue = epoll::create(CreateFlags::CLOEXEC).expect("an epoll descriptor");
+        let each: Vec<_> = (0..load.connections).map(|_| (connect(port), 0)).collect();
+        for (key, (client, _)) in each.iter().enumerate() {
+            let key = EventData::new_u64(key as u64);
+            epoll::add(&queue, client, key, EventFlags::IN).expect("to watch");
+        }
+        Clients {
+            load,
+            queue,
+            each,
+            expected: load.pipeline * answer_length(port),
+        }
     }
 
-    fn run_here(self, port: u16, time: Duration) -> (f64, f64) {
-        let batch = REQUEST.repeat(self.pipeline);
-        let queue = epoll::create(CreateFlags::CLOEXEC).expect("an epoll descriptor");
-        let mut clients: Vec<_> = (0..self.connections).map(|_| (connect(port), 0)).collect();
-        let expected = self.pipeline * answer_length(port);
-        for (key, (client, _)) in clients.iter_mut().enumerate() {
-            epoll::add(
-                &queue,
-                &*client,
-                EventData::new_u64(key as u64),
-                EventFlags::IN,
-            )
-            .expect("to watch");
+    /// Sends requests for `time`, and then waits for the answers that are still to come: between
+    /// turns the server has nothing to do.
+    pub(crate) fn turn(&mut self, time: Duration) -> Turn {
+        let batch = self.load.batch();
+        let mut buffer = vec![0; 64 * 1024];
+        let mut events: Vec<Event> = Vec::with_capacity(self.each.len());
+        let mut answered = 0;
+        let mut rate = None;
+        let start = Instant::now();
+        for (client, _) in &mut self.each {
             client.write_all(batch.as_bytes()).expect("to send");
         }
-        let mut buffer = vec![0; 64 * 1024];
-        let mut events: Vec<Event> = Vec::with_capacity(self.connections);
-        let mut answered = 0;
-        let start = Instant::now();
-        while start.elapsed() < time {
+        let mut open = self.each.len();
+        while open > 0 {
             events.clear();
-            epoll::wait(&queue, spare_capacity(&mut events), None).expect("events");
+            epoll::wait(&self.queue, spare_capacity(&mut events), None).expect("events");
             for event in &events {
-                let (client, received) =
-                    &mut clients[usize::try_from(event.data.u64()).expect("a key")];
+                let key = usize::try_from(event.data.u64()).expect("a key");
+                let (client, received) = &mut self.each[key];
                 let length = client.read(&mut buffer).expect("an answer");
                 assert!(length > 0, "the server closed");
                 *received += length;
-                if *received == expected {
+                if *received == self.expected {
                     *received = 0;
-                    answered += self.pipeline;
-                    client.write_all(batch.as_bytes()).expect("to send");
+                    answered += self.load.pipeline;
+                    if rate.is_none() {
+                        client.write_all(batch.as_bytes()).expect("to send");
+                    } else {
+                        open -= 1;
+                    }
                 }
             }
+            let elapsed = start.elapsed();
+            if elapsed >= time && rate.is_none() {
+                rate = Some(answered as f64 / elapsed.as_secs_f64());
+            }
         }
-        let answered = answered as f64;
-        (answered, answered / start.elapsed().as_secs_f64())
+        Turn {
+            rate: rate.unwrap_or_default(),
+            requests: answered as f64,
+        }
     }
 }
 
@@ -102,9 +141,10 @@ fn answer_length(port: u16) -> usize {
     answer.len()
 }
 
-fn pin_to(core: usize) {
+/// Keeps this thread on the last core, away from the servers'.
+pub(crate) fn pin() {
     let mut cores = CpuSet::new();
-    cores.set(core);
+    cores.set(std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1));
     // Not permitted in some containers; then the figures are only noisier.
     let _ = sched_setaffinity(None, &cores);
 }
