@@ -223,10 +223,10 @@ fn launch(
     stage: Stage,
     streams: &Streams,
 ) -> Result<Running, Failure> {
-    let driver = if container.is_copied() {
-        Driver::Copy
-    } else {
-        Driver::Overlay
+    let driver = match container.record.memory_upper {
+        _ if container.is_copied() => Driver::Copy,
+        Some(size) => Driver::Memory(size),
+        None => Driver::Overlay,
     };
     let attempt = |stage, driver| {
         let size = container.record.terminal.then(terminal::own_size);
@@ -240,7 +240,8 @@ fn launch(
         launch_spec(spec, around, stage)
     };
     match attempt(stage, driver) {
-        Err(failure) if failure.no_overlay => {
+        // A copy would be written to the disk, which somebody wanted to avoid.
+        Err(failure) if failure.no_overlay && driver == Driver::Overlay => {
             tell(format_args!(
                 "runner: {}; the image's files are copied for each container, which is slow",
                 failure.message

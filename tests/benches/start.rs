@@ -18,6 +18,9 @@ use tests::fixture::busybox;
 use tests::ratio::{Side, compare, print_head};
 use tests::{Missing, Mode, Run, World, leaks, wait};
 
+#[path = "start/busy.rs"]
+mod busy;
+
 #[path = "start/runtimes.rs"]
 mod runtimes;
 
@@ -77,6 +80,13 @@ fn benchmark() -> Result<(), Missing> {
     runtimes::compare(&world);
     running::compare_exec(&world);
     running::show_memory(&world);
+    let in_memory = || {
+        let (run, rest) = words.split_at(2);
+        runner.command(&[run, &["--upper", "tmpfs:size=64m"], rest].concat())
+    };
+    let in_memory = Side::new("runner run --upper tmpfs", in_memory);
+    compare(&in_memory, &ours);
+    busy::show(&world, &[ours, in_memory]);
     Ok(())
 }
 

@@ -71,6 +71,23 @@ fn a_name_that_is_no_image() {
 }
 
 #[test]
+fn an_upper_layer_without_a_size_or_without_an_overlay() {
+    let world = require!(World::of_a_user());
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    let with = |upper| ["run", "--rm", "--upper", upper, busybox::NAME, "true"];
+    for upper in ["tmpfs", "tmpfs:size=1k", "tmpfs:size=many", "disk", ""] {
+        let said = ["--upper", "tmpfs:size=64m"];
+        expect_refused(&runner, &with(upper), 125, &said);
+    }
+    let copying = world
+        .run(binaries::path("runner"))
+        .env("STORAGE_DRIVER", "vfs");
+    let outcome = copying.args(with("tmpfs:size=1m")).finish();
+    expect_error(&outcome, 125, &["--upper", "vfs"]);
+}
+
+#[test]
 fn a_command_that_is_not_in_the_image() {
     let world = require!(World::of_a_user());
     let runner = world.runner();

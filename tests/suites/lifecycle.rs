@@ -323,6 +323,37 @@ for_each_account! {
 }
 
 for_each_account! {
+    fn an_upper_layer_in_memory_has_an_end_and_is_gone_with_the_stop(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let upper = ["--upper", "tmpfs:size=4m"];
+        let run = |script: &str| {
+            let words = [&["run", "--rm"], &upper[..], &[busybox::NAME, "sh", "-c", script]].concat();
+            runner.command(&words).finish()
+        };
+        // What the image has is there, can be changed, and what replaces a folder has nothing of it.
+        let same = "stat -c %A:%u:%g:%Y / /etc /home/alice; cat /etc/passwd; id";
+        assert_eq!(run(same).stdout, runner.command(&["run", "--rm", busybox::NAME, "sh", "-c", same]).succeed().stdout);
+        assert_eq!(run("rm -r /etc && mkdir /etc && ls -A /etc | wc -l").stdout, "0\n");
+        let full = run("dd if=/dev/zero of=/big bs=64k count=80").with_code(1);
+        assert!(full.stderr.contains("No space left"), "{full}");
+        let many = run("mkdir /d && cd /d && touch $(seq 1100)").with_code(1);
+        assert!(many.stderr.contains("No space left"), "{many}");
+        let write = "cat /kept; echo x > /kept; grep -c '[,=]volatile' /proc/self/mountinfo";
+        let named = [&["run", "--name", "forgetful"], &upper[..], &[busybox::NAME, "sh", "-c", write]].concat();
+        for words in [&named[..], &["start", "-a", "forgetful"]] {
+            let ran = runner.command(words).finish().with_code(0);
+            assert_eq!(ran.stdout, "1\n", "{ran}");
+            assert!(ran.stderr.contains("/kept"), "{ran}");
+        }
+        let option = runner.to(&["inspect", "--format", "{{.HostConfig.StorageOpt.upper}}", "forgetful"]);
+        assert_eq!(option, "tmpfs:size=4194304");
+        runner.to(&["rm", "forgetful"]);
+        runner.to(&["system", "check"]);
+    }
+}
+
+for_each_account! {
     fn images_are_listed_and_removed(world) {
         let runner = world.runner();
         runner.load(&require!(busybox::image()).docker());

@@ -14,8 +14,12 @@ use crate::config::containers::Defaults;
 use crate::container::Options;
 use crate::container::security::{self, Seccomp};
 use crate::container::volume;
+use crate::human;
 use crate::network::publish;
 use crate::sandbox::spec::Network;
+
+/// The least that `--upper` takes, in bytes: a page for each directory and then some.
+const LEAST_UPPER: u64 = 64 << 10;
 
 /// Flags of `run` and `create`.
 #[derive(Debug, Args)]
@@ -77,6 +81,11 @@ pub(super) struct ContainerArguments {
     /// Make the root file system read-only; /run, /tmp and /var/tmp are in memory then.
     #[arg(long)]
     read_only: bool,
+
+    /// Keep what is written to the image's files in memory and not on the disk, this much at most;
+    /// it is gone when the container stops.
+    #[arg(long, value_name = "tmpfs:size=SIZE")]
+    upper: Option<String>,
 
     /// Run a small init as the first process: it passes signals on and buries orphans.
     #[arg(long)]
@@ -189,6 +198,7 @@ impl ContainerArguments {
             time_limit: Some(self.timeout).filter(|seconds| *seconds > 0),
             default_capabilities: defaults.capabilities,
             read_only: self.read_only,
+            memory_upper: self.upper.as_deref().map(read_upper).transpose()?,
             remove: self.rm,
             network: read_network(&self.network)?,
             ports,
@@ -200,6 +210,18 @@ impl ContainerArguments {
             stop_timeout: self.stop_timeout,
         })
     }
+}
+
+/// `tmpfs:size=64m`. There is no size that suits everybody: too large takes the machine's memory, too small
+/// is a program that fails.
+fn read_upper(text: &str) -> anyhow::Result<u64> {
+    let size = text.strip_prefix("tmpfs:size=").and_then(human::parse_size);
+    size.filter(|size| *size >= LEAST_UPPER).with_context(|| {
+        let shown = text.escape_debug();
+        format!(
+            "--upper {shown}: tmpfs with a size from 64k on is expected, such as tmpfs:size=64m"
+        )
+    })
 }
 
 fn read_network(mode: &str) -> anyhow::Result<Network> {
@@ -289,6 +311,23 @@ mod tests {
         assert_eq!(read_entrypoint("/bin/sh"), ["/bin/sh"]);
         assert_eq!(read_entrypoint(r#"["/bin/sh","-c"]"#), ["/bin/sh", "-c"]);
         assert!(read_entrypoint("").is_empty());
+    }
+
+    #[test]
+    fn an_upper_layer_in_memory_has_a_size() {
+        assert_eq!(read_upper("tmpfs:size=64m").unwrap(), 64 << 20);
+        for text in [
+            "tmpfs",
+            "tmpfs:",
+            "tmpfs:size=",
+            "tmpfs:size=0",
+            "tmpfs:size=-1",
+            "disk",
+            "64m",
+            "",
+        ] {
+            assert!(read_upper(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -248,6 +248,7 @@ fn host_config(record: &Record) -> Value {
         "AutoRemove": record.remove,
         "NetworkMode": network,
         "ReadonlyRootfs": record.read_only,
+        "StorageOpt": record.memory_upper.map(|size| json!({"upper": format!("tmpfs:size={size}")})),
         "Init": record.init,
         "Privileged": false,
         "SecurityOpt": security_options(record),

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use super::container_arguments::ContainerArguments;
@@ -161,6 +161,10 @@ fn make(
     // Read before anything is compiled: a mistake in the flags shows at once.
     let (what, command) = words.split()?;
     let mut options = arguments.options(command, context)?;
+    ensure!(
+        options.memory_upper.is_none() || context.storage.driver == Driver::Overlay,
+        "--upper is a layer over the image, and the driver vfs that was chosen has none: leave one of the two away"
+    );
     let store = context.store()?;
     let (name, image) = match as_folder(what) {
         Some(folder) => {

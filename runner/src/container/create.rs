@@ -59,6 +59,8 @@ pub struct Options {
     pub init: bool,
     /// `--read-only`.
     pub read_only: bool,
+    /// `--upper`: the most bytes in memory.
+    pub memory_upper: Option<u64>,
     /// `--rm`.
     pub remove: bool,
     /// The limits, and what concerns cgroups.
@@ -178,6 +180,7 @@ pub fn create(
         interactive: options.interactive,
         init: options.init,
         read_only: options.read_only,
+        memory_upper: options.memory_upper,
         remove: options.remove,
         resources: options.resources.clone(),
         security: options.security.decide(bounding)?,

@@ -65,6 +65,9 @@ pub struct Record {
     pub init: bool,
     /// Whether `/` is read-only.
     pub read_only: bool,
+    /// How many bytes what it writes to `/` may take in memory; `None` writes to the disk.
+    #[serde(default)]
+    pub memory_upper: Option<u64>,
     /// Whether it is removed when it ends.
     pub remove: bool,
     /// What it may use.

@@ -29,12 +29,17 @@ const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "sys"];
 /// The most that our own files may take: `/etc/resolv.conf` and the like are the host's.
 const LAYER_SIZE: &str = "16m";
 
+const ROOT_FAILED: &str = "cannot mount the root file system";
+
 /// Fills the container's folder from inside the user's own user namespace, before the
 /// container exists.
 pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
     let Rootfs::Image(rootfs) = &spec.rootfs else {
         return Ok(());
     };
+    if let Driver::Memory(_) = rootfs.driver {
+        return Ok(());
+    }
     let what = |name: &str| format!("cannot make {}", rootfs.folder.join(name).display());
     let tree = Root::open(&rootfs.tree)
         .context(|| format!("cannot open the image's files in {}", rootfs.tree.display()))?;
@@ -263,11 +268,26 @@ impl Sources {
 #[derive(Debug)]
 pub(super) struct Layers {
     folder: OwnedFd,
+    tree: Root,
+    writable: Writable,
+}
+
+/// Where what the container writes goes.
+#[derive(Debug)]
+enum Writable {
+    /// Into an overlay's directories; `temporary` if they go with the container's end.
+    Upper { pair: Pair, temporary: bool },
+    /// Into memory, so many bytes of it.
+    Memory(u64),
+    /// Into this copy of the tree.
+    Copy(OwnedFd),
+}
+
+/// The two directories that overlay writes to.
+#[derive(Debug)]
+struct Pair {
     upper: OwnedFd,
     work: OwnedFd,
-    tree: Root,
-    driver: Driver,
-    temporary: bool,
 }
 
 impl Layers {
@@ -278,12 +298,20 @@ impl Layers {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             openat(&folder, name, flags, Mode::empty()).context(|| what(&image.folder.join(name)))
         };
+        let writable = match image.driver {
+            Driver::Memory(size) => Writable::Memory(size),
+            Driver::Copy => Writable::Copy(below("upper")?),
+            Driver::Overlay => Writable::Upper {
+                pair: Pair {
+                    upper: below("upper")?,
+                    work: below("work")?,
+                },
+                temporary: image.temporary,
+            },
+        };
         Ok(Self {
-            upper: below("upper")?,
-            work: below("work")?,
             tree: Root::open(&image.tree).context(|| what(&image.tree))?,
-            driver: image.driver,
-            temporary: image.temporary,
+            writable,
             folder,
         })
     }
@@ -303,12 +331,12 @@ impl Layers {
 
     /// An overlay mount whose state lies in `user.overlay.*` attributes, as it has to be without
     /// real privilege (kernel 5.11; Documentation/filesystems/overlayfs.rst).
-    fn overlay(&self, layer: &OwnedFd) -> io::Result<OwnedFd> {
+    fn overlay(&self, layer: &OwnedFd, pair: &Pair, temporary: bool) -> io::Result<OwnedFd> {
         // By descriptor: no directory on the way needs to be open to the container's ids, and no
         // character of a path can be taken for a separator.
         let path = |fd: BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
         let lower = format!("{}:{}", path(layer.as_fd()), path(self.tree.as_fd()));
-        let (upper, work) = (path(self.upper.as_fd()), path(self.work.as_fd()));
+        let (upper, work) = (path(pair.upper.as_fd()), path(pair.work.as_fd()));
         let mut options = vec![
             ("lowerdir", Some(lower.as_str())),
             ("upperdir", Some(&upper)),
@@ -317,12 +345,52 @@ impl Layers {
             // One device number for all files, although the layers are of two file systems.
             ("xino", Some("on")),
         ];
-        if self.temporary {
+        if temporary {
             // Else the kernel brings all of the disk's file system up to date when the container
             // ends, other programs' files too (kernel 5.10).
             options.push(("volatile", None));
         }
         mounts::new_mount("overlay", &options, MountAttrFlags::empty())
+    }
+}
+
+/// Directories for an overlay in a file system in memory of at most `size` bytes, which is mounted on
+/// `folder`.
+fn in_memory(tree: &Root, folder: &OwnedFd, size: u64) -> Result<Pair, Failure> {
+    let what = || "cannot make the upper layer in memory".to_owned();
+    // An empty file takes kernel memory that `size` does not count: as many files as pages.
+    let inodes = (size / 4096).max(1024).to_string();
+    let size = size.to_string();
+    let options = [
+        ("mode", Some("755")),
+        ("size", Some(size.as_str())),
+        ("nr_inodes", Some(&inodes)),
+    ];
+    let make = || -> io::Result<Pair> {
+        let memory = mounts::new_mount("tmpfs", &options, mounts::PLAIN)?;
+        mounts::attach(&memory, folder)?;
+        let directory = |name| -> io::Result<OwnedFd> {
+            mkdirat(&memory, name, Mode::from_raw_mode(0o755))?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            Ok(openat(&memory, name, flags, Mode::empty())?)
+        };
+        let pair = Pair {
+            upper: directory("upper")?,
+            work: directory("work")?,
+        };
+        repeat_attributes(&mounts::attributes(tree)?, tree, &pair.upper)?;
+        Ok(pair)
+    };
+    let pair = make().context(what)?;
+    // Without these overlay mounts, and fails later.
+    match fsetxattr(&pair.work, c"user.overlay.probe", b"y", XattrFlags::empty()) {
+        Ok(()) => Ok(pair),
+        Err(Errno::OPNOTSUPP) => Err(Failure::engine(
+            "the upper layer in memory needs a kernel from 6.6 on, whose tmpfs keeps user attributes: \
+             leave --upper away"
+                .to_owned(),
+        )),
+        Err(error) => Err(error).context(what),
     }
 }
 
@@ -332,30 +400,44 @@ pub(super) fn mount(sources: &Sources, spec: &Spec) -> Result<Root, Failure> {
         Sources::Image(layers) => mount_image(layers, spec),
         Sources::Directory(directory) => mounts::clone_mount(directory, true)
             .and_then(|mount| mounts::attach(&mount, directory).map(|()| Root::from(mount)))
-            .context(|| "cannot mount the root file system".to_owned()),
+            .context(|| ROOT_FAILED.to_owned()),
     }
 }
 
 fn mount_image(layers: &Layers, spec: &Spec) -> Result<Root, Failure> {
-    let mount = match layers.driver {
-        Driver::Overlay => {
-            let layer = layers
-                .layer(spec)
-                .context(|| "cannot make the layer of /etc/hosts".to_owned())?;
-            let mount = layers.overlay(&layer).map_err(|error| Failure {
-                no_overlay: true,
-                ..Failure::engine(format!(
-                    "the kernel refuses an overlay mount: {}",
-                    describe(&error)
-                ))
-            })?;
-            mounts::attach(&mount, &layer).map(|()| mount)
+    let memory;
+    let (pair, temporary) = match &layers.writable {
+        Writable::Upper { pair, temporary } => (pair, *temporary),
+        Writable::Memory(size) => {
+            memory = in_memory(&layers.tree, &layers.folder, *size)?;
+            (&memory, true)
         }
-        Driver::Copy => mounts::clone_mount(&layers.upper, false)
-            .and_then(|mount| mounts::attach(&mount, &layers.folder).map(|()| mount)),
-    }
-    .context(|| "cannot mount the root file system".to_owned())?;
-    mounts::restrict(&mount, MountAttrFlags::MOUNT_ATTR_NODEV)
-        .context(|| "cannot mount the root file system".to_owned())?;
+        Writable::Copy(copy) => return mount_copy(layers, copy),
+    };
+    let layer = layers
+        .layer(spec)
+        .context(|| "cannot make the layer of /etc/hosts".to_owned())?;
+    let mount = layers
+        .overlay(&layer, pair, temporary)
+        .map_err(|error| Failure {
+            no_overlay: true,
+            ..Failure::engine(format!(
+                "the kernel refuses an overlay mount: {}",
+                describe(&error)
+            ))
+        })?;
+    finish(mount, &layer)
+}
+
+fn mount_copy(layers: &Layers, copy: &OwnedFd) -> Result<Root, Failure> {
+    let mount = mounts::clone_mount(copy, false).context(|| ROOT_FAILED.to_owned())?;
+    finish(mount, &layers.folder)
+}
+
+/// Puts the root file system in its place.
+fn finish(mount: OwnedFd, place: &OwnedFd) -> Result<Root, Failure> {
+    mounts::attach(&mount, place)
+        .and_then(|()| mounts::restrict(&mount, MountAttrFlags::MOUNT_ATTR_NODEV))
+        .context(|| ROOT_FAILED.to_owned())?;
     Ok(Root::from(mount))
 }

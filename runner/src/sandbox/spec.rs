@@ -265,7 +265,7 @@ pub enum Propagation {
 pub struct ImageTree {
     /// The image's tree, which is never written.
     pub tree: PathBuf,
-    /// The container's own folder, in which `upper` and `work` are made.
+    /// The container's own folder, in which `upper` and `work` are made, if they are on the disk.
     pub folder: PathBuf,
     /// How the tree becomes writable.
     pub driver: Driver,
@@ -279,6 +279,8 @@ pub struct ImageTree {
 pub enum Driver {
     /// An overlay mount over the tree.
     Overlay,
+    /// The same, and what is written stays in memory: at most so many bytes, gone when the container ends.
+    Memory(u64),
     /// A copy of the tree, where the kernel or the file system has no overlay for us.
     Copy,
 }
