@@ -6,6 +6,8 @@ pub mod container;
 pub mod human;
 pub mod monitor;
 pub mod network;
+#[cfg(test)]
+mod noise;
 pub mod oci;
 pub mod paths;
 pub mod sandbox;

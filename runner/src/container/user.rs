@@ -146,6 +146,7 @@ fn read(root: &Path, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::Random;
 
     const PASSWD: &str =
         "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:100:Ann:/home/ann:/bin/sh\n";
@@ -180,6 +181,52 @@ mod tests {
             assert!(look_up(PASSWD, GROUPS, name, None).is_err(), "{name}");
         }
         assert!(look_up(PASSWD, GROUPS, "ann", Some("nobody")).is_err());
+    }
+
+    #[test]
+    fn noise_has_the_ids_that_stand_in_it_and_no_others() {
+        const PIECES: [&str; 14] = [
+            "ann",
+            "root",
+            ":",
+            ":x:",
+            "\n",
+            "0",
+            "7:8",
+            "1000",
+            "-1",
+            "4294967295",
+            "4294967296",
+            ",",
+            "\u{0}",
+            "ü",
+        ];
+        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut found = 0;
+        for _ in 0..20_000 {
+            let [passwd, groups] = [(), ()].map(|()| random.text(&PIECES, 40));
+            for (user, group) in [
+                ("ann", None),
+                ("1000", None),
+                ("ann", Some("root")),
+                ("", Some("")),
+            ] {
+                let Ok(user) = look_up(&passwd, &groups, user, group) else {
+                    continue;
+                };
+                let ids = [user.uid, user.gid].into_iter().chain(user.groups);
+                let mut named = ids
+                    .filter(|id| ![0, 1000].contains(id))
+                    .map(|id| id.to_string());
+                assert!(
+                    named.all(|id| passwd.contains(&id) || groups.contains(&id)),
+                    "{passwd:?} {groups:?}"
+                );
+                assert!(!user.home.is_empty(), "{passwd:?}");
+                found += 1;
+            }
+        }
+        assert!(found > 20_000, "the noise is too wild: {found}");
     }
 
     #[test]

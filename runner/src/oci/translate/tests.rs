@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::noise::{Random, damage};
 use crate::oci::template;
 use crate::sandbox::spec::{Mount, Mounted};
 
@@ -93,49 +94,6 @@ fn unknown_fields_and_nulls_are_passed_over() {
     config["process"]["rlimits"] = Value::Null;
     config["hooks"] = json!({"prestart": null});
     assert!(translate(&config.to_string()).is_ok());
-}
-
-/// A small generator of numbers that repeats itself (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap_or(0)
-    }
-}
-
-/// Puts something strange in a random place.
-fn damage(value: &mut Value, random: &mut Random) {
-    let strange = [
-        Value::Null,
-        json!(-1),
-        json!(u64::MAX),
-        json!(1e300),
-        json!(""),
-        json!("../../etc"),
-        json!("\u{0}\n\u{1b}[2J"),
-        json!("x".repeat(5000)),
-        json!([]),
-        json!({}),
-        json!([[[[]]]]),
-        json!(true),
-    ];
-    match value {
-        Value::Object(map) if !map.is_empty() && random.below(8) > 0 => {
-            let at = random.below(map.len());
-            if let Some(inner) = map.values_mut().nth(at) {
-                damage(inner, random);
-            }
-        }
-        Value::Array(list) if !list.is_empty() && random.below(8) > 0 => {
-            let at = random.below(list.len());
-            damage(&mut list[at], random);
-        }
-        other => *other = strange[random.below(strange.len())].clone(),
-    }
 }
 
 #[test]

@@ -42,11 +42,48 @@ fn user_name(uid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::Random;
 
     #[test]
     fn lines_by_name_and_by_number_count() {
         let text = "root:1:2\nann:100:10\n1000:200:20\nbob:300:30\n";
         assert_eq!(parse(text, 1000, Some("ann")), [(100, 10), (200, 20)]);
+    }
+
+    #[test]
+    fn noise_gives_only_ranges_that_stand_in_it() {
+        const PIECES: [&str; 12] = [
+            "ann:",
+            "1000:",
+            "bob:",
+            "ann:5:",
+            "1000:7:65536\n",
+            ":",
+            "\n",
+            "0",
+            "65536",
+            "4294967295",
+            "-1",
+            "ü",
+        ];
+        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut found = 0;
+        for _ in 0..50_000 {
+            let text = random.text(&PIECES, 30);
+            for (start, count) in parse(&text, 1000, Some("ann")) {
+                assert!(count > 0 && start.checked_add(count).is_some(), "{text:?}");
+                let line = |line: &str| {
+                    let mut fields = line.trim().split(':');
+                    fields
+                        .next()
+                        .is_some_and(|owner| ["ann", "1000"].contains(&owner))
+                        && fields.map(str::parse).eq([Ok(start), Ok(count)])
+                };
+                assert!(text.lines().any(line), "{text:?}");
+                found += 1;
+            }
+        }
+        assert!(found > 500, "the noise is too wild: {found}");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Profiles against what they say, call by call.
 
+use serde_json::{Value, json};
+
 use super::super::interpret::interpret;
 use super::*;
+use crate::noise::{Random, damage};
 
 fn answer(code: &[Instruction], name: &str, arguments: [u64; 6]) -> u32 {
     interpret(code, ARCHITECTURE, names::number(name).unwrap(), arguments)
@@ -113,4 +116,143 @@ fn what_is_misspelt_is_refused() {
         far.compile(CapabilitySet::EMPTY),
         Err(BadProfile::Argument(6))
     ));
+}
+
+const NAMES: [&str; 5] = ["read", "write", "socket", "clone", "personality"];
+
+/// A profile of a few rules, none of which was thought about.
+fn any_profile(random: &mut Random) -> Value {
+    const ACTIONS: [&str; 5] = ["ALLOW", "ERRNO", "KILL_PROCESS", "LOG", "TRACE"];
+    const OPERATORS: [&str; 7] = ["EQ", "NE", "LT", "LE", "GE", "GT", "MASKED_EQ"];
+    let one = |random: &mut Random, these: &[&str]| these[random.below(these.len())].to_owned();
+    let argument = |random: &mut Random| {
+        let operator = format!("SCMP_CMP_{}", one(random, &OPERATORS));
+        let (value, other) = (any_value(random), any_value(random));
+        json!({"index": random.below(3), "op": operator, "value": value, "valueTwo": other})
+    };
+    let rule = |random: &mut Random| {
+        let names = [one(random, &NAMES), one(random, &NAMES)];
+        let action = format!("SCMP_ACT_{}", one(random, &ACTIONS));
+        let arguments: Vec<_> = (0..random.below(4)).map(|_| argument(random)).collect();
+        json!({"names": names, "action": action, "args": arguments})
+    };
+    let rules: Vec<_> = (0..random.below(6)).map(|_| rule(random)).collect();
+    json!({"defaultAction": format!("SCMP_ACT_{}", one(random, &ACTIONS)), "syscalls": rules})
+}
+
+/// A number at one of the places where halves begin and end.
+fn any_value(random: &mut Random) -> u64 {
+    const VALUES: [u64; 9] = [
+        0,
+        1,
+        5,
+        0x7fff_ffff,
+        0xffff_ffff,
+        1 << 32,
+        (1 << 32) + 5,
+        5 << 32,
+        u64::MAX,
+    ];
+    VALUES[random.below(VALUES.len())]
+}
+
+/// What a profile says of a call, without any program: the first rule whose arguments fit, or else the
+/// last one without arguments, or else the default.
+fn said(profile: &Profile, name: &str, arguments: [u64; 6]) -> u32 {
+    let mut otherwise = returned(profile.default_action, profile.default_errno_ret);
+    let mut first = None;
+    for rule in profile.syscalls.iter().flatten() {
+        if !rule.names.iter().any(|one| one == name) {
+            continue;
+        }
+        let action = returned(rule.action, rule.errno_ret);
+        let fits = |argument: &Argument| {
+            let found = arguments[argument.index as usize];
+            match argument.op {
+                Operator::Equal => found == argument.value,
+                Operator::Differs => found != argument.value,
+                Operator::Below => found < argument.value,
+                Operator::AtMost => found <= argument.value,
+                Operator::AtLeast => found >= argument.value,
+                Operator::Above => found > argument.value,
+                Operator::MaskedEqual => found & argument.value == argument.value_two,
+            }
+        };
+        let all: Vec<&Argument> = rule.args.iter().flatten().collect();
+        let repeats = all
+            .iter()
+            .any(|one| all.iter().filter(|two| one.index == two.index).count() > 1);
+        let holds = match repeats {
+            true => all.into_iter().any(fits),
+            false => all.into_iter().all(fits),
+        };
+        match &rule.args {
+            Some(list) if !list.is_empty() => first = first.or(holds.then_some(action)),
+            _ => otherwise = action,
+        }
+    }
+    first.unwrap_or(otherwise)
+}
+
+#[test]
+fn any_profile_becomes_a_program_that_answers_as_it_says() {
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..3000 {
+        let text = any_profile(&mut random).to_string();
+        let profile = Profile::parse(text.as_bytes()).unwrap();
+        let code = profile.compile(CapabilitySet::container_default()).unwrap();
+        for name in NAMES {
+            for _ in 0..8 {
+                let arguments = [(); 6].map(|()| any_value(&mut random));
+                let (found, expected) = (
+                    answer(&code, name, arguments),
+                    said(&profile, name, arguments),
+                );
+                assert_eq!(found, expected, "{name} {arguments:x?} {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_profiles_are_refused_or_become_whole_programs() {
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut refused = 0;
+    for _ in 0..4000 {
+        let mut profile = any_profile(&mut random);
+        for _ in 0..=random.below(2) {
+            damage(&mut profile, &mut random);
+        }
+        let text = profile.to_string();
+        let compiled = Profile::parse(text.as_bytes())
+            .and_then(|profile| profile.compile(CapabilitySet::EMPTY));
+        match compiled {
+            Err(_) => refused += 1,
+            // Whatever is asked, the end of the program is a return, and nothing leads beyond it.
+            Ok(code) => {
+                let ends = code
+                    .last()
+                    .is_some_and(|Instruction(kind, ..)| u32::from(*kind) == BPF_RET | BPF_K);
+                let inside =
+                    code.iter()
+                        .enumerate()
+                        .all(
+                            |(at, Instruction(kind, yes, no, value))| match u32::from(*kind) {
+                                kind if kind == BPF_JMP | BPF_JA => {
+                                    at + 1 + (*value as usize) < code.len()
+                                }
+                                kind if kind & 7 == BPF_JMP => {
+                                    at + 1 + usize::from(*yes.max(no)) < code.len()
+                                }
+                                _ => true,
+                            },
+                        );
+                assert!(ends && inside && code.len() <= LONGEST, "{text}");
+            }
+        }
+    }
+    assert!(
+        (400..3900).contains(&refused),
+        "{refused} of 4000 were refused"
+    );
 }
