@@ -224,8 +224,8 @@ fn launch(
     streams: &Streams,
 ) -> Result<Running, Failure> {
     let driver = match container.record.memory_upper {
-        _ if container.is_copied() => Driver::Copy,
         Some(size) => Driver::Memory(size),
+        None if container.is_copied() => Driver::Copy,
         None => Driver::Overlay,
     };
     let attempt = |stage, driver| {

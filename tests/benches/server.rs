@@ -220,15 +220,12 @@ fn run(peers: &[Peer], rounds: usize, time: Duration, load: Load) -> (Vec<Round>
     };
     // A thread of its own, because what is started later inherits the core.
     let rounds: Vec<_> = thread::scope(|scope| scope.spawn(apart).join()).expect("the load");
-    rounds
-        .into_iter()
-        .map(|turns| turns.into_iter().unzip())
-        .unzip()
+    rounds.into_iter().unzip()
 }
 
 /// One round: every server is started anew, and then they take [`TURNS`] short turns, which sum up
 /// to `time` each. Neighbours in time see the machine in the same mood.
-fn round(peers: &[Peer], time: Duration, load: Load) -> Vec<Vec<(f64, f64)>> {
+fn round(peers: &[Peer], time: Duration, load: Load) -> Vec<(Round, Round)> {
     let start = |peer| {
         let server = Running::start(peer);
         let clients = Clients::connect(load, server.port);
@@ -241,10 +238,10 @@ fn round(peers: &[Peer], time: Duration, load: Load) -> Vec<Vec<(f64, f64)>> {
             let turn = clients.turn(time / TURNS);
             (turn.rate, (server.cpu() - before) / turn.requests)
         });
-        turns.collect()
+        turns.unzip()
     };
     // Once, so that nothing is measured that happens once.
-    let _: Vec<_> = turns();
+    turns();
     (0..TURNS).map(|_| turns()).collect()
 }
 

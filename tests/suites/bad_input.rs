@@ -80,10 +80,8 @@ fn an_upper_layer_without_a_size_or_without_an_overlay() {
         let said = ["--upper", "tmpfs:size=64m"];
         expect_refused(&runner, &with(upper), 125, &said);
     }
-    let copying = world
-        .run(binaries::path("runner"))
-        .env("STORAGE_DRIVER", "vfs");
-    let outcome = copying.args(with("tmpfs:size=1m")).finish();
+    let copying = runner.command(&with("tmpfs:size=1m"));
+    let outcome = copying.env("STORAGE_DRIVER", "vfs").finish();
     expect_error(&outcome, 125, &["--upper", "vfs"]);
 }
 

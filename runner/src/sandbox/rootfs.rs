@@ -275,8 +275,8 @@ pub(super) struct Layers {
 /// Where what the container writes goes.
 #[derive(Debug)]
 enum Writable {
-    /// Into an overlay's directories; `temporary` if they go with the container's end.
-    Upper { pair: Pair, temporary: bool },
+    /// Into an overlay's directories on the disk.
+    Upper(Pair),
     /// Into memory, so many bytes of it.
     Memory(u64),
     /// Into this copy of the tree.
@@ -288,6 +288,8 @@ enum Writable {
 struct Pair {
     upper: OwnedFd,
     work: OwnedFd,
+    /// Whether they go with the container's end.
+    temporary: bool,
 }
 
 impl Layers {
@@ -301,13 +303,11 @@ impl Layers {
         let writable = match image.driver {
             Driver::Memory(size) => Writable::Memory(size),
             Driver::Copy => Writable::Copy(below("upper")?),
-            Driver::Overlay => Writable::Upper {
-                pair: Pair {
-                    upper: below("upper")?,
-                    work: below("work")?,
-                },
+            Driver::Overlay => Writable::Upper(Pair {
+                upper: below("upper")?,
+                work: below("work")?,
                 temporary: image.temporary,
-            },
+            }),
         };
         Ok(Self {
             tree: Root::open(&image.tree).context(|| what(&image.tree))?,
@@ -331,7 +331,7 @@ impl Layers {
 
     /// An overlay mount whose state lies in `user.overlay.*` attributes, as it has to be without
     /// real privilege (kernel 5.11; Documentation/filesystems/overlayfs.rst).
-    fn overlay(&self, layer: &OwnedFd, pair: &Pair, temporary: bool) -> io::Result<OwnedFd> {
+    fn overlay(&self, layer: &OwnedFd, pair: &Pair) -> io::Result<OwnedFd> {
         // By descriptor: no directory on the way needs to be open to the container's ids, and no
         // character of a path can be taken for a separator.
         let path = |fd: BorrowedFd<'_>| format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -345,7 +345,7 @@ impl Layers {
             // One device number for all files, although the layers are of two file systems.
             ("xino", Some("on")),
         ];
-        if temporary {
+        if pair.temporary {
             // Else the kernel brings all of the disk's file system up to date when the container
             // ends, other programs' files too (kernel 5.10).
             options.push(("volatile", None));
@@ -377,6 +377,7 @@ fn in_memory(tree: &Root, folder: &OwnedFd, size: u64) -> Result<Pair, Failure> 
         let pair = Pair {
             upper: directory("upper")?,
             work: directory("work")?,
+            temporary: true,
         };
         repeat_attributes(&mounts::attributes(tree)?, tree, &pair.upper)?;
         Ok(pair)
@@ -406,26 +407,24 @@ pub(super) fn mount(sources: &Sources, spec: &Spec) -> Result<Root, Failure> {
 
 fn mount_image(layers: &Layers, spec: &Spec) -> Result<Root, Failure> {
     let memory;
-    let (pair, temporary) = match &layers.writable {
-        Writable::Upper { pair, temporary } => (pair, *temporary),
+    let pair = match &layers.writable {
+        Writable::Upper(pair) => pair,
         Writable::Memory(size) => {
             memory = in_memory(&layers.tree, &layers.folder, *size)?;
-            (&memory, true)
+            &memory
         }
         Writable::Copy(copy) => return mount_copy(layers, copy),
     };
     let layer = layers
         .layer(spec)
         .context(|| "cannot make the layer of /etc/hosts".to_owned())?;
-    let mount = layers
-        .overlay(&layer, pair, temporary)
-        .map_err(|error| Failure {
-            no_overlay: true,
-            ..Failure::engine(format!(
-                "the kernel refuses an overlay mount: {}",
-                describe(&error)
-            ))
-        })?;
+    let mount = layers.overlay(&layer, pair).map_err(|error| Failure {
+        no_overlay: true,
+        ..Failure::engine(format!(
+            "the kernel refuses an overlay mount: {}",
+            describe(&error)
+        ))
+    })?;
     finish(mount, &layer)
 }
 

@@ -20,13 +20,6 @@ pub(crate) struct Load {
     pub(crate) pipeline: usize,
 }
 
-impl Load {
-    /// The bytes that a connection sends at once.
-    fn batch(self) -> String {
-        REQUEST.repeat(self.pipeline)
-    }
-}
-
 /// The clients of one server: connections that stay, so that servers can take short turns.
 #[derive(Debug)]
 pub(crate) struct Clients {
@@ -68,7 +61,7 @@ impl Clients {
     /// Sends requests for `time`, and then waits for the answers that are still to come: between
     /// turns the server has nothing to do.
     pub(crate) fn turn(&mut self, time: Duration) -> Turn {
-        let batch = self.load.batch();
+        let batch = REQUEST.repeat(self.load.pipeline);
         let mut buffer = vec![0; 64 * 1024];
         let mut events: Vec<Event> = Vec::with_capacity(self.each.len());
         let mut answered = 0;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use tests::World;
 use tests::ratio::Side;
@@ -17,16 +17,17 @@ const WRITTEN: usize = 32 << 20;
 /// Prints for each side, which take turns, the median and the 99th of a hundred starts.
 pub(super) fn show(world: &World, sides: &[Side<'_>]) {
     let file = world.folder().join("busy");
-    let is_over = AtomicBool::new(false);
+    let (busy, is_over) = channel();
     let times = std::thread::scope(|scope| {
-        scope.spawn(|| keep_busy(&file, &is_over));
+        scope.spawn(|| keep_busy(&file, is_over));
+        // Dropped at the end of this, also when a start fails.
+        let _busy = busy;
         let mut times = vec![Vec::new(); sides.len()];
         for _ in 0..STARTS {
             for (side, times) in sides.iter().zip(&mut times) {
                 times.push(side.measure().as_secs_f64() * 1e3);
             }
         }
-        is_over.store(true, Ordering::Relaxed);
         times
     });
     println!("\n| busy disk | p99/median | median | p99 | starts |\n|---|---|---|---|---|");
@@ -41,10 +42,10 @@ pub(super) fn show(world: &World, sides: &[Side<'_>]) {
     }
 }
 
-/// Writes and syncs until it is over.
-fn keep_busy(path: &Path, is_over: &AtomicBool) {
+/// Writes and syncs until the other end of the channel is gone.
+fn keep_busy(path: &Path, is_over: Receiver<()>) {
     let block = vec![7; 1 << 20];
-    while !is_over.load(Ordering::Relaxed) {
+    while is_over.try_recv() == Err(TryRecvError::Empty) {
         let mut file = File::create(path).expect("a file");
         for _ in 0..WRITTEN / block.len() {
             file.write_all(&block).expect("room on the disk");
