@@ -177,6 +177,26 @@ impl Containers {
         }
     }
 
+    /// Takes the names away whose container is gone: whoever removed it, or was about to write it
+    /// down, was killed.
+    fn release_dead(&self) {
+        let dead =
+            |link: &Path| fs::read_link(link).is_ok_and(|owner| !self.folder.join(owner).is_dir());
+        let links = fs::read_dir(&self.names).into_iter().flatten().flatten();
+        let suspects: Vec<PathBuf> = links
+            .map(|link| link.path())
+            .filter(|link| dead(link))
+            .collect();
+        if suspects.is_empty() {
+            return;
+        }
+        // Under the lock a claim without a container is dead, and not just younger than it.
+        let Ok(_lock) = self.lock_names() else { return };
+        for link in suspects.iter().filter(|link| dead(link)) {
+            let _ = fs::remove_file(link);
+        }
+    }
+
     /// Every container, the oldest first.
     ///
     /// # Errors
@@ -266,7 +286,7 @@ impl Containers {
     }
 
     /// Removes what killed commands left: containers that were to be removed at their end, also
-    /// those that never began, and folders that were on their way out.
+    /// those that never began, folders that were on their way out, and names of neither.
     pub fn sweep(&self) {
         self.sweep_by(Self::delete);
     }
@@ -287,6 +307,7 @@ impl Containers {
                 let _ = self.remove_by(&container, delete);
             }
         }
+        self.release_dead();
         if let Some(parent) = Parent::known(&self.runroot) {
             parent.sweep(&|id| self.folder.join(id).exists());
         }

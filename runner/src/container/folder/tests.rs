@@ -120,7 +120,7 @@ fn a_monitor_that_does_not_go_on_hangs_nobody() {
 
 #[test]
 fn what_a_killed_run_left_is_swept_away_and_what_was_only_created_stays() {
-    let (_folder, containers) = open();
+    let (folder, containers) = open();
     let add = |remove, creator| {
         let mut record = record(None);
         record.remove = remove;
@@ -133,8 +133,11 @@ fn what_a_killed_run_left_is_swept_away_and_what_was_only_created_stays() {
         add(true, None),
         add(false, Some(dead())),
     ];
+    let names = folder.path().join("container-names");
+    symlink("0123", names.join("of_nobody")).unwrap();
     containers.sweep();
     let left = containers.all().unwrap();
     assert_eq!(left.len(), kept.len());
+    assert_eq!(fs::read_dir(names).unwrap().count(), kept.len());
     assert!(left.iter().all(|one| kept.contains(&one.record.id)));
 }
