@@ -124,25 +124,24 @@ impl<'a> Blob<'a> {
             placing.send(Message::Layer { hash: !is_hashed })?;
         }
         let mut size = 0;
-        let mut spare = Vec::new();
+        let mut spare = None;
         loop {
-            let mut buffer = match &mut placing {
-                Some(placing) => placing.empty.try_recv().unwrap_or_default(),
-                None => std::mem::take(&mut spare),
+            let used = match &mut placing {
+                Some(placing) => placing.empty.try_recv().ok(),
+                None => spare.take(),
             };
-            buffer.resize(BUFFER, 0);
-            let length = fill(&mut tar, &mut buffer)?;
-            if length == 0 {
+            let mut piece = used.unwrap_or_else(Piece::new);
+            piece.length = fill(&mut tar, &mut piece.buffer)?;
+            if piece.length == 0 {
                 break;
             }
-            buffer.truncate(length);
-            size += length as u64;
+            size += piece.length as u64;
             if let Some(hash) = &mut hash {
-                hash.write_all(&buffer)?;
+                hash.write_all(piece.content())?;
             }
             match &mut placing {
-                Some(placing) => placing.send(Message::Tar(buffer))?,
-                None => spare = buffer,
+                Some(placing) => placing.send(Message::Tar(piece))?,
+                None => spare = Some(piece),
             }
         }
         if let Some(placing) = placing {
@@ -199,14 +198,35 @@ enum Message {
     Layer {
         hash: bool,
     },
-    Tar(Vec<u8>),
+    Tar(Piece),
     EndOfLayer,
+}
+
+/// A part of a layer's tar, in a buffer that is used again and again. Its length does not change:
+/// what it grew by would have to be written first.
+struct Piece {
+    buffer: Box<[u8]>,
+    /// How much of the buffer is filled, in bytes.
+    length: usize,
+}
+
+impl Piece {
+    fn new() -> Self {
+        Self {
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            length: 0,
+        }
+    }
+
+    fn content(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
 }
 
 /// The near end of the placing thread.
 pub(super) struct Placing {
     full: SyncSender<Message>,
-    empty: Receiver<Vec<u8>>,
+    empty: Receiver<Piece>,
 }
 
 impl Placing {
@@ -261,22 +281,31 @@ pub(super) fn place<T>(
 /// One layer's tar as the placing thread reads it.
 struct Tar<'a> {
     incoming: &'a Receiver<Message>,
-    outgoing: &'a Sender<Vec<u8>>,
+    outgoing: &'a Sender<Piece>,
     hash: Option<TarHash>,
-    buffer: Vec<u8>,
+    piece: Option<Piece>,
+    /// How much of the piece is read, in bytes.
     read: usize,
     ended: bool,
 }
 
 impl<'a> Tar<'a> {
-    fn new(incoming: &'a Receiver<Message>, outgoing: &'a Sender<Vec<u8>>) -> Self {
+    fn new(incoming: &'a Receiver<Message>, outgoing: &'a Sender<Piece>) -> Self {
         Self {
             incoming,
             outgoing,
             hash: None,
-            buffer: Vec::new(),
+            piece: None,
             read: 0,
             ended: false,
+        }
+    }
+
+    /// What of the piece is not read yet.
+    fn rest(&self) -> &[u8] {
+        match &self.piece {
+            Some(piece) => &piece.content()[self.read..],
+            None => &[],
         }
     }
 
@@ -284,11 +313,11 @@ impl<'a> Tar<'a> {
     fn receive(&mut self) -> io::Result<()> {
         match self.incoming.recv() {
             Ok(Message::Layer { hash }) => self.hash = hash.then(new_hash),
-            Ok(Message::Tar(buffer)) => {
+            Ok(Message::Tar(piece)) => {
                 if let Some(hash) = &mut self.hash {
-                    hash.write_all(&buffer)?;
+                    hash.write_all(piece.content())?;
                 }
-                self.buffer = buffer;
+                self.piece = Some(piece);
             }
             // Gone without an end: reading failed, and what it says is what counts.
             Ok(Message::EndOfLayer) | Err(_) => self.ended = true,
@@ -299,15 +328,15 @@ impl<'a> Tar<'a> {
 
 impl BufRead for Tar<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while self.read == self.buffer.len() && !self.ended {
-            if !self.buffer.is_empty() {
-                // The near end may be gone; it needs no buffers then.
-                let _ = self.outgoing.send(std::mem::take(&mut self.buffer));
+        while self.rest().is_empty() && !self.ended {
+            if let Some(piece) = self.piece.take() {
                 self.read = 0;
+                // The near end may be gone; it needs no buffers then.
+                let _ = self.outgoing.send(piece);
             }
             self.receive()?;
         }
-        Ok(&self.buffer[self.read..])
+        Ok(self.rest())
     }
 
     fn consume(&mut self, length: usize) {
