@@ -150,7 +150,9 @@ mod tests {
             "Names": ["one", "two"],
             "State": {"Running": true, "Pid": 42, "Error": ""},
             "Labels": {"a.b": "x", "c": "y"},
-            "Ports": {"80/tcp": [{"HostPort": "8080"}], "81/tcp": null},
+            "Ports": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}], "81/tcp": null},
+            "Exposed": {"80/tcp": {}},
+            "Nothing": {},
         })
     }
 
@@ -163,6 +165,8 @@ mod tests {
             ("{{json .Names}}", r#"["one","two"]"#),
             ("{{.Names}}", "[one two]"),
             ("{{.Labels}}", "map[a.b:x c:y]"),
+            ("{{.Ports}}", "map[80/tcp:[{ 8080}] 81/tcp:[]]"),
+            ("{{.Exposed}} {{.Nothing}}", "map[80/tcp:{}] map[]"),
             ("{{.Names | json}}", r#"["one","two"]"#),
             ("{{range .Names}}<{{.}}>{{end}}", "<one><two>"),
             (

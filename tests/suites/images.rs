@@ -15,17 +15,21 @@ fn load_into_both(runner: &Engine, podman: &Engine) {
         (
             "localhost/team/one:1",
             "1704164645",
-            ["LABEL kind=test", "CMD /bin/sh"],
+            ["LABEL kind=test", "CMD /bin/sh", "EXPOSE 80"],
         ),
-        ("localhost/two:latest", "1672628645", ["ENV A=b", "USER 5"]),
+        (
+            "localhost/two:latest",
+            "1672628645",
+            ["ENV A=b", "USER 5", "VOLUME /data"],
+        ),
     ] {
         let layer = busybox::layer().expect("it was there before");
         let tar = layer.file("etc/image", 0o644, name).tar();
         let tar = world.write("root.tar", tar);
         let tar = tar.to_str().expect("a plain path");
-        let words = [
-            "import", "-c", changes[0], "-c", changes[1], "-m", "by hand", tar, name,
-        ];
+        let changes = changes.iter().flat_map(|change| ["-c", change]);
+        let words = ["import"].into_iter().chain(changes);
+        let words: Vec<_> = words.chain(["-m", "by hand", tar, name]).collect();
         runner
             .command(&words)
             .env("SOURCE_DATE_EPOCH", date)
@@ -228,18 +232,13 @@ fn json_has_podman_s_fields_and_values() {
         expect_same_fields(&ours[0], &theirs[0], &other);
     }
     expect_same(runner, podman, &["image", "inspect", "nothing"]);
-    expect_same(
-        runner,
-        podman,
-        &[
-            "inspect",
-            "--type",
-            "image",
-            "--format",
-            "{{.Id}} {{.Config.Cmd}}",
-            "one:x",
-        ],
-    );
+    expect_same(runner, podman, &["inspect", "--type", "nothing", "two"]);
+    let format = "{{.Id}} {{.Config.Cmd}} {{.Config.Labels}} {{.Config.Env}} \
+        {{.Config.ExposedPorts}} {{.Config.Volumes}} <{{.Config.User}}{{.Config.WorkingDir}}>";
+    for name in ["one:x", "two"] {
+        let words = ["inspect", "--type", "image", "--format", format, name];
+        expect_same(runner, podman, &words);
+    }
     expect_same(
         runner,
         podman,

@@ -197,6 +197,9 @@ for_each_account! {
         assert_eq!(with(&["login", "--get-login", address], "").success().text(), Registry::USER);
         let auth = world.path("run/containers/auth.json");
         if world.account.mode != Mode::Root {
+            let verbose = with(&[&login[..], &["-v"]].concat(), Registry::PASSWORD).success();
+            let used = format!("Used:  {}\nLogin Succeeded!", auth.display());
+            assert_eq!(verbose.text(), used);
             assert!(fs::read_to_string(auth).expect("podman's file").contains(address));
         }
         drop(with(&["push", &name, &place], "").success());

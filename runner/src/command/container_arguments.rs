@@ -32,6 +32,10 @@ pub(super) struct ContainerArguments {
     #[arg(long, value_enum, default_value_t)]
     pull: Policy,
 
+    /// Taken for docker's sake: nothing changes.
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
+
     /// Remove the container when it ends. A folder that is run in the foreground without a name is
     /// removed anyway.
     #[arg(long)]

@@ -15,6 +15,10 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     pub(super) all: bool,
 
+    /// Taken for podman's sake: only this program's containers use images
+    #[arg(long, hide = true)]
+    pub(super) external: bool,
+
     /// Do not ask
     #[arg(short, long)]
     pub(super) force: bool,

@@ -3,8 +3,7 @@
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
-use anyhow::bail;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::{Context, ExitWith, port, time};
@@ -24,13 +23,22 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<String>,
 
-    /// What the names mean: container, image, or all to look for both.
-    #[arg(short, long = "type", value_name = "TYPE", default_value = "all")]
-    kind: String,
+    /// What the names mean.
+    #[arg(short, long = "type", value_name = "TYPE", value_enum, default_value_t)]
+    kind: Kind,
 
     /// Names or ids.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
+}
+
+/// What a name may be one of.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Kind {
+    Container,
+    Image,
+    #[default]
+    All,
 }
 
 /// Flags of `image inspect`.
@@ -48,7 +56,7 @@ pub(super) struct ImageArguments {
 pub(super) fn image(arguments: &ImageArguments, context: &Context) -> anyhow::Result<ExitCode> {
     let arguments = Arguments {
         format: arguments.format.clone(),
-        kind: "image".to_owned(),
+        kind: Kind::Image,
         names: arguments.images.clone(),
     };
     run(&arguments, context)
@@ -57,7 +65,7 @@ pub(super) fn image(arguments: &ImageArguments, context: &Context) -> anyhow::Re
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for name in &arguments.names {
-        match inspect(&arguments.kind, name, context) {
+        match inspect(arguments.kind, name, context) {
             Ok(value) => found.push(value),
             Err(error) => errors.push(error),
         }
@@ -67,7 +75,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         None | Some("json") => writeln!(out, "{:#}", Value::Array(found))?,
         Some(format) => {
             let template = Template::parse(format)?;
-            for value in &found {
+            for value in &mut found {
+                super::inspect_image::complete(value);
                 writeln!(out, "{}", template.render(value)?)?;
             }
         }
@@ -78,7 +87,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     }
 }
 
-fn inspect(kind: &str, name: &str, context: &Context) -> anyhow::Result<Value> {
+fn inspect(kind: Kind, name: &str, context: &Context) -> anyhow::Result<Value> {
     let container = || context.containers().find(name);
     let image = || {
         context
@@ -86,9 +95,9 @@ fn inspect(kind: &str, name: &str, context: &Context) -> anyhow::Result<Value> {
             .map(|store| super::inspect_image::inspect(name, &store, "overlay"))
     };
     match kind {
-        "container" => Ok(describe(&container()?)),
-        "image" => Ok(image()??),
-        "all" => match container() {
+        Kind::Container => Ok(describe(&container()?)),
+        Kind::Image => Ok(image()??),
+        Kind::All => match container() {
             Ok(container) => Ok(describe(&container)),
             Err(ContainerError::NotFound(_)) => image()?.map_err(|_| {
                 let message = format!("no such object: \"{}\"", name.escape_debug());
@@ -96,7 +105,6 @@ fn inspect(kind: &str, name: &str, context: &Context) -> anyhow::Result<Value> {
             }),
             Err(error) => Err(error.into()),
         },
-        other => bail!("--type {}: container, image or all", other.escape_debug()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use packer::Digest;
 use packer::image::{History, RunConfig};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::images::repo_digests;
 use crate::store::{Resolved, Store, StoreError};
@@ -102,6 +102,25 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
         config: config.config,
     };
     Ok(serde_json::to_value(report).unwrap_or_default())
+}
+
+/// Gives what an image leaves out of its config the empty value that a template finds there with
+/// podman and docker; in JSON it is left out. A container stays as it is.
+pub fn complete(found: &mut Value) {
+    let is_image = found.get("RootFS").is_some();
+    let Some(Value::Object(config)) = found.get_mut("Config").filter(|_| is_image) else {
+        return;
+    };
+    let empty = [
+        (json!(""), &["User", "WorkingDir", "StopSignal"][..]),
+        (json!([]), &["Env", "Entrypoint", "Cmd", "OnBuild", "Shell"]),
+        (json!({}), &["ExposedPorts", "Volumes", "Labels"]),
+    ];
+    for (value, names) in empty {
+        for name in names {
+            config.entry(*name).or_insert_with(|| value.clone());
+        }
+    }
 }
 
 /// What was said last about the making of the image.

@@ -28,6 +28,10 @@ pub(super) struct LoginArguments {
     #[arg(long, requires = "username")]
     password_stdin: bool,
 
+    /// Say which file has the credentials now
+    #[arg(short, long)]
+    verbose: bool,
+
     /// Print who is logged in, and do nothing else
     #[arg(long)]
     get_login: bool,
@@ -79,6 +83,9 @@ pub(super) fn login(arguments: &LoginArguments) -> anyhow::Result<ExitCode> {
         "a user and a password are needed"
     );
     access.login(registry, &user, &password)?;
+    if arguments.verbose {
+        writeln!(stdout(), "Used:  {}", access.keyring().path()?.display())?;
+    }
     writeln!(stdout(), "Login Succeeded!")?;
     Ok(ExitCode::SUCCESS)
 }

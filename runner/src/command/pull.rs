@@ -57,6 +57,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NUMBER", default_value_t = RETRIES)]
     retry: u32,
 
+    /// Taken for docker's sake: nothing changes
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
+
     /// Print only the ids
     #[arg(short, long)]
     quiet: bool,

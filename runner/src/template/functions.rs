@@ -109,17 +109,39 @@ fn raw_text(value: &Value) -> String {
         Value::Null => "<no value>".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(raw_text).collect();
+            let items: Vec<_> = items.iter().map(item_text).collect();
             format!("[{}]", items.join(" "))
         }
         Value::Object(map) => {
             let pairs: Vec<_> = map
                 .iter()
-                .map(|(key, value)| format!("{key}:{}", raw_text(value)))
+                .map(|(key, value)| format!("{key}:{}", member_text(value)))
                 .collect();
             format!("map[{}]", pairs.join(" "))
         }
         Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// An item of a list: what is an object here is a structure in podman, of ports or mounts, and Go
+/// prints the values of those alone.
+fn item_text(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields: Vec<_> = fields.values().map(raw_text).collect();
+            format!("{{{}}}", fields.join(" "))
+        }
+        value => raw_text(value),
+    }
+}
+
+/// A member of a map: ports and volumes of an image are a map to the empty structure, and ports of
+/// a container that are not published one to an empty list.
+fn member_text(value: &Value) -> String {
+    match value {
+        Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
+        Value::Null => "[]".to_owned(),
+        value => raw_text(value),
     }
 }
 
