@@ -66,7 +66,7 @@ impl BaseName {
     pub fn parse(text: &str, folder: &Path) -> Result<Self, transport::Error> {
         Ok(Self {
             text: text.to_owned(),
-            place: Transport::parse_below(text, folder)?,
+            place: Transport::parse_name_below(text, folder)?,
         })
     }
 }

@@ -76,19 +76,34 @@ enum Place {
 }
 
 impl Transport {
-    /// Reads what was typed. Nothing but the existence of a path is looked at.
+    /// Reads what was typed where a file or a folder is as likely as an image of a registry.
+    /// Nothing but the existence of a path is looked at.
     ///
     /// # Errors
     /// [`Error::Invalid`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        Self::parse_below(text, Path::new(""))
+        let is_path = |text: &str| looks_like_a_path(text) || Path::new(text).exists();
+        Self::parse_as(text, is_path, Path::new(""))
+    }
+
+    /// Reads the name of an image, which means the same in every folder: a folder `nginx` with
+    /// files for the image `nginx` is not taken for it. A path says that it is one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn parse_name(text: &str) -> Result<Self, Error> {
+        Self::parse_name_below(text, Path::new(""))
     }
 
     /// The same for what stands in a file: its relative paths lie below `root`.
     ///
     /// # Errors
     /// [`Error::Invalid`].
-    pub fn parse_below(text: &str, root: &Path) -> Result<Self, Error> {
+    pub fn parse_name_below(text: &str, root: &Path) -> Result<Self, Error> {
+        Self::parse_as(text, looks_like_a_path, root)
+    }
+
+    fn parse_as(text: &str, is_path: impl Fn(&str) -> bool, root: &Path) -> Result<Self, Error> {
         let refuse = |reason| Error::Invalid {
             text: text.to_owned(),
             reason,
@@ -114,7 +129,7 @@ impl Transport {
             return Err(refuse(
                 "the transports are docker://, docker-archive:, oci-archive:, oci: and dir:",
             ));
-        } else if is_path(text, root) {
+        } else if is_path(text) {
             match root.join(text).is_dir() {
                 true => folder(Layout::Oci, whole(text)),
                 false => archive(whole(text)),
@@ -266,12 +281,15 @@ impl fmt::Display for Transport {
     }
 }
 
-/// Whether a text without a transport is a path. What ends as archives do is one even if nothing is
-/// there: who mistypes the name of a file wants to hear of files and not of registries.
-fn is_path(text: &str, folder: &Path) -> bool {
+/// Whether a text without a transport can only be meant as a path. What ends as archives do is one
+/// even if nothing is there: who mistypes the name of a file wants to hear of files and not of
+/// registries.
+fn looks_like_a_path(text: &str) -> bool {
     let starts = ["/", "./", "../"];
-    let looks_so = starts.iter().any(|start| text.starts_with(start)) || text.ends_with(".tar");
-    looks_so || ["-", ".", ".."].contains(&text) || folder.join(text).exists()
+    let ends = [".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz"];
+    starts.iter().any(|start| text.starts_with(start))
+        || ends.iter().any(|end| text.ends_with(end))
+        || ["-", ".", ".."].contains(&text)
 }
 
 fn choose(all: &[Held], wanted: Option<&str>) -> Option<usize> {
@@ -334,6 +352,23 @@ mod tests {
         ] {
             assert_eq!(Transport::parse(text).unwrap(), place, "{text}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_called_as_an_image_is_not_taken_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("nginx")).unwrap();
+        std::fs::write(root.path().join("alpine"), "").unwrap();
+        for name in ["nginx", "alpine", "nginx:1"] {
+            let place = Transport::parse_name_below(name, root.path()).unwrap();
+            assert_eq!(place, Transport::Registry(name.to_owned()));
+        }
+        let place = Transport::parse_name_below("./nginx", root.path()).unwrap();
+        let path = root.path().join("./nginx");
+        assert_eq!(place, folder(path.to_str().unwrap(), Layout::Oci, None));
+        let place = Transport::parse_name_below("base.tar.gz", root.path()).unwrap();
+        let path = root.path().join("base.tar.gz");
+        assert_eq!(place, archive(path.to_str().unwrap(), None));
     }
 
     #[test]

@@ -223,6 +223,8 @@ fn what_cannot_be_pulled_or_pushed_is_told_in_one_line() {
     let runner = world.runner();
     let name = runner.load(&image("localhost/some:1", "x").docker());
     let absent = registry.reference("absent:1");
+    // What happens to lie in the folder is never taken for the image that it is called as.
+    world.write("home/nobodys", image("nobodys", "x").docker());
     for (words, said) in [
         (vec!["pull", "-q", &absent], "absent"),
         (vec!["pull", "-q", "UPPER/case"], "UPPER/case"),
@@ -242,6 +244,8 @@ fn what_cannot_be_pulled_or_pushed_is_told_in_one_line() {
             "localhost:1",
         ),
         (vec!["run", "--rm", "localhost/nothing"], "image not known"),
+        (vec!["run", "--rm", "nobodys"], "names no registry"),
+        (vec!["pull", "-q", "nobodys"], "names no registry"),
     ] {
         let outcome = runner.try_to(&words).with_code(125);
         assert!(

@@ -115,7 +115,7 @@ fn every_tag(arguments: &Arguments, access: &Access, typed: &str) -> anyhow::Res
     if !arguments.all_tags {
         return Ok(vec![typed.to_owned()]);
     }
-    let Transport::Registry(name) = Transport::parse(typed)? else {
+    let Transport::Registry(name) = Transport::parse_name(typed)? else {
         bail!(
             "--all-tags is for registries, and {} is none",
             typed.escape_debug()
@@ -154,7 +154,7 @@ fn find(
     store: &Store,
     quiet: bool,
 ) -> anyhow::Result<Wanted> {
-    let place = Transport::parse(typed)?;
+    let place = Transport::parse_name(typed)?;
     let present = match &place {
         Transport::Registry(name) => known(store, name)?,
         Transport::Archive { .. } | Transport::Folder { .. } => None,

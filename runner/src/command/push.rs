@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let store = context.store()?;
     let Resolved { image, name } = store.resolve(&arguments.image)?;
     let place = match (&arguments.destination, &name) {
-        (Some(typed), _) => Transport::parse(typed)?,
+        (Some(typed), _) => Transport::parse_name(typed)?,
         (None, Some(name)) if name.registry() != "localhost" => {
             Transport::Registry(name.to_string())
         }
