@@ -3,6 +3,8 @@
 //! `unshare` only makes namespaces, and is the floor; bwrap mounts a little; crun is a runtime
 //! without a store; podman does what we do. Then the first start after a boot, when nothing is kept
 //! yet; one more program in a container that runs; and what a container costs while it runs.
+//!
+//! `cargo bench -p tests --bench start [-- --plot FILE]`.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -21,6 +23,9 @@ use tests::{Missing, Mode, Run, World, leaks, wait};
 #[path = "start/busy.rs"]
 mod busy;
 
+#[path = "start/plot.rs"]
+mod plot;
+
 #[path = "start/runtimes.rs"]
 mod runtimes;
 
@@ -30,7 +35,7 @@ mod running;
 /// crun refuses a machine whose cgroups are of both versions. Root can give the benchmark a view
 /// of the newer ones alone: mounts of its own, which go with it.
 const NEW_CGROUPS_ALONE: &str = "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup \
-    && mount --make-rshared / && exec \"$0\"";
+    && mount --make-rshared / && exec \"$0\" \"$@\"";
 
 /// Says to the benchmark that it has that view already.
 const HAS_VIEW: &str = "BENCHMARK_HAS_NEW_CGROUPS_ALONE";
@@ -49,6 +54,7 @@ fn main() {
                 NEW_CGROUPS_ALONE,
             ])
             .arg(itself)
+            .args(std::env::args_os().skip(1))
             .env(HAS_VIEW, "yes")
             .exec();
         eprintln!("  crun will not run: unshare cannot be started: {error}");
@@ -73,10 +79,14 @@ fn benchmark() -> Result<(), Missing> {
     ];
     let ours = Side::new("runner run", || runner.command(&words));
     print_head();
-    against_unshare(&world, &ours);
-    against_bwrap(&world, &ours);
-    against_crun(&world, &ours);
-    against_podman(&world, &ours, &image.docker());
+    let peers = [
+        against_unshare(&world, &ours),
+        against_bwrap(&world, &ours),
+        against_crun(&world, &ours),
+        against_podman(&world, &ours, &image.docker()),
+    ];
+    let peers: Vec<_> = peers.into_iter().filter_map(unless_missing).collect();
+    draw(&peers);
     runtimes::compare(&world);
     running::compare_exec(&world);
     running::show_memory(&world);
@@ -90,21 +100,38 @@ fn benchmark() -> Result<(), Missing> {
     Ok(())
 }
 
-/// Runs one comparison, or says why it cannot.
-fn unless_missing(found: Result<(), Missing>) {
-    if let Err(missing) = found {
+/// The peer's name, and how many times as long as ours it took.
+type Found = Result<(&'static str, f64), Missing>;
+
+fn against(ours: &Side, peer: &Side) -> (&'static str, f64) {
+    (peer.name, 1.0 / compare(ours, peer).ratio)
+}
+
+/// Says why one comparison could not be made.
+fn unless_missing<T>(found: Result<T, Missing>) -> Option<T> {
+    if let Err(missing) = &found {
         eprintln!("  did not run, because {missing}");
+    }
+    found.ok()
+}
+
+/// Writes the plot where the command line says.
+fn draw(peers: &[(&str, f64)]) {
+    let mut words = std::env::args_os().skip_while(|word| word != "--plot");
+    if let (Some(_), Some(path)) = (words.next(), words.next()) {
+        std::fs::write(&path, plot::draw(peers)).expect("to write the plot");
+        eprintln!("  plot: {}", path.display());
     }
 }
 
-fn against_unshare(world: &World, ours: &Side) {
+fn against_unshare(world: &World, ours: &Side) -> Found {
+    find("unshare")?;
     let floor = || world.run("unshare").args(["-Urmpinu", "--fork", "true"]);
-    unless_missing(
-        find("unshare").map(|_| compare(ours, &Side::new("unshare -Urmpinu --fork", floor))),
-    );
+    Ok(against(ours, &Side::new("unshare -Urmpinu --fork", floor)))
 }
 
-fn against_bwrap(world: &World, ours: &Side) {
+fn against_bwrap(world: &World, ours: &Side) -> Found {
+    find("bwrap")?;
     let sandbox = || {
         let binds = [
             "--unshare-all",
@@ -118,22 +145,19 @@ fn against_bwrap(world: &World, ours: &Side) {
         ];
         world.run("bwrap").args(binds).args(["true"])
     };
-    unless_missing(
-        find("bwrap").map(|_| compare(ours, &Side::new("bwrap --unshare-all", sandbox))),
-    );
+    Ok(against(ours, &Side::new("bwrap --unshare-all", sandbox)))
 }
 
 /// crun on an unpacked copy of the image, as the user, with its own default specification.
-fn against_crun(world: &World, ours: &Side) {
-    unless_missing(bundle(world, "start", &["/bin/true"]).map(|bundle| {
-        let run = || crun(world).args(["run", "benchmark"]).current_dir(&bundle);
-        let ran = run().finish();
-        if ran.code == 0 {
-            compare(ours, &Side::new("crun run", run));
-        } else {
-            eprintln!("  did not run, because crun says: {}", ran.stderr.trim());
-        }
-    }));
+fn against_crun(world: &World, ours: &Side) -> Found {
+    let bundle = bundle(world, "start", &["/bin/true"])?;
+    let run = || crun(world).args(["run", "benchmark"]).current_dir(&bundle);
+    let ran = run().finish();
+    if ran.code != 0 {
+        let said = format!("crun says: {}", ran.stderr.trim());
+        return Err(Missing::because(said));
+    }
+    Ok(against(ours, &Side::new("crun run", run)))
 }
 
 /// crun as the user; it can not make cgroups.
@@ -166,26 +190,26 @@ fn bundle(world: &World, name: &str, program: &[&str]) -> Result<std::path::Path
     Ok(bundle)
 }
 
-fn against_podman(world: &World, ours: &Side, archive: &[u8]) {
-    unless_missing(Podman::new(world).map(|podman| {
-        podman.engine.load(archive);
-        let words = [
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            busybox::NAME,
-            "/bin/true",
-        ];
-        let run = || -> Run { podman.engine.command(&words) };
-        compare(ours, &Side::new("podman run", run));
-        let first = Side::new("runner run, the first", &*ours.command);
-        compare(
-            &first.undone_by(|| end(world, "runner-holder")),
-            // podman's process that keeps the user namespace is called so.
-            &Side::new("podman run, the first", run).undone_by(|| end(world, "podman pause")),
-        );
-    }));
+fn against_podman(world: &World, ours: &Side, archive: &[u8]) -> Found {
+    let podman = Podman::new(world)?;
+    podman.engine.load(archive);
+    let words = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        busybox::NAME,
+        "/bin/true",
+    ];
+    let run = || -> Run { podman.engine.command(&words) };
+    let found = against(ours, &Side::new("podman run", run));
+    let first = Side::new("runner run, the first", &*ours.command);
+    compare(
+        &first.undone_by(|| end(world, "runner-holder")),
+        // podman's process that keeps the user namespace is called so.
+        &Side::new("podman run, the first", run).undone_by(|| end(world, "podman pause")),
+    );
+    Ok(found)
 }
 
 /// Ends the process that keeps the user namespace between two commands.

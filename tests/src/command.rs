@@ -254,7 +254,19 @@ impl Running {
     /// # Panics
     /// When it does not end within its limit, or has left a process that holds its outputs open.
     #[must_use]
-    pub fn finish(mut self) -> Outcome {
+    pub fn finish(self) -> Outcome {
+        self.end().unwrap_or_else(|hang| panic!("{hang}"))
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end within its limit, or has left a process that holds its outputs open: all
+    /// that it said. It is killed then.
+    ///
+    /// # Panics
+    /// When the system does not tell how it ended.
+    pub fn end(mut self) -> Result<Outcome, String> {
         let limit = self.limit;
         let ended = wait::poll(limit, || self.has_ended().then_some(()));
         let (stdout, stderr) = (self.stdout(), self.stderr());
@@ -263,17 +275,18 @@ impl Running {
             None => "did not end",
             Some(_) => "ended, but a process that it left holds its output open",
         };
-        assert!(
-            ended.is_some(),
-            "{line}: {what} in {limit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
-        );
+        if ended.is_none() {
+            return Err(format!(
+                "{line}: {what} in {limit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+            ));
+        }
         let status = self.status.expect("it has ended");
-        Outcome {
+        Ok(Outcome {
             line: self.line.clone(),
             code: code(status),
             stdout,
             stderr,
-        }
+        })
     }
 }
 

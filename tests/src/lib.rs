@@ -6,6 +6,7 @@
 //! behind ([`leaks`]). What cannot run on this machine is said, and counted ([`missing`]).
 
 pub mod account;
+pub mod attack;
 pub mod binaries;
 pub mod browser;
 pub mod client;
@@ -22,6 +23,7 @@ pub mod processes;
 pub mod random;
 pub mod ratio;
 pub mod scripted;
+pub mod svg;
 pub mod toolchain;
 pub mod wait;
 pub mod world;

@@ -121,13 +121,14 @@ pub fn take_turns(ours: &Side<'_>, peer: &Side<'_>) -> Comparison {
 ///
 /// # Panics
 /// When one of the commands fails.
-pub fn compare(ours: &Side<'_>, peer: &Side<'_>) {
+pub fn compare(ours: &Side<'_>, peer: &Side<'_>) -> Comparison {
     let found = take_turns(ours, peer);
     println!(
         "| {} | {} | {:.2} | {:.1} ms | {:.1} ms | {} |",
         ours.name, peer.name, found.ratio, found.ours, found.peer, found.pairs
     );
     print_commands(ours, peer);
+    found
 }
 
 /// Says what to type to see it again.

@@ -1,23 +1,14 @@
 //! Attacks from inside a running container.
 
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::UnixListener;
-
+use tests::attack::inside::{self, DEFAULT_CAPABILITIES, in_a_container, status};
 use tests::fixture::{busybox, probe};
-use tests::{Engine, Missing, Mode, World, for_each_account, require};
-
-/// podman's default capabilities: the most that a container may have without being asked.
-const DEFAULT_CAPABILITIES: u64 = 0x8004_05fb;
+use tests::{Missing, Mode, World, for_each_account, require};
 
 /// A new world with the busybox image in the runner's store.
 fn with_busybox(mode: Mode) -> Result<World, Missing> {
     let world = World::new(mode)?;
     world.runner().load(&busybox::image()?.docker());
     Ok(world)
-}
-
-fn in_a_container(engine: &Engine, script: &str) -> String {
-    engine.to(&["run", "--rm", busybox::NAME, "sh", "-c", script])
 }
 
 for_each_account! {
@@ -56,34 +47,7 @@ for_each_account! {
 #[test]
 fn masked_and_read_only_paths_hold() {
     let world = require!(with_busybox(Mode::Mapped));
-    let runner = world.runner();
-    let script = "
-        for file in kcore keys latency_stats timer_list sched_debug; do
-            [ ! -s /proc/$file ] || [ ! -e /proc/$file ] || echo /proc/$file can be read; done
-        for folder in /proc/acpi /proc/scsi /proc/asound /sys/firmware /sys/dev/block; do
-            [ -z \"$(ls $folder 2>/dev/null)\" ] || echo $folder is not empty; done
-        for file in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /proc/sys/vm/panic_on_oom /proc/irq/default_smp_affinity; do
-            (echo 1 > $file) 2>/dev/null && echo $file can be written; done
-        for folder in /proc/sys /proc/bus /proc/fs /proc/irq /sys; do
-            mount -o remount,rw $folder 2>/dev/null && echo $folder can be mounted again; done
-        umount /proc/kcore 2>/dev/null && echo unmounted
-        mount -t proc none /mnt 2>/dev/null && echo mounted
-        :";
-    assert_eq!(in_a_container(&runner, script), "");
-}
-
-/// A line of /proc/self/status inside.
-fn status(engine: &Engine, options: &[&str], field: &str) -> String {
-    let words = [
-        &["run", "--rm"][..],
-        options,
-        &[busybox::NAME, "grep", field, "/proc/self/status"],
-    ];
-    let line = engine.to(&words.concat());
-    line.split_whitespace()
-        .nth(1)
-        .unwrap_or_default()
-        .to_owned()
+    assert!(require!(inside::paths(&world.runner())).is_empty());
 }
 
 for_each_account! {
@@ -109,73 +73,14 @@ for_each_account! {
     fn no_user_namespace_can_be_nested(world) {
         let runner = world.runner();
         runner.load(&require!(busybox::image()).docker());
-        let script = "unshare -U true 2>/dev/null && echo nested; cat /proc/sys/user/max_user_namespaces";
-        assert_eq!(in_a_container(&runner, script), "0");
+        assert!(require!(inside::nested_namespaces(&runner)).is_empty());
     }
 }
-
-/// System calls that are closed, with arguments that would show whether the kernel looked at them.
-const CLOSED: &[(&str, u32, &[u32])] = &[
-    ("socket(AF_ALG)", 41, &[38, 5, 0]),
-    ("socket(AF_VSOCK)", 41, &[40, 1, 0]),
-    ("socket(AF_PACKET)", 41, &[17, 3, 0]),
-    ("socket(AF_NETLINK, NETLINK_AUDIT)", 41, &[16, 3, 9]),
-    ("io_uring_setup", 425, &[1, 0]),
-    ("keyctl", 250, &[0, 0xffff_fffd, 1]),
-    ("add_key", 248, &[0, 0, 0, 0, 0]),
-    ("bpf", 321, &[0, 0, 0]),
-    ("perf_event_open", 298, &[0, 0, 0, 0, 0]),
-    ("userfaultfd", 323, &[1]),
-    ("open_by_handle_at", 304, &[0, 0, 0]),
-    ("clone(CLONE_NEWUSER)", 56, &[0x1000_0011, 0]),
-    ("unshare(CLONE_NEWUSER)", 272, &[0x1000_0000]),
-    ("mount", 165, &[0, 0, 0, 0, 0]),
-    ("init_module", 175, &[0, 0, 0]),
-    ("kexec_load", 246, &[0, 0, 0, 0]),
-    ("reboot", 169, &[0, 0, 0]),
-    ("swapon", 167, &[0, 0]),
-    ("ptrace of x32", 0x4000_0065, &[0, 0, 0]),
-];
 
 #[test]
 fn dangerous_system_calls_are_closed() {
     let world = require!(World::of_a_user());
-    let mut layer = require!(busybox::layer());
-    for (number, (_, call, arguments)) in CLOSED.iter().enumerate() {
-        let program = require!(probe::system_call(*call, arguments));
-        layer = layer.file(&format!("bin/probe{number}"), 0o755, program);
-    }
-    // The probe itself: getpid is open, and close of a descriptor that is none is EBADF.
-    layer = layer
-        .file("bin/open", 0o755, require!(probe::system_call(39, &[])))
-        .file("bin/error", 0o755, require!(probe::system_call(3, &[77])));
-    let name = "localhost/probe:latest";
-    let runner = world.runner();
-    runner.load(&tests::fixture::Archive::new(name, &[&layer], &["/bin/sh"]).docker());
-    let script = "for i in $(seq 0 $1); do /bin/probe$i; echo $?; done; /bin/open; echo $?; /bin/error; echo $?";
-    let last = (CLOSED.len() - 1).to_string();
-    let said = runner.to(&["run", "--rm", name, "sh", "-c", script, "sh", &last]);
-    let codes: Vec<u32> = said.lines().filter_map(|line| line.parse().ok()).collect();
-    assert_eq!(codes.len(), CLOSED.len() + 2, "{said}");
-    // EPERM, EACCES, ENOSYS, EAFNOSUPPORT: anything else comes from behind the filter. 159 is SIGSYS.
-    // For the audit socket podman's filter says EINVAL, which the kernel without a filter does not.
-    let closed = |name: &str, code: u32| {
-        [1, 13, 38, 97, 159].contains(&code) || (code == 22 && name.contains("AUDIT"))
-    };
-    let open = CLOSED
-        .iter()
-        .zip(&codes)
-        .filter(|((name, ..), code)| !closed(name, **code));
-    let open: Vec<String> = open
-        .map(|((name, ..), code)| format!("{name} gives {code}"))
-        .collect();
-    assert!(open.is_empty(), "{}", open.join("\n"));
-    assert!(
-        codes[CLOSED.len()] > 200,
-        "getpid gives {}",
-        codes[CLOSED.len()]
-    );
-    assert_eq!(codes[CLOSED.len() + 1], 9);
+    assert!(require!(inside::system_calls(&world.runner())).is_empty());
 }
 
 #[test]
@@ -223,9 +128,5 @@ fn the_terminal_of_the_user_cannot_be_typed_into() {
 #[test]
 fn abstract_sockets_of_the_host_are_out_of_reach() {
     let world = require!(with_busybox(Mode::Mapped));
-    let name = format!("tests-{}", std::process::id());
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).expect("a short name");
-    let _listener = UnixListener::bind_addr(&address).expect("a new name");
-    let seen = in_a_container(&world.runner(), "cat /proc/net/unix");
-    assert!(!seen.contains(&name), "{seen}");
+    assert!(require!(inside::abstract_sockets(&world.runner())).is_empty());
 }
