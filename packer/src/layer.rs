@@ -46,31 +46,43 @@ pub fn write(
     out: &mut dyn Write,
     progress: &dyn Progress,
 ) -> io::Result<Digest> {
+    compress(compression, out, |out| {
+        write_tar(tree, epoch, out, progress)
+    })
+}
+
+/// Compresses into `out` what `write` writes.
+///
+/// # Errors
+/// What `write` gives, and what writing does.
+pub fn compress<T>(
+    compression: Compression,
+    out: &mut dyn Write,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+) -> io::Result<T> {
     match compression {
-        Compression::None => {
-            let (_, diff_id) = write_tar(tree, epoch, out, progress)?;
-            Ok(diff_id)
-        }
+        Compression::None => write(out),
         Compression::Gzip(level) => {
-            let (gzip, diff_id) = write_tar(tree, epoch, gzip::writer(out, level), progress)?;
+            let mut gzip = gzip::writer(out, level);
+            let written = write(&mut gzip)?;
             gzip.finish()?;
-            Ok(diff_id)
+            Ok(written)
         }
         Compression::Zstd(level) => {
-            let frames = blocks::Writer::new(out, Zstd { level });
-            let (frames, diff_id) = write_tar(tree, epoch, frames, progress)?;
+            let mut frames = blocks::Writer::new(out, Zstd { level });
+            let written = write(&mut frames)?;
             frames.finish()?;
-            Ok(diff_id)
+            Ok(written)
         }
     }
 }
 
-fn write_tar<W: Write>(
+fn write_tar(
     tree: &Tree,
     epoch: Option<Epoch>,
-    out: W,
+    out: &mut dyn Write,
     progress: &dyn Progress,
-) -> io::Result<(W, Digest)> {
+) -> io::Result<Digest> {
     let mut tar = DigestWriter::new(out);
     let (mut done, total) = (0, tree.size());
     let mtime = epoch.map_or(0, Epoch::seconds);
@@ -92,8 +104,8 @@ fn write_tar<W: Write>(
     }
     tar.write_all(&EMPTY)?;
     tar.write_all(&EMPTY)?;
-    let (out, diff_id, _) = tar.finish();
-    Ok((out, diff_id))
+    let (_, diff_id, _) = tar.finish();
+    Ok(diff_id)
 }
 
 /// Copies a file, which has to be and to stay what it was when it was planned. Only its own errors

@@ -33,6 +33,7 @@ pub mod place;
 pub mod plan;
 pub mod program;
 pub mod progress;
+pub mod recompress;
 pub mod reference;
 pub mod registries;
 pub mod registry;

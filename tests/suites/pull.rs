@@ -176,6 +176,54 @@ fn a_manifest_is_pushed_in_the_words_that_were_asked_for() {
     assert!(wrong.contains("oci and v2s2"), "{wrong}");
 }
 
+#[test]
+fn layers_are_compressed_on_their_way_as_asked() {
+    let registry = require!(Registry::plain());
+    let world = require!(World::new(Mode::Mapped));
+    let podman = require!(Podman::new(&world));
+    let runner = world.runner();
+    let name = runner.load(&image("localhost/layers:1", "x").docker());
+    let insecure = "--tls-verify=false";
+    for (flags, suffix) in [
+        (&["--compression-format", "zstd"][..], "tar+zstd"),
+        (
+            &["--compression-format=zstd", "--compression-level=19"],
+            "tar+zstd",
+        ),
+        (&["--compression-format", "gzip", "-f", "oci"], "tar+gzip"),
+        (&["--compress"], "tar.gzip"),
+    ] {
+        let there = registry.reference("layers:1");
+        runner.to(&[&["push", insecure], flags, &[&name, &there]].concat());
+        podman.engine.to(&["pull", insecure, &there]);
+        let format = ["image", "inspect", "--format", "{{.Id}}", &there];
+        let id = id(&runner, &name);
+        let id = id.split(' ').next().expect("two words");
+        assert_eq!(podman.engine.to(&format), id.trim_start_matches("sha256:"));
+        podman.engine.to(&["rmi", "-f", &there]);
+        runner.to(&[&["push"], flags, &[&name, "dir:pushed"]].concat());
+        let manifest = fs::read_to_string(world.path("home/pushed/manifest.json"));
+        let manifest = manifest.expect("a folder");
+        assert!(manifest.contains(suffix), "{flags:?}: {manifest}");
+    }
+    let save = ["save", "-q", "--format", "docker-dir", "--compress"];
+    runner.to(&[&save[..], &["-o", "saved", &name]].concat());
+    let manifest = fs::read_to_string(world.path("home/saved/manifest.json"));
+    assert!(manifest.expect("a folder").contains("tar.gzip"));
+    for (words, said) in [
+        (&["-f", "v2s2", "--compression-format", "zstd"][..], "zstd"),
+        (
+            &["--compression-format", "gzip", "--compression-level", "10"],
+            "gzip:10",
+        ),
+    ] {
+        let push = [&["push"], words, &[&name, "dir:wrong"]].concat();
+        assert!(refused(runner.try_to(&push)).contains(said), "{words:?}");
+    }
+    let wrong = refused(runner.try_to(&["save", "--compress", "-o", "x.tar", &name]));
+    assert!(wrong.contains("docker-dir"), "{wrong}");
+}
+
 for_each_account! {
     fn a_login_is_kept_where_podman_looks_for_it(world) {
         let registry = require!(Registry::secure());

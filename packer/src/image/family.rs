@@ -43,6 +43,15 @@ const NAMES: [(&str, &str); 5] = [
 ];
 
 impl Family {
+    /// The family whose words a manifest is written in.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        match manifest.media_type == media_type::DOCKER_MANIFEST {
+            true => Self::Docker,
+            false => Self::Oci,
+        }
+    }
+
     /// What a thing is called in this family, whichever the name is from. A name of neither stays.
     #[must_use]
     pub fn name(self, name: &str) -> &str {

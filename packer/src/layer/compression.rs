@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Encoding;
 use crate::image::media_type;
 
 /// How a layer is compressed.
@@ -35,6 +36,16 @@ impl Compression {
             Self::Gzip(_) => media_type::LAYER_GZIP,
             Self::Zstd(_) => media_type::LAYER_ZSTD,
             Self::None => media_type::LAYER,
+        }
+    }
+
+    /// How the first bytes of a layer show it.
+    #[must_use]
+    pub fn encoding(self) -> Encoding {
+        match self {
+            Self::Gzip(_) => Encoding::Gzip,
+            Self::Zstd(_) => Encoding::Zstd,
+            Self::None => Encoding::Plain,
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use packer::ImageName;
 use packer::archive::{FolderWriter, Writer};
 use packer::image::Family;
+use packer::layer::Compression;
 use packer::place::{Image, Source, copy};
+use packer::recompress::Recompressed;
 use packer::reference::Reference;
 use packer::registry::{Push, RETRIES};
 use packer::transport::Transport;
@@ -39,6 +41,22 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<Family>,
 
+    /// Compress the layers so, gzip or zstd [default: as they are]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    compression_format: Option<CompressionFormat>,
+
+    /// How much: 1 to 9 for gzip, 1 to 19 for zstd
+    #[arg(long, value_name = "LEVEL", requires = "compression_format")]
+    compression_level: Option<u8>,
+
+    /// The same as --compression-format gzip
+    #[arg(long, conflicts_with = "compression_format")]
+    compress: bool,
+
+    /// Taken for podman's sake: what is asked for is always done
+    #[arg(long, hide = true)]
+    force_compression: bool,
+
     /// Taken for podman's sake: without --sign-by, no signatures are sent anyway
     #[arg(long)]
     remove_signatures: bool,
@@ -66,7 +84,45 @@ pub(super) struct Arguments {
     registry: RegistryArguments,
 }
 
+/// podman's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum CompressionFormat {
+    Gzip,
+    Zstd,
+}
+
+impl Arguments {
+    /// How the layers are to be compressed, if that matters.
+    fn compression(&self) -> anyhow::Result<Option<Compression>> {
+        let name = match self.compression_format {
+            Some(CompressionFormat::Zstd) => "zstd",
+            Some(CompressionFormat::Gzip) => "gzip",
+            None if self.compress => "gzip",
+            None => return Ok(None),
+        };
+        let text = match self.compression_level {
+            Some(level) => format!("{name}:{level}"),
+            None => name.to_owned(),
+        };
+        Ok(Some(text.parse()?))
+    }
+
+    /// The words in which the manifest is to be written, if that matters. Docker's have none for zstd
+    /// that others read.
+    fn family(&self) -> anyhow::Result<Option<Family>> {
+        if self.compression_format != Some(CompressionFormat::Zstd) {
+            return Ok(self.format);
+        }
+        ensure!(
+            self.format != Some(Family::Docker),
+            "docker's manifests have no layers of zstd: leave out --format, or say gzip"
+        );
+        Ok(Some(Family::Oci))
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    let (family, compression) = (arguments.family()?, arguments.compression()?);
     let store = context.store()?;
     let Resolved { image, name } = store.resolve(&arguments.image)?;
     let place = match (&arguments.destination, &name) {
@@ -91,17 +147,32 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     if arguments.signer.is_there() && !matches!(place, Transport::Registry(_)) {
         bail!("signatures are for images in registries: leave out --sign-by");
     }
-    let source = store.source(&[(image, names)])?;
-    let stored = &source.images()[0];
-    let image = arguments
-        .format
-        .map_or_else(|| stored.clone(), |family| stored.in_family(family));
-    match &place {
-        Transport::Registry(typed) => push(arguments, (&image, &source), typed)?,
+    let stored = store.source(&[(image, names)])?;
+    let image = &stored.images()[0];
+    let image = family.map_or_else(|| image.clone(), |family| image.in_family(family));
+    match compression {
+        None => send(arguments, (&image, &stored), &place)?,
+        Some(compression) => {
+            let folder = store.temporary_folder();
+            let new = Recompressed::new(&image, &stored, compression, folder)?;
+            send(arguments, (new.image(), &new), &place)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sends the image to its place, and writes its digest down.
+fn send(
+    arguments: &Arguments,
+    (image, source): (&Image, &(dyn Source + Sync)),
+    place: &Transport,
+) -> anyhow::Result<()> {
+    match place {
+        Transport::Registry(typed) => push(arguments, (image, source), typed)?,
         Transport::Archive { path, .. } => {
             let write = || {
                 let mut writer = Writer::in_folder(path.parent().unwrap_or(Path::new(".")))?;
-                copy_all(arguments, (&image, &source), &mut writer)?;
+                copy_all(arguments, (image, source), &mut writer)?;
                 writer.finish()?.place(path)
             };
             write().with_context(|| format!("cannot push to {}", path.display()))?;
@@ -109,7 +180,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         Transport::Folder { path, layout, .. } => {
             let write = || {
                 let mut writer = FolderWriter::new(*layout, path)?;
-                copy_all(arguments, (&image, &source), &mut writer)?;
+                copy_all(arguments, (image, source), &mut writer)?;
                 writer.finish()
             };
             write().with_context(|| format!("cannot push to {}", path.display()))?;
@@ -119,7 +190,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         std::fs::write(path, image.digest().to_string())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn push(

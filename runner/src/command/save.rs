@@ -9,7 +9,9 @@ use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use packer::ImageName;
 use packer::archive::{FolderWriter, Layout, NewFile, Writer};
+use packer::layer::Compression;
 use packer::place::{Sink, Source, copy};
+use packer::recompress::Recompressed;
 
 use super::watch::Watch;
 use crate::store::{Resolved, Store, StoredImage};
@@ -31,6 +33,9 @@ pub(super) struct Args {
     /// Save several images into one archive
     #[arg(short, long)]
     multi_image_archive: bool,
+    /// With docker-dir, compress the layers with gzip
+    #[arg(long)]
+    compress: bool,
     /// Taken for podman's sake: layers are saved as they came, compressed or not
     #[arg(long, hide = true)]
     uncompressed: bool,
@@ -60,10 +65,19 @@ pub(super) enum Format {
 pub(super) fn run(args: &Args, store: &Store, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let source = store.source(&wanted(args, store)?)?;
     let several = source.images().len() > 1;
+    ensure!(
+        !args.compress || args.format == Format::DockerDir,
+        "--compress is for --format docker-dir: elsewhere layers stay as they came"
+    );
     match (args.format, &args.output) {
         (Format::DockerDir, _) if several => bail!("docker-dir holds one image: leave out -m"),
         (Format::OciDir | Format::DockerDir, None) => bail!("name the folder with --output"),
         (Format::OciDir, Some(path)) => save_folder(args, &source, Layout::Oci, path)?,
+        (Format::DockerDir, Some(path)) if args.compress => {
+            let (image, folder) = (&source.images()[0], store.temporary_folder());
+            let source = Recompressed::new(image, &source, Compression::GZIP, folder)?;
+            save_folder(args, &source, Layout::Directory, path)?;
+        }
         (Format::DockerDir, Some(path)) => save_folder(args, &source, Layout::Directory, path)?,
         (_, Some(path)) => save_file(args, &source, path, store.temporary_folder())
             .with_context(|| format!("cannot save to {}", path.display()))?,
