@@ -349,17 +349,29 @@ impl Watched<'_> {
         if let Err(error) = self.container.write_end(&self.lock, &self.state) {
             tell(format_args!("runner: {error}"));
         }
-        if self.container.record.remove
-            && let Err(error) = self.containers.discard(self.container)
-        {
-            tell(format_args!("runner: {error}"));
-        }
+        let hidden = match self.container.record.remove {
+            true => self
+                .containers
+                .hide(self.container)
+                .unwrap_or_else(|error| {
+                    tell(format_args!("runner: {error}"));
+                    None
+                }),
+            false => None,
+        };
         // Its ports are free when the guard has ended, which it had the time to by now.
         drop((self.running.guard.take(), listeners));
         // Removes the groups, of which nobody but us is in by now.
         drop((self.group.take(), later));
         // Others may go on with this container now, however slow our own reader is.
-        drop((self.lock, self.namespace));
+        drop(self.lock);
+        self.relay.close_log();
+        if let Some(hidden) = hidden
+            && let Err(error) = self.containers.forget(&hidden)
+        {
+            tell(format_args!("runner: {error}"));
+        }
+        drop(self.namespace);
         self.relay.finish();
         code
     }

@@ -69,6 +69,11 @@ pub enum ContainerError {
     Sandbox(#[from] crate::sandbox::Failure),
 }
 
+/// A container that was taken out of every list, with all of its files still there.
+#[derive(Debug)]
+#[must_use]
+pub struct Hidden(PathBuf);
+
 /// Deletes a folder in the trash, now or soon.
 type Delete = fn(&Containers, &Path) -> Result<(), ContainerError>;
 
@@ -172,7 +177,7 @@ impl Containers {
     /// Takes the name away if it is this container's. The names are locked.
     fn release(&self, name: &ContainerName, id: &ContainerId) {
         let link = self.names.join(name.as_str());
-        if fs::read_link(&link).is_ok_and(|owner| owner == Path::new(id.as_str())) {
+        if is_claimed_by(&link, id) {
             let _ = fs::remove_file(link);
         }
     }
@@ -251,38 +256,46 @@ impl Containers {
         self.remove_by(container, Self::delete)
     }
 
-    /// As [`remove`](Self::remove), but what it wrote goes while the caller goes on, if there is
-    /// somebody to see to that.
+    /// Deletes a container that was hidden, while the caller goes on if there is somebody to see to
+    /// that. A file of it that is still open then makes its last owner wait for the disk.
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
-    pub fn discard(&self, container: &Container) -> Result<(), ContainerError> {
-        self.remove_by(container, Self::delete_soon)
+    pub fn forget(&self, hidden: &Hidden) -> Result<(), ContainerError> {
+        self.delete_soon(&hidden.0)
     }
 
     fn remove_by(&self, container: &Container, delete: Delete) -> Result<(), ContainerError> {
-        if let Some(group) = container.state().and_then(|state| state.cgroup) {
-            // Its monitor has removed it, unless that was killed.
-            group.remove();
-        }
         match self.hide(container)? {
-            Some(trash) => delete(self, &trash),
+            Some(hidden) => delete(self, &hidden.0),
             None => Ok(()),
         }
     }
 
-    /// Takes a container out of every list; where its folder is now, unless somebody else removes
-    /// it at this moment.
-    fn hide(&self, container: &Container) -> Result<Option<PathBuf>, ContainerError> {
+    /// Takes a container that does not run out of every list, unless somebody else does so at this
+    /// moment.
+    ///
+    /// # Errors
+    /// When its folder can not be moved or the names can not be locked.
+    pub fn hide(&self, container: &Container) -> Result<Option<Hidden>, ContainerError> {
+        if let Some(group) = container.state().and_then(|state| state.cgroup) {
+            // Its monitor has removed it, unless that was killed.
+            group.remove();
+        }
         let trash = self.trash.join(container.record.id.as_str());
         match fs::rename(&container.folder, &trash) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.at("remove", &container.folder)?,
         }
-        let names = self.lock_names()?;
-        self.release(&container.record.name, &container.record.id);
-        drop(names);
-        Ok(Some(trash))
+        let _names = self.lock_names()?;
+        let Record { name, id, .. } = &container.record;
+        let link = self.names.join(name.as_str());
+        // ext4 writes down every file that it is about to delete, and while it brings its journal to
+        // disk it waits with that. So the link goes with the other files.
+        if is_claimed_by(&link, id) && fs::rename(&link, trash.join("name")).is_err() {
+            let _ = fs::remove_file(&link);
+        }
+        Ok(Some(Hidden(trash)))
     }
 
     /// Removes what killed commands left: containers that were to be removed at their end, also
@@ -352,6 +365,11 @@ fn remove_tree(folder: &Path) -> Result<(), String> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.to_string()),
         _ => Ok(()),
     }
+}
+
+/// Whether the link of a name says that it is this container's.
+fn is_claimed_by(link: &Path, id: &ContainerId) -> bool {
+    fs::read_link(link).is_ok_and(|owner| owner == Path::new(id.as_str()))
 }
 
 fn make_folder(folder: &Path) -> Result<(), ContainerError> {

@@ -205,6 +205,11 @@ impl Relay {
         exit_code(process)
     }
 
+    /// Lets go of the log, in which everything is.
+    pub fn close_log(&mut self) {
+        self.log = None;
+    }
+
     /// Writes what the caller's reader has not taken yet, however long that takes. Everything that
     /// others wait for is done by then, and a signal ends the caller as it would end any program.
     pub fn finish(mut self) {

@@ -187,16 +187,16 @@ fn names(probe: &str) -> Layer {
 #[must_use]
 pub fn system_folders(probe: &str, base: &Layer) -> Vec<Attack> {
     let folders = [
-        ("32", "dev"),
-        ("33", "proc"),
-        ("34", "sys"),
-        ("35", "etc"),
-        ("36", "run"),
+        ("32: /dev is a symlink to the host", "dev"),
+        ("33: /proc is a symlink to the host", "proc"),
+        ("34: /sys is a symlink to the host", "sys"),
+        ("35: /etc is a symlink to the host", "etc"),
+        ("36: /run is a symlink to the host", "run"),
     ];
-    let attack = |(number, folder): (&'static str, &'static str)| {
+    let attack = |(name, folder): (&'static str, &'static str)| {
         let evil = layer().file(&format!(".wh.{folder}"), 0o644, "");
         Attack::new(
-            number,
+            name,
             vec![base.clone(), evil, layer().symlink(folder, probe)],
         )
     };
