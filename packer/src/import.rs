@@ -52,9 +52,7 @@ impl Import {
     ) -> io::Result<Image> {
         let mut file = tempfile::tempfile_in(temporary)?;
         io::copy(tar, &mut file)?;
-        let mut start = Vec::new();
-        from_start(&mut file)?.take(16).read_to_end(&mut start)?;
-        let encoding = Encoding::of(&start);
+        let encoding = Encoding::read(from_start(&mut file)?)?;
         let (diff_id, _) = Digest::of_reader(&mut decompress(Box::new(from_start(&mut file)?))?)?;
         let (digest, size) = sink.put_blob(&mut |out| {
             io::copy(from_start(&mut file)?, out)?;

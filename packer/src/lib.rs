@@ -39,6 +39,7 @@ pub mod registries;
 pub mod registry;
 pub mod rootfs;
 mod scratch;
+mod slice;
 pub mod stages;
 mod stamp;
 pub mod transport;

@@ -3,20 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::digest::{Digest, DigestWriter};
 use crate::image::{Descriptor, Family, to_json};
 use crate::layer::{self, Compression, Encoding, decompress};
 use crate::place::{Image, Source};
+use crate::slice::Slice;
 
 /// The image, and the layers that are new. A layer that is compressed in the wanted way already stays
 /// as it is.
 pub struct Recompressed<'a> {
     images: [Image; 1],
-    layers: BTreeMap<Digest, File>,
+    /// With their lengths in bytes.
+    layers: BTreeMap<Digest, (File, u64)>,
     source: &'a (dyn Source + Sync),
 }
 
@@ -46,7 +47,7 @@ impl<'a> Recompressed<'a> {
         let mut layers = BTreeMap::new();
         let diff_ids = &image.config.rootfs.diff_ids;
         for (layer, diff_id) in manifest.layers.iter_mut().zip(diff_ids) {
-            if encoding(source, &layer.digest)? == compression.encoding() {
+            if Encoding::read(source.open_blob(&layer.digest)?)? == compression.encoding() {
                 continue;
             }
             let (descriptor, file) = compress(layer, diff_id, source, compression, folder)?;
@@ -54,7 +55,7 @@ impl<'a> Recompressed<'a> {
                 media_type: family.name(&descriptor.media_type).to_owned(),
                 ..descriptor
             };
-            layers.insert(layer.digest, file);
+            layers.insert(layer.digest, (file, layer.size));
         }
         let image = Image {
             manifest_bytes: match layers.is_empty() {
@@ -85,31 +86,14 @@ impl Source for Recompressed<'_> {
 
     fn open_blob(&self, digest: &Digest) -> io::Result<Box<dyn Read + '_>> {
         match self.layers.get(digest) {
-            Some(file) => Ok(Box::new(FromStart { file, at: 0 })),
+            Some(&(ref file, size)) => Ok(Box::new(Slice {
+                file,
+                offset: 0,
+                size,
+            })),
             None => self.source.open_blob(digest),
         }
     }
-}
-
-/// A file that several read at once, each from its start.
-struct FromStart<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for FromStart<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read_at(buffer, self.at)?;
-        self.at += length as u64;
-        Ok(length)
-    }
-}
-
-/// How a layer is compressed; its first bytes say it, and not its media type.
-fn encoding(source: &dyn Source, layer: &Digest) -> io::Result<Encoding> {
-    let mut start = Vec::new();
-    source.open_blob(layer)?.take(6).read_to_end(&mut start)?;
-    Ok(Encoding::of(&start))
 }
 
 fn compress(
@@ -135,7 +119,6 @@ fn compress(
         );
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     }
-    out.flush()?;
     let (_, digest, size) = out.finish();
     // Annotations of the old one may be about its bytes, as the tables of seekable layers are.
     let descriptor = Descriptor::new(compression.media_type(), digest, size);

@@ -40,6 +40,16 @@ const NEW_CGROUPS_ALONE: &str = "umount -R /sys/fs/cgroup && mount -t cgroup2 no
 /// Says to the benchmark that it has that view already.
 const HAS_VIEW: &str = "BENCHMARK_HAS_NEW_CGROUPS_ALONE";
 
+/// What both engines are told.
+const RUN: [&str; 6] = [
+    "run",
+    "--rm",
+    "--network",
+    "none",
+    busybox::NAME,
+    "/bin/true",
+];
+
 fn main() {
     let both_versions = Path::new("/sys/fs/cgroup/unified").exists();
     if both_versions && we_are_root() && std::env::var_os(HAS_VIEW).is_none() {
@@ -69,15 +79,7 @@ fn benchmark() -> Result<(), Missing> {
     let image = busybox::image()?;
     let runner = world.runner();
     runner.load(&image.docker());
-    let words = [
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        busybox::NAME,
-        "/bin/true",
-    ];
-    let ours = Side::new("runner run", || runner.command(&words));
+    let ours = Side::new("runner run", || runner.command(&RUN));
     print_head();
     let peers = [
         against_unshare(&world, &ours),
@@ -91,7 +93,7 @@ fn benchmark() -> Result<(), Missing> {
     running::compare_exec(&world);
     running::show_memory(&world);
     let in_memory = || {
-        let (run, rest) = words.split_at(2);
+        let (run, rest) = RUN.split_at(2);
         runner.command(&[run, &["--upper", "tmpfs:size=64m"], rest].concat())
     };
     let in_memory = Side::new("runner run --upper tmpfs", in_memory);
@@ -193,15 +195,7 @@ fn bundle(world: &World, name: &str, program: &[&str]) -> Result<std::path::Path
 fn against_podman(world: &World, ours: &Side, archive: &[u8]) -> Found {
     let podman = Podman::new(world)?;
     podman.engine.load(archive);
-    let words = [
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        busybox::NAME,
-        "/bin/true",
-    ];
-    let run = || -> Run { podman.engine.command(&words) };
+    let run = || -> Run { podman.engine.command(&RUN) };
     let found = against(ours, &Side::new("podman run", run));
     let first = Side::new("runner run, the first", &*ours.command);
     compare(

@@ -1,21 +1,8 @@
 //! `--security-opt`, capabilities by name, and the report of what is open and what is shut.
 
+use tests::attack::inside::status;
 use tests::fixture::{Archive, busybox, probe};
-use tests::{Engine, World, for_each_account, require};
-
-/// A field of /proc/self/status inside.
-fn status(runner: &Engine, options: &[&str], field: &str) -> String {
-    let words = [
-        &["run", "--rm"][..],
-        options,
-        &[busybox::NAME, "grep", field, "/proc/self/status"],
-    ];
-    let line = runner.to(&words.concat());
-    line.split_whitespace()
-        .nth(1)
-        .unwrap_or_default()
-        .to_owned()
-}
+use tests::{World, for_each_account, require};
 
 for_each_account! {
     fn what_an_option_names_is_opened_or_shut_and_nothing_else(world) {

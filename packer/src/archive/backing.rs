@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +12,7 @@ use super::entries::{Entries, Extent};
 use super::{MOST_JSON, Problem};
 use crate::digest::Digest;
 use crate::layer::Encoding;
+use crate::slice::Slice;
 
 /// The bytes of all indexes, manifests and configs of an archive together.
 const MOST_JSON_TOGETHER: u64 = 64 << 20;
@@ -121,9 +121,7 @@ impl Backing {
         let Some(content) = self.open(path)? else {
             return Ok(None);
         };
-        let mut start = Vec::new();
-        content.reader.take(16).read_to_end(&mut start)?;
-        Ok(Some((Encoding::of(&start), content.size)))
+        Ok(Some((Encoding::read(content.reader)?, content.size)))
     }
 }
 
@@ -161,27 +159,4 @@ fn open_beneath(folder: &File, path: &str) -> Result<Option<File>, Problem> {
 /// Where a blob lies in an OCI layout.
 pub(super) fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
-}
-
-/// A part of a file, read without moving the file's own position, so that several can be read at
-/// once.
-struct Slice<'a> {
-    file: &'a File,
-    offset: u64,
-    size: u64,
-}
-
-impl Read for Slice<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.size)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
-        if count == 0 && most > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.offset += count as u64;
-        self.size -= count as u64;
-        Ok(count)
-    }
 }

@@ -124,11 +124,9 @@ impl Archive {
             return Backing::tar(spool(&mut stream, temporary)?);
         }
         let mut file = open_regular(path).map_err(Problem::Io)?;
-        let mut start = Vec::new();
-        let beginning = (&file).take(16).read_to_end(&mut start);
-        beginning.map_err(Problem::Io)?;
+        let encoding = Encoding::read(&file).map_err(Problem::Io)?;
         file.rewind().map_err(Problem::Io)?;
-        match Encoding::of(&start) {
+        match encoding {
             Encoding::Plain => Backing::tar(file),
             _ => Backing::tar(spool(&mut file, temporary)?),
         }

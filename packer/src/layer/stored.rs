@@ -48,6 +48,16 @@ impl Encoding {
         }
     }
 
+    /// What the beginning of `content` says.
+    ///
+    /// # Errors
+    /// What reading it gives.
+    pub fn read(content: impl Read) -> io::Result<Self> {
+        let mut start = Vec::with_capacity(MAGIC);
+        content.take(MAGIC as u64).read_to_end(&mut start)?;
+        Ok(Self::of(&start))
+    }
+
     /// The OCI media type of a layer that is stored so. There is none for xz and bzip2; readers of
     /// such a layer look at its first bytes.
     #[must_use]

@@ -266,6 +266,10 @@ impl Containers {
     }
 
     fn remove_by(&self, container: &Container, delete: Delete) -> Result<(), ContainerError> {
+        if let Some(group) = container.state().and_then(|state| state.cgroup) {
+            // Its monitor has removed it, unless that was killed.
+            group.remove();
+        }
         match self.hide(container)? {
             Some(hidden) => delete(self, &hidden.0),
             None => Ok(()),
@@ -278,10 +282,6 @@ impl Containers {
     /// # Errors
     /// When its folder can not be moved or the names can not be locked.
     pub fn hide(&self, container: &Container) -> Result<Option<Hidden>, ContainerError> {
-        if let Some(group) = container.state().and_then(|state| state.cgroup) {
-            // Its monitor has removed it, unless that was killed.
-            group.remove();
-        }
         let trash = self.trash.join(container.record.id.as_str());
         match fs::rename(&container.folder, &trash) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
