@@ -119,24 +119,22 @@ impl Defaults {
 /// The file that distributions install is hundreds of comments and a few keys, and every start reads it: so
 /// comments are left out here, and no parser sees them.
 fn section(text: &str, heading: &str) -> Option<String> {
+    let says_something = |line: &&str| {
+        let first = line.trim_ascii_start().bytes().next();
+        first.is_some_and(|byte| byte != b'#')
+    };
     let lines = text.split_inclusive('\n');
     let inside = lines
         .skip_while(|line| !line.trim_ascii_start().starts_with(heading))
         .skip(1)
         // A list may begin a line with a bracket too, but then it is indented.
         .take_while(|line| !line.starts_with('['));
+    let begins_text = |line: &str| line.contains("\"\"\"") || line.contains("'''");
     // In a text of several lines, what looks like a comment is none.
-    let keeps_all = ["\"\"\"", "'''"].iter().any(|quotes| text.contains(quotes));
-    let mut section = String::new();
-    for line in inside {
-        let says_something = !matches!(
-            line.trim_ascii_start().as_bytes().first(),
-            None | Some(b'#')
-        );
-        if says_something || keeps_all {
-            section.push_str(line);
-        }
-    }
+    let keeps_all = inside.clone().filter(says_something).any(begins_text);
+    let section: String = inside
+        .filter(|line| keeps_all || says_something(line))
+        .collect();
     (!section.is_empty()).then_some(section)
 }
 

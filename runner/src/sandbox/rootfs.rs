@@ -219,12 +219,13 @@ fn repeat_attributes(
 
 /// Copies the extended attributes that an image may have, as far as the file system takes them.
 fn copy_attributes(source: &Path, target: &Path) -> io::Result<()> {
-    let mut names = vec![0_u8; 65_536];
-    let length = match listxattr(source, &mut names) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP) => return Ok(()),
+    // How long the list is first: most directories have none.
+    let mut names = match listxattr(source, &mut [0_u8; 0]) {
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
+        Ok(length) => vec![0_u8; length],
         Err(error) => return Err(error.into()),
     };
+    let length = listxattr(source, &mut names)?;
     let target = File::open(target)?;
     for name in names[..length].split(|&byte| byte == 0) {
         if name.is_empty() || name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.") {
