@@ -15,6 +15,10 @@ const ROUNDS: usize = 40;
 /// When enough pairs were run, so that a benchmark of slow programs ends too.
 const ENOUGH: Duration = Duration::from_secs(20);
 
+/// The pause before each run: what the last one left to the kernel, or to a process that stays, is no
+/// part of the next one's time.
+const SETTLE: Duration = Duration::from_millis(20);
+
 /// At least this many pairs, however long they take.
 const LEAST: usize = 5;
 
@@ -66,6 +70,7 @@ impl<'a> Side<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
+        std::thread::sleep(SETTLE);
         let start = Instant::now();
         let child = janitor::spawn(&mut command);
         let status = child.and_then(|mut child| {

@@ -1,9 +1,14 @@
 //! Many starts, one after the other and at once: none goes wrong, and nothing is left.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use tests::fixture::busybox;
 use tests::processes::Process;
 use tests::{Engine, Mode, World, for_each_account, leaks, require, wait};
@@ -20,8 +25,40 @@ fn holder(world: &World) -> Process {
     all.into_iter().find(leaks::is_holder).expect("a holder")
 }
 
-/// The memory that a process has for itself alone, in kB, and its open descriptors.
+/// The entries of a folder of the store.
+fn count(store: &Path, folder: &str) -> usize {
+    fs::read_dir(store.join(folder)).map_or(0, Iterator::count)
+}
+
+/// The user namespace and the network that a holder has made ahead, if it has: their inode numbers. They stay
+/// where they are.
+fn made_ahead(holder: &Process) -> Option<Vec<u64>> {
+    let pid = Pid::from_raw(holder.pid.try_into().ok()?)?;
+    let holder = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    let shelf = pidfd_getfd(&holder, 3, PidfdGetfdFlags::empty()).ok()?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let mut byte = [0];
+    recvmsg(
+        &shelf,
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut ancillary,
+        flags,
+    )
+    .ok()?;
+    let descriptors = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        _ => None,
+    })?;
+    let inode = |descriptor| File::from(descriptor).metadata().map(|file| file.ino());
+    descriptors.map(inode).collect::<Result<_, _>>().ok()
+}
+
+/// The memory that a holder at rest has for itself alone, in kB, and its open descriptors.
 fn weight(process: &Process) -> (u64, usize) {
+    let rests = wait::poll(Duration::from_secs(5), || made_ahead(process));
+    assert!(rests.is_some(), "nothing was made ahead");
     let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).unwrap_or_default();
     let line = status
         .lines()
@@ -29,11 +66,6 @@ fn weight(process: &Process) -> (u64, usize) {
     let memory = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
     let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).map_or(0, Iterator::count);
     (memory.unwrap_or(0), open)
-}
-
-/// The entries of a folder of the store.
-fn count(store: &Path, folder: &str) -> usize {
-    fs::read_dir(store.join(folder)).map_or(0, Iterator::count)
 }
 
 /// Nothing of any container is left but the image and the holder.
@@ -60,6 +92,30 @@ fn assert_clean(runner: &Engine) {
         .filter(|process| !leaks::is_holder(process))
         .collect();
     assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn one_container_and_no_other_gets_the_namespaces_that_were_made_ahead() {
+    let world = require!(World::new(Mode::Mapped));
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    runner.to(&["run", "--rm", busybox::NAME, "true"]);
+    let holder = holder(&world);
+    let ahead = wait::poll(Duration::from_secs(5), || made_ahead(&holder));
+    let ahead = ahead.expect("namespaces made ahead");
+    runner.to(&["run", "-d", "--name", "first", busybox::NAME, "sleep", "60"]);
+    let namespaces = |begin: &[&str]| -> Vec<u64> {
+        let own = ["/proc/self/ns/user", "/proc/self/ns/net"];
+        let look = [begin, &["stat", "-L", "-c", "%i"], &own].concat();
+        let printed = runner.to(&look);
+        printed.lines().map(|line| line.parse().unwrap()).collect()
+    };
+    assert_eq!(namespaces(&["exec", "first"]), ahead);
+    for _ in 0..5 {
+        let others = namespaces(&["run", "--rm", busybox::NAME]);
+        assert!(others.iter().all(|one| !ahead.contains(one)), "{others:?}");
+    }
+    runner.to(&["rm", "-f", "-t", "0", "first"]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ mod cgroups;
 mod devices;
 mod hooks;
 mod listed;
-mod loopback;
+pub(super) mod loopback;
 mod namespaces;
 mod supervisor;
 mod system;
@@ -40,8 +40,8 @@ pub(super) struct Setup<'a> {
     pub(super) listed: Vec<Option<OwnedFd>>,
     /// Descriptors that came with the specification.
     pub(super) carried: Vec<OwnedFd>,
-    /// Where the network comes from.
-    pub(super) inbox: OwnedFd,
+    /// Where the network comes from, unless this process was born in it.
+    pub(super) inbox: Option<OwnedFd>,
     /// Where the caller hears from us.
     pub(super) status: BorrowedFd<'a>,
     /// The container's root, as soon as it is mounted.
@@ -77,7 +77,9 @@ const STEPS: &[Step] = &[
 
 /// Waits for the specification, which comes when the ids are mapped, takes the steps and becomes
 /// the program.
-pub(super) fn main(inbox: OwnedFd, status: BorrowedFd<'_>) -> ! {
+///
+/// `with_network` says whether its network is made meanwhile and comes the same way.
+pub(super) fn main(inbox: OwnedFd, with_network: bool, status: BorrowedFd<'_>) -> ! {
     let start = || -> Result<Failure, Failure> {
         let (spec, carried): (Spec, _) = wire::receive(&inbox)?;
         let setup = Setup {
@@ -86,7 +88,7 @@ pub(super) fn main(inbox: OwnedFd, status: BorrowedFd<'_>) -> ! {
             listed: open_listed(&spec)?,
             spec,
             carried,
-            inbox,
+            inbox: with_network.then_some(inbox),
             status,
             root: OnceCell::new(),
         };
@@ -178,11 +180,11 @@ fn root<'a>(setup: &'a Setup<'_>) -> Result<&'a Root, Failure> {
 
 /// Enters the network that the stage makes meanwhile.
 fn enter_network(setup: &Setup<'_>) -> Result<(), Failure> {
-    if !has_own_network(setup) {
+    let Some(inbox) = &setup.inbox else {
         return Ok(());
-    }
+    };
     let what = || "cannot enter the container's network".to_owned();
-    let ((), networks) = wire::receive(&setup.inbox)?;
+    let ((), networks) = wire::receive(inbox)?;
     let network = networks.first().ok_or_else(|| Failure::engine(what()))?;
     move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).context(what)
 }

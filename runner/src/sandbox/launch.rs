@@ -16,7 +16,7 @@ use super::handle::ProcessId;
 use super::own_program;
 use super::spec::{Join, Network, Spec};
 use super::syscalls;
-use super::userns::{self, Entrance, UserNamespace};
+use super::userns::{self, Entrance, Spare, UserNamespace};
 use super::wire::{self, Request, Status};
 
 /// What a container is started with beside its specification.
@@ -193,10 +193,16 @@ pub fn begin(
     cgroup: Option<&Cgroup>,
     stdio: [BorrowedFd<'_>; 3],
 ) -> Result<Stage, Failure> {
-    let cgroup = cgroup.and_then(Cgroup::descriptor);
-    let group = cgroup.as_ref().map(AsFd::as_fd);
+    let given = Given {
+        cgroup: cgroup.and_then(Cgroup::descriptor),
+        // One without a network would be half used.
+        spare: match network {
+            Network::Host => None,
+            Network::Private | Network::None => namespace.take_spare(),
+        },
+    };
     let entrance = Some(namespace.entrance());
-    Stage::start(entrance, stdio, group, wire::task_of(network))
+    Stage::start(entrance, stdio, &given, wire::task_of(network))
 }
 
 /// Starts a container.
@@ -330,8 +336,30 @@ pub fn guard(
     };
     let stdio = [null.as_fd(); 3];
     let entrance = Some(namespace.entrance());
-    let stage = Stage::start(entrance, stdio, None, wire::OTHER_TASK)?;
+    let stage = Stage::start(entrance, stdio, &Given::default(), wire::OTHER_TASK)?;
     Ok(stage.told(&request, sockets)?.guard)
+}
+
+/// What a stage is given that not every one has.
+#[derive(Debug, Default)]
+struct Given {
+    /// Where the process that it makes is born.
+    cgroup: Option<OwnedFd>,
+    /// What is made of the container already.
+    spare: Option<Spare>,
+}
+
+impl Given {
+    fn named(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
+        let spare = self.spare.as_ref();
+        let all = [
+            (wire::GIVEN_CGROUP, self.cgroup.as_ref()),
+            (wire::GIVEN_IDS, spare.map(|spare| &spare.ids)),
+            (wire::GIVEN_NETWORK, spare.map(|spare| &spare.network)),
+        ];
+        all.into_iter()
+            .filter_map(|(word, descriptor)| Some((word, descriptor?.as_fd())))
+    }
 }
 
 impl Stage {
@@ -341,10 +369,12 @@ impl Stage {
         stdio: [BorrowedFd<'_>; 3],
         cgroup: Option<&Cgroup>,
     ) -> Result<Self, Failure> {
-        let descriptor = cgroup.and_then(Cgroup::descriptor);
-        let born_in = descriptor.as_ref().map(AsFd::as_fd);
-        let stage = Self::start(entrance, stdio, born_in, wire::OTHER_TASK)?;
-        if let (Some(group), None) = (cgroup, born_in) {
+        let given = Given {
+            cgroup: cgroup.and_then(Cgroup::descriptor),
+            spare: None,
+        };
+        let stage = Self::start(entrance, stdio, &given, wire::OTHER_TASK)?;
+        if let (Some(group), None) = (cgroup, &given.cgroup) {
             // The process is a child of the stage, and so in its group.
             group.add(stage.guard.pid)?;
         }
@@ -354,24 +384,20 @@ impl Stage {
     fn start(
         entrance: Option<Entrance<'_>>,
         stdio: [BorrowedFd<'_>; 3],
-        cgroup: Option<BorrowedFd<'_>>,
+        given: &Given,
         task: &str,
     ) -> Result<Self, Failure> {
         let (control, control_inside) = wire::sockets(SocketType::STREAM)?;
         let (status, status_inside) = wire::sockets(SocketType::SEQPACKET)?;
         let mut descriptors = stdio.to_vec();
         descriptors.extend([control_inside.as_fd(), status_inside.as_fd()]);
-        descriptors.extend(cgroup);
-        let words = [
-            task,
-            if cgroup.is_some() {
-                wire::BORN_IN_CGROUP
-            } else {
-                ""
-            },
-        ];
+        let mut words = vec![super::STAGE, task];
+        for (word, descriptor) in given.named() {
+            words.push(word);
+            descriptors.push(descriptor);
+        }
         let pid = syscalls::spawn(&mut || {
-            become_stage(entrance, &descriptors, status_inside.as_fd(), words);
+            become_stage(entrance, &descriptors, status_inside.as_fd(), &words);
             125
         })
         .context(|| "cannot start another process".to_owned())?;
@@ -414,7 +440,7 @@ fn become_stage(
     entrance: Option<Entrance<'_>>,
     descriptors: &[BorrowedFd<'_>],
     status: BorrowedFd<'_>,
-    words: [&str; 2],
+    words: &[&str],
 ) {
     let prepare = || -> Result<OwnedFd, Failure> {
         if let Some(entrance) = &entrance {
@@ -438,8 +464,8 @@ fn become_stage(
         Ok(program) => program,
         Err(failure) => return wire::send_status(status, &Status::failed(failure), None),
     };
-    let arguments =
-        [super::STAGE, words[0], words[1]].map(|text| CString::new(text).unwrap_or_default());
+    let argument = |word: &&str| CString::new(*word).unwrap_or_default();
+    let arguments: Vec<_> = words.iter().map(argument).collect();
     let error = match syscalls::place_descriptors(descriptors) {
         Ok(()) => syscalls::execute_descriptor(program.as_fd(), &arguments, &[]),
         Err(error) => error,

@@ -14,10 +14,11 @@ use rustix::thread::{
 use super::failure::{Context, Failure};
 use super::handle::{Handle, ProcessId};
 use super::program::{self, Surroundings};
-use super::spec::{Join, Namespace, Network, Spec};
+use super::spec::{Join, Network, Spec};
 use super::syscalls::{self, ForkInto};
+use super::userns::{self, Spare};
 use super::wire::{self, Request, Status};
-use super::{init, rootfs, userns};
+use super::{init, rootfs};
 
 mod namespaces;
 
@@ -51,10 +52,7 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
     let (control, status) = syscalls::inherited(wire::CONTROL)
         .and_then(|control| Ok((control, syscalls::inherited(wire::STATUS)?)))
         .context(|| "this program was started as a stage without sockets".to_owned())?;
-    let cgroup = (std::env::args().nth(2).as_deref() == Some(wire::BORN_IN_CGROUP))
-        .then(|| syscalls::inherited(wire::CGROUP))
-        .transpose()
-        .context(|| "the cgroup".to_owned())?;
+    let Given { cgroup, spare } = Given::take()?;
     let result = (|| {
         // Nobody may look into this process or at its program while it stands near a container.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())?;
@@ -63,8 +61,13 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         let _ = setsid();
         match std::env::args().nth(1).as_deref() {
             Some(task @ (wire::OWN_NETWORK | wire::HOST_NETWORK)) => {
-                let with_network = task == wire::OWN_NETWORK;
-                make(NAMESPACES, with_network, &status, cgroup.as_ref(), || {
+                let with_network = task == wire::OWN_NETWORK && spare.is_none();
+                let mut namespaces = NAMESPACES;
+                if let Some(spare) = spare {
+                    spare.enter()?;
+                    namespaces.remove(UnshareFlags::NEWUSER);
+                }
+                make(namespaces, with_network, &status, cgroup.as_ref(), || {
                     receive_order(task, &control)
                 })
             }
@@ -92,6 +95,31 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
     let _ = context.container.signal(libc::SIGKILL);
     context.container.wait(None);
     Ok(())
+}
+
+/// What a stage has that not every one is given.
+struct Given {
+    cgroup: Option<OwnedFd>,
+    spare: Option<Spare>,
+}
+
+impl Given {
+    fn take() -> Result<Self, Failure> {
+        let (mut cgroup, mut ids, mut network) = (None, None, None);
+        for (number, word) in (wire::FIRST_GIVEN..).zip(std::env::args().skip(2)) {
+            let place = match word.as_str() {
+                wire::GIVEN_CGROUP => &mut cgroup,
+                wire::GIVEN_IDS => &mut ids,
+                wire::GIVEN_NETWORK => &mut network,
+                _ => return Err(Failure::engine(format!("a stage is not given {word}"))),
+            };
+            *place = Some(syscalls::inherited(number).context(|| word)?);
+        }
+        let spare = ids
+            .zip(network)
+            .map(|(ids, network)| Spare { ids, network });
+        Ok(Self { cgroup, spare })
+    }
 }
 
 /// A container, and what its guard works with.
@@ -213,7 +241,7 @@ fn make(
     match made.context(|| "cannot make the namespaces".to_owned())? {
         ForkInto::Child => {
             drop(outbox);
-            init::main(inbox, status.as_fd())
+            init::main(inbox, with_network, status.as_fd())
         }
         ForkInto::Parent(pid, pidfd) => {
             drop(inbox);
@@ -225,7 +253,7 @@ fn make(
             let container = Handle::new(pid, pidfd);
             let result = own_ids(namespaces, pid).and_then(|own_ids| {
                 let order = order()?;
-                specify(&order, pid, &outbox)?;
+                specify(&order, pid, own_ids.is_some(), &outbox)?;
                 if with_network {
                     make_network(own_ids.as_ref(), &outbox)?;
                 }
@@ -267,11 +295,12 @@ fn fork_in_cgroup(
     }
 }
 
-/// Passes the specification on to the container's first process; the guard's part stays here.
-fn specify(order: &Order, pid: Pid, outbox: &OwnedFd) -> Result<(), Failure> {
+/// Passes the specification on to the container's first process; the guard's part stays here. The ids
+/// are mapped before, if that process was made `with_ids` of its own.
+fn specify(order: &Order, pid: Pid, with_ids: bool, outbox: &OwnedFd) -> Result<(), Failure> {
     let spec = &order.spec;
     rootfs::prepare(spec)?;
-    if spec.namespaces.has_new(Namespace::User) {
+    if with_ids {
         userns::write_maps(pid, &spec.users, &spec.groups)?;
     }
     let carried: Vec<_> = order.carried.iter().map(AsFd::as_fd).collect();

@@ -23,11 +23,13 @@ use super::syscalls::{self, Fork};
 pub mod holder;
 mod mailbox;
 mod map;
+mod spare;
 mod subordinate;
 
 pub(super) use holder::write_maps;
 pub use mailbox::{TRASH, ask_to_remove};
 pub use map::IdMap;
+pub(super) use spare::Spare;
 
 /// The user's own user namespace, kept from ending while this value lives.
 #[derive(Debug)]
@@ -86,6 +88,13 @@ impl UserNamespace {
             namespace: self.descriptor.as_fd(),
             program: self.program.as_ref().map(AsFd::as_fd),
         }
+    }
+
+    /// Namespaces for a container that the holder has made ahead, if there are any.
+    pub(super) fn take_spare(&self) -> Option<Spare> {
+        // A holder of another version may have them elsewhere.
+        self.program.as_ref()?;
+        Spare::take(&self.holder.open()?)
     }
 
     /// The process that keeps it, and stays.

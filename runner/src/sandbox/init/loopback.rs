@@ -27,6 +27,7 @@ pub(super) fn raise(setup: &Setup<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let routes = Routes::open().context(what)?;
+    // Nothing to do for the kernel in a network that was made ahead.
     routes.change(&loopback_up()).context(what)?;
     if setup.spec.network == Network::None {
         return Ok(());
@@ -41,6 +42,11 @@ pub(super) fn raise(setup: &Setup<'_>) -> Result<(), Failure> {
         let _ = routes.change(&add_address(IpAddr::V6(address)));
     }
     Ok(())
+}
+
+/// Brings up the loopback of the network that this process is in.
+pub(in crate::sandbox) fn bring_up() -> io::Result<()> {
+    Routes::open()?.change(&loopback_up())
 }
 
 /// A change to the routing tables: its kind, its flags and what follows the header.

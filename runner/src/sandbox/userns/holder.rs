@@ -1,8 +1,11 @@
 //! The holder: a small process that keeps the user's own user namespace between two commands.
 //!
 //! It is the one thing that may stay behind. It has a session of its own and no open descriptor but
-//! null and its mailbox, and ends when nobody has used the namespace for a while: every user of it
+//! null, its mailbox and its shelf, and ends when nobody has used the namespace for a while: every user of it
 //! keeps a shared lock on `holder.lock`, and the holder tries for the exclusive one.
+//!
+//! It makes namespaces for the next container ahead, when a command has ended that used the last ones
+//! ([`Shelf`]).
 //!
 //! The mailbox is a FIFO that only the user can write to. Commands that have reported how their
 //! container ended leave its files to the holder, which removes them while nobody waits for that.
@@ -26,7 +29,8 @@ use super::super::spec::Extent;
 use super::super::syscalls::{self, Fork};
 use super::super::{launch, own_program};
 use super::mailbox::Mailbox;
-use super::map;
+use super::map::{self, IdMap};
+use super::spare::Shelf;
 
 /// How often the holder looks whether it is needed.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
@@ -55,46 +59,58 @@ pub(super) fn start(runroot: &Path) -> Result<ProcessId, Failure> {
 }
 
 fn spawn(runroot: &Path, users: &[Extent], groups: &[Extent]) -> Result<ProcessId, Failure> {
+    let pid = fork_with_ids(users, groups, || become_holder(runroot))?;
+    ProcessId::of(pid).context(|| "the holder of the user namespace".to_owned())
+}
+
+/// Forks a process into a new user namespace; as soon as its ids are mapped it does `work`, and
+/// ends with the code that this returns.
+pub(super) fn fork_with_ids(
+    users: &[Extent],
+    groups: &[Extent],
+    work: impl FnOnce() -> i32,
+) -> Result<Pid, Failure> {
     let pipe = || std::io::pipe().context(|| "cannot make a pipe".to_owned());
     let ((mut unshared, unshared_write), (go, mut go_write)) = (pipe()?, pipe()?);
     match syscalls::fork().context(|| "cannot fork".to_owned())? {
         Fork::Child => {
             drop((unshared, go_write));
-            become_holder(runroot, unshared_write, go)
+            std::process::exit(match enter_new(unshared_write, go) {
+                true => work(),
+                false => 1,
+            })
         }
         Fork::Parent(pid) => {
             drop((unshared_write, go));
             let started = wait_for_namespace(&mut unshared)
                 .and_then(|()| write_maps(pid, users, groups))
-                .and_then(|()| ProcessId::of(pid).context(|| "the holder".to_owned()))
-                .and_then(|id| {
-                    go_write
-                        .write_all(b"x")
-                        .context(|| "the holder".to_owned())
-                        .map(|()| id)
+                .and_then(|()| {
+                    let told = go_write.write_all(b"x");
+                    told.context(|| "a process in a new user namespace".to_owned())
                 });
             if started.is_err() {
                 drop(go_write);
                 let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
             }
-            started
+            started.map(|()| pid)
         }
     }
 }
 
-/// The child: makes the namespace, waits until its ids are mapped, and starts itself anew, so that
-/// its arguments and memory tell nothing of the command that needed it first.
-fn become_holder(runroot: &Path, mut unshared: impl Write, mut go: impl Read) -> ! {
+/// The child: makes the namespace and waits until its ids are mapped. Whether that went well.
+fn enter_new(mut unshared: impl Write, mut go: impl Read) -> bool {
     let answer = match syscalls::unshare(UnshareFlags::NEWUSER) {
         Ok(()) => String::new(),
         Err(error) => describe(&error),
     };
     let sent = unshared.write_all(answer.as_bytes()).is_ok();
     drop(unshared);
-    let mut byte = [0];
-    if !sent || !answer.is_empty() || go.read_exact(&mut byte).is_err() {
-        std::process::exit(1);
-    }
+    sent && answer.is_empty() && go.read_exact(&mut [0]).is_ok()
+}
+
+/// Starts the program anew, so that its arguments and memory tell nothing of the command that needed
+/// the holder first. Returns only if that fails.
+fn become_holder(runroot: &Path) -> i32 {
     let _ = setsid();
     let _ = std::env::set_current_dir("/");
     let arguments = [
@@ -116,7 +132,7 @@ fn become_holder(runroot: &Path, mut unshared: impl Write, mut go: impl Read) ->
         Err(error).context(|| "cannot execute this program".to_owned())
     };
     let _ = start();
-    std::process::exit(1);
+    1
 }
 
 /// Waits until the child has made its namespace, or reports why it could not.
@@ -207,14 +223,18 @@ pub fn main() -> ! {
         std::process::exit(1);
     };
     let runroot = PathBuf::from(std::ffi::OsString::from_vec(runroot));
+    // Before anything else is opened: it has its place.
+    let shelf = IdMap::of_process(own_pid()).ok().and_then(Shelf::new);
+    let fill = || shelf.iter().for_each(Shelf::fill);
     let mut mailbox = Mailbox::open(&runroot).ok();
-    syscalls::forget_code();
     let mut idle = 0;
     while idle < IDLE_LOOKS {
+        syscalls::forget_code();
         match &mut mailbox {
-            Some(mailbox) => mailbox.serve(LOOK_EVERY),
+            Some(mailbox) => mailbox.serve(LOOK_EVERY, fill),
             None => std::thread::sleep(LOOK_EVERY),
         }
+        fill();
         // The command that started it was killed before it wrote it down, or another one is.
         if super::written_down(&runroot).map(|holder| holder.pid) != Some(own_pid()) {
             break;

@@ -43,8 +43,8 @@ impl Mailbox {
         Ok(Self { fifo, pending })
     }
 
-    /// Does what is asked for, for as long as `time`.
-    pub(super) fn serve(&mut self, time: Duration) {
+    /// Does what is asked for, for as long as `time`; and `after` something was done, that.
+    pub(super) fn serve(&mut self, time: Duration, after: impl Fn()) {
         let end = Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -54,7 +54,10 @@ impl Mailbox {
             };
             match poll(&mut [PollFd::new(&self.fifo, PollFlags::IN)], Some(&limit)) {
                 Ok(0) => return,
-                Ok(_) => self.read(),
+                Ok(_) => {
+                    self.read();
+                    after();
+                }
                 Err(_) => {}
             }
         }
@@ -124,7 +127,7 @@ mod tests {
         assert!(!ask_to_remove(folder.path(), &other));
         assert!(!is_trash(&trash.join("../../containers/b")));
         assert!(!is_trash(Path::new("container-trash/a")));
-        mailbox.serve(Duration::from_millis(20));
+        mailbox.serve(Duration::from_millis(20), || {});
         assert!(!trash.exists() && other.exists());
     }
 }

@@ -38,6 +38,11 @@ impl IdMap {
         matches!(self.users.as_slice(), [Extent { count: 1, .. }])
     }
 
+    /// Whether these are root's: a container's are others than those of the process that makes it.
+    pub(super) fn is_of_root(&self) -> bool {
+        self.users.iter().any(|extent| extent.inside == REAL_ROOT)
+    }
+
     /// The map as a user may see it: without the entry that only our own processes use.
     #[must_use]
     pub fn shown(&self) -> Self {
