@@ -36,7 +36,7 @@ fn made_ahead(holder: &Process) -> Option<Vec<u64>> {
     let pid = Pid::from_raw(holder.pid.try_into().ok()?)?;
     let holder = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let shelf = pidfd_getfd(&holder, 3, PidfdGetfdFlags::empty()).ok()?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     let mut byte = [0];
@@ -52,7 +52,8 @@ fn made_ahead(holder: &Process) -> Option<Vec<u64>> {
         _ => None,
     })?;
     let inode = |descriptor| File::from(descriptor).metadata().map(|file| file.ino());
-    descriptors.map(inode).collect::<Result<_, _>>().ok()
+    let inodes: Vec<_> = descriptors.map_while(|one| inode(one).ok()).collect();
+    inodes.get(..2).map(<[u64]>::to_vec)
 }
 
 /// The memory that a holder at rest has for itself alone, in kB, and its open descriptors.

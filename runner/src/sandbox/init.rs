@@ -19,16 +19,17 @@ use super::program::{self, Surroundings};
 use super::rootfs::{self, Sources};
 use super::spec::{Directory, Mount, Mounted, Network, Propagation, Rootfs, Spec};
 use super::syscalls::{self, MountChange};
+use super::userns::Ahead;
 use super::wire::{self, Status};
 
 mod cgroups;
-mod devices;
+pub(super) mod devices;
 mod hooks;
 mod listed;
 pub(super) mod loopback;
 mod namespaces;
 mod supervisor;
-mod system;
+pub(super) mod system;
 mod volumes;
 
 /// What the first process works with.
@@ -42,6 +43,8 @@ pub(super) struct Setup<'a> {
     pub(super) carried: Vec<OwnedFd>,
     /// Where the network comes from, unless this process was born in it.
     pub(super) inbox: Option<OwnedFd>,
+    /// What is mounted already, if that was made ahead.
+    pub(super) ahead: Option<Ahead>,
     /// Where the caller hears from us.
     pub(super) status: BorrowedFd<'a>,
     /// The container's root, as soon as it is mounted.
@@ -79,7 +82,12 @@ const STEPS: &[Step] = &[
 /// the program.
 ///
 /// `with_network` says whether its network is made meanwhile and comes the same way.
-pub(super) fn main(inbox: OwnedFd, with_network: bool, status: BorrowedFd<'_>) -> ! {
+pub(super) fn main(
+    inbox: OwnedFd,
+    with_network: bool,
+    ahead: Option<Ahead>,
+    status: BorrowedFd<'_>,
+) -> ! {
     let start = || -> Result<Failure, Failure> {
         let (spec, carried): (Spec, _) = wire::receive(&inbox)?;
         let setup = Setup {
@@ -89,6 +97,7 @@ pub(super) fn main(inbox: OwnedFd, with_network: bool, status: BorrowedFd<'_>) -
             spec,
             carried,
             inbox: with_network.then_some(inbox),
+            ahead,
             status,
             root: OnceCell::new(),
         };

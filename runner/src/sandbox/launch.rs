@@ -350,15 +350,13 @@ struct Given {
 }
 
 impl Given {
-    fn named(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
-        let spare = self.spare.as_ref();
-        let all = [
-            (wire::GIVEN_CGROUP, self.cgroup.as_ref()),
-            (wire::GIVEN_IDS, spare.map(|spare| &spare.ids)),
-            (wire::GIVEN_NETWORK, spare.map(|spare| &spare.network)),
-        ];
-        all.into_iter()
-            .filter_map(|(word, descriptor)| Some((word, descriptor?.as_fd())))
+    /// Each with the word for it.
+    fn named(&self) -> Vec<(&'static str, Vec<BorrowedFd<'_>>)> {
+        let cgroup = self.cgroup.iter();
+        let cgroup = cgroup.map(|cgroup| (wire::GIVEN_CGROUP, vec![cgroup.as_fd()]));
+        let spare = self.spare.iter();
+        let spare = spare.map(|spare| (wire::GIVEN_SPARE, spare.descriptors().to_vec()));
+        cgroup.chain(spare).collect()
     }
 }
 
@@ -392,9 +390,9 @@ impl Stage {
         let mut descriptors = stdio.to_vec();
         descriptors.extend([control_inside.as_fd(), status_inside.as_fd()]);
         let mut words = vec![super::STAGE, task];
-        for (word, descriptor) in given.named() {
+        for (word, given) in given.named() {
             words.push(word);
-            descriptors.push(descriptor);
+            descriptors.extend(given);
         }
         let pid = syscalls::spawn(&mut || {
             become_stage(entrance, &descriptors, status_inside.as_fd(), &words);

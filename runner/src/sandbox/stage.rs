@@ -16,7 +16,7 @@ use super::handle::{Handle, ProcessId};
 use super::program::{self, Surroundings};
 use super::spec::{Join, Network, Spec};
 use super::syscalls::{self, ForkInto};
-use super::userns::{self, Spare};
+use super::userns::{self, Ahead, Spare};
 use super::wire::{self, Request, Status};
 use super::{init, rootfs};
 
@@ -62,16 +62,20 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         match std::env::args().nth(1).as_deref() {
             Some(task @ (wire::OWN_NETWORK | wire::HOST_NETWORK)) => {
                 let with_network = task == wire::OWN_NETWORK && spare.is_none();
-                let mut namespaces = NAMESPACES;
-                if let Some(spare) = spare {
-                    spare.enter()?;
-                    namespaces.remove(UnshareFlags::NEWUSER);
-                }
-                make(namespaces, with_network, &status, cgroup.as_ref(), || {
-                    receive_order(task, &control)
-                })
+                let ahead = spare.map(Spare::enter).transpose()?;
+                let namespaces = match ahead {
+                    Some(_) => NAMESPACES.difference(Spare::NAMESPACES),
+                    None => NAMESPACES,
+                };
+                let birth = Birth {
+                    namespaces,
+                    with_network,
+                    ahead,
+                    cgroup,
+                };
+                make(birth, &status, || receive_order(task, &control))
             }
-            _ => serve_running(&control, &status, cgroup.as_ref()),
+            _ => serve_running(&control, &status, cgroup),
         }
     })();
     let guarded = match result {
@@ -105,19 +109,21 @@ struct Given {
 
 impl Given {
     fn take() -> Result<Self, Failure> {
-        let (mut cgroup, mut ids, mut network) = (None, None, None);
-        for (number, word) in (wire::FIRST_GIVEN..).zip(std::env::args().skip(2)) {
-            let place = match word.as_str() {
-                wire::GIVEN_CGROUP => &mut cgroup,
-                wire::GIVEN_IDS => &mut ids,
-                wire::GIVEN_NETWORK => &mut network,
+        let (mut cgroup, mut spare) = (None, None);
+        let mut numbers = wire::FIRST_GIVEN..;
+        for word in std::env::args().skip(2) {
+            let count = match word.as_str() {
+                wire::GIVEN_CGROUP => 1,
+                wire::GIVEN_SPARE => Spare::COUNT,
                 _ => return Err(Failure::engine(format!("a stage is not given {word}"))),
             };
-            *place = Some(syscalls::inherited(number).context(|| word)?);
+            let given = numbers.by_ref().take(count).map(syscalls::inherited);
+            let mut given = given.collect::<Result<Vec<_>, _>>().context(|| word)?;
+            match count {
+                1 => cgroup = given.pop(),
+                _ => spare = Spare::new(given),
+            }
         }
-        let spare = ids
-            .zip(network)
-            .map(|(ids, network)| Spare { ids, network });
         Ok(Self { cgroup, spare })
     }
 }
@@ -133,10 +139,12 @@ struct Guarded {
 fn serve_running(
     control: &OwnedFd,
     status: &OwnedFd,
-    cgroup: Option<&OwnedFd>,
+    cgroup: Option<OwnedFd>,
 ) -> Result<Option<Guarded>, Failure> {
     match wire::receive(control)? {
-        (Request::Join(request), carried) => join(&request, carried, status, cgroup).map(|()| None),
+        (Request::Join(request), carried) => {
+            join(&request, carried, status, cgroup.as_ref()).map(|()| None)
+        }
         (
             Request::Guard {
                 pid,
@@ -175,7 +183,13 @@ fn serve_running(
                 // takes its id, and until then nothing of the container runs.
                 set_dumpable_behavior(DumpableBehavior::Dumpable).context(|| "prctl".to_owned())?;
             }
-            make(namespaces, with_network, status, cgroup, || Ok(order))
+            let birth = Birth {
+                namespaces,
+                with_network,
+                ahead: None,
+                cgroup,
+            };
+            make(birth, status, || Ok(order))
         }
     }
 }
@@ -227,24 +241,39 @@ fn receive_order(task: &str, control: &OwnedFd) -> Result<Order, Failure> {
     }
 }
 
+/// How a container's first process is born.
+struct Birth {
+    /// Those that are made with it.
+    namespaces: UnshareFlags,
+    /// Whether its network is made beside it.
+    with_network: bool,
+    /// What is made already.
+    ahead: Option<Ahead>,
+    cgroup: Option<OwnedFd>,
+}
+
 /// Makes the container's first process, and gives it its ids and its specification as soon as they
 /// are known.
 fn make(
-    namespaces: UnshareFlags,
-    with_network: bool,
+    birth: Birth,
     status: &OwnedFd,
-    cgroup: Option<&OwnedFd>,
     order: impl FnOnce() -> Result<Order, Failure>,
 ) -> Result<Option<Guarded>, Failure> {
     let (outbox, inbox) = wire::sockets(SocketType::STREAM)?;
-    let (made, placed) = fork_in_cgroup(namespaces, cgroup);
+    let Birth {
+        namespaces,
+        with_network,
+        ahead,
+        cgroup,
+    } = birth;
+    let (made, placed) = fork_in_cgroup(namespaces, cgroup.as_ref());
     match made.context(|| "cannot make the namespaces".to_owned())? {
         ForkInto::Child => {
             drop(outbox);
-            init::main(inbox, with_network, status.as_fd())
+            init::main(inbox, with_network, ahead, status.as_fd())
         }
         ForkInto::Parent(pid, pidfd) => {
-            drop(inbox);
+            drop((inbox, ahead));
             let started = Status::Started {
                 pid: pid.as_raw_nonzero().get(),
                 placed,

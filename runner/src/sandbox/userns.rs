@@ -29,7 +29,7 @@ mod subordinate;
 pub(super) use holder::write_maps;
 pub use mailbox::{TRASH, ask_to_remove};
 pub use map::IdMap;
-pub(super) use spare::Spare;
+pub(super) use spare::{Ahead, Spare};
 
 /// The user's own user namespace, kept from ending while this value lives.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl UserNamespace {
         }
     }
 
-    /// Namespaces for a container that the holder has made ahead, if there are any.
+    /// What the holder has made ahead for a container, if it has.
     pub(super) fn take_spare(&self) -> Option<Spare> {
         // A holder of another version may have them elsewhere.
         self.program.as_ref()?;

@@ -26,8 +26,8 @@ use crate::human::one_line;
 pub(super) const CONTROL: i32 = 3;
 /// The number at which the stage finds the status socket.
 pub(super) const STATUS: i32 = 4;
-/// The number of the first descriptor that not every stage is given. Each has a word in the
-/// arguments, in the same order.
+/// The number of the first descriptor that not every stage is given. What they are is said by words in
+/// the arguments, in the same order.
 pub(super) const FIRST_GIVEN: i32 = 5;
 /// The longest packet on the status socket: one line of an error, which has at most 4,096 characters.
 const PACKET: usize = 64 * 1024;
@@ -99,10 +99,8 @@ pub(super) const OTHER_TASK: &str = "other";
 
 /// The control group in which the process that the stage makes is born.
 pub(super) const GIVEN_CGROUP: &str = "cgroup";
-/// A user namespace for the container that was made ahead.
-pub(super) const GIVEN_IDS: &str = "ids";
-/// The network that belongs to that.
-pub(super) const GIVEN_NETWORK: &str = "network";
+/// What was made of the container ahead: so many descriptors as that has.
+pub(super) const GIVEN_SPARE: &str = "spare";
 
 /// The task of making a container that is connected so.
 pub(super) fn task_of(network: Network) -> &'static str {

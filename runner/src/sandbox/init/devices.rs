@@ -37,22 +37,36 @@ pub(super) fn mount(setup: &Setup<'_>) -> Result<(), Failure> {
     let target = root(setup)?
         .target("dev", Kind::Directory)
         .context(|| "cannot make /dev".to_owned())?;
+    match &setup.ahead {
+        Some(ahead) => {
+            mounts::attach(&ahead.dev, &target).context(|| "cannot mount /dev".to_owned())
+        }
+        None => mount_at(target, &setup.spec.groups).map(drop),
+    }
+}
+
+/// Mounts one on `target`, for a container to which these group ids are mapped.
+pub(in crate::sandbox) fn mount_at(
+    target: impl AsFd,
+    groups: &[Extent],
+) -> Result<OwnedFd, Failure> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NOEXEC
         | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
     let dev = tmpfs("755", "65536k", attributes).context(|| "cannot mount /dev".to_owned())?;
-    mounts::attach(&dev, &target).context(|| "cannot mount /dev".to_owned())?;
+    mounts::attach(&dev, target).context(|| "cannot mount /dev".to_owned())?;
     for name in DEVICES {
         device(&dev, name).context(|| format!("cannot give the container /dev/{name}"))?;
     }
     for (name, link) in LINKS {
         symlinkat(link, &dev, name).context(|| format!("cannot make /dev/{name}"))?;
     }
-    terminals(setup, &dev).context(|| "cannot mount /dev/pts".to_owned())?;
+    terminals(groups, &dev).context(|| "cannot mount /dev/pts".to_owned())?;
     place(&dev, "mqueue", mounts::new_mount("mqueue", &[], PLAIN))
         .context(|| "cannot mount /dev/mqueue".to_owned())?;
     place(&dev, "shm", tmpfs("1777", "65536k", PLAIN))
-        .context(|| "cannot mount /dev/shm".to_owned())
+        .context(|| "cannot mount /dev/shm".to_owned())?;
+    Ok(dev)
 }
 
 /// Makes the devices that are listed.
@@ -127,14 +141,14 @@ fn device(dev: &OwnedFd, name: &str) -> std::io::Result<()> {
     mounts::attach(mount, open_below(dev, name)?)
 }
 
-fn terminals(setup: &Setup<'_>, dev: &OwnedFd) -> std::io::Result<()> {
+fn terminals(groups: &[Extent], dev: &OwnedFd) -> std::io::Result<()> {
     let group = TTY_GROUP.to_string();
     let mut options = vec![
         ("newinstance", None),
         ("ptmxmode", Some("0666")),
         ("mode", Some("0620")),
     ];
-    if is_mapped(&setup.spec.groups, TTY_GROUP) {
+    if is_mapped(groups, TTY_GROUP) {
         options.push(("gid", Some(group.as_str())));
     }
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;

@@ -42,7 +42,11 @@ pub(super) fn mount_sys(setup: &Setup<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let root = root(setup)?;
-    let sys = sysfs(setup).context(|| "cannot mount /sys".to_owned())?;
+    let sys = match &setup.ahead {
+        Some(ahead) => ahead.sys.try_clone(),
+        None => sysfs(setup),
+    };
+    let sys = sys.context(|| "cannot mount /sys".to_owned())?;
     cover(root, "sys", sys).context(|| "cannot mount /sys".to_owned())?;
     cgroups(root);
     Ok(())
@@ -55,13 +59,18 @@ fn cover(root: &Root, path: &str, mount: OwnedFd) -> io::Result<()> {
 /// A sysfs shows the devices of the network namespace that it belongs to, and the kernel mounts one
 /// only for the owner of that. With the host's network the host's /sys is bound instead.
 fn sysfs(setup: &Setup<'_>) -> io::Result<OwnedFd> {
-    let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
     if has_own_network(setup) {
-        return mounts::new_mount("sysfs", &[], read_only);
+        return own_sysfs();
     }
+    let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
     let bound = mounts::clone_mount(open_host("/sys")?, true)?;
     mounts::restrict(&bound, read_only)?;
     Ok(bound)
+}
+
+/// The one of the network that this process is in, which belongs to its user namespace.
+pub(in crate::sandbox) fn own_sysfs() -> io::Result<OwnedFd> {
+    mounts::new_mount("sysfs", &[], PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 /// The container's own view of the cgroups, read-only. There is none where the host has only the first

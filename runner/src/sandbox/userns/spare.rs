@@ -1,18 +1,20 @@
-//! Namespaces made ahead: a container's own user namespace with its ids mapped, and a network that
-//! belongs to it. The kernel takes a millisecond for the two, so the holder makes them while nobody
-//! waits, and keeps one pair on its [`Shelf`]. Nobody has ever been in them but the process that made
-//! them and is gone, and nothing in them comes from whoever takes them.
+//! What is the same for nearly every container, made ahead: a user namespace with its ids mapped, a
+//! network that belongs to it, `/dev` and `/sys`. The kernel takes as long for these as for all the
+//! rest, so the holder makes them while nobody waits, and keeps one set on its [`Shelf`]. Nobody has
+//! ever been in them but the process that made them and is gone.
 //!
 //! The shelf is a pair of sockets: what the holder sent into the one, and nobody has received from
 //! the other, is what lies there. A command copies that other end (pidfd_getfd(2), Linux 5.6) and
-//! receives: without a word to the holder, and no two commands get the same pair.
+//! receives: without a word to the holder, and no two commands get the same set.
 
 use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketType, recvmsg, sendmsg,
@@ -20,53 +22,90 @@ use rustix::net::{
 use rustix::process::{
     DumpableBehavior, PidfdGetfdFlags, WaitOptions, pidfd_getfd, set_dumpable_behavior, waitpid,
 };
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use rustix::thread::{UnshareFlags, move_into_link_name_space};
 
 use super::super::failure::{Context, Failure};
 use super::super::handle::Handle;
-use super::super::init::loopback;
-use super::super::{syscalls, wire};
+use super::super::init::{devices, loopback, system};
+use super::super::spec::Extent;
+use super::super::{mounts, syscalls, wire};
 use super::holder;
 use super::map::IdMap;
 
-/// Where the holder has the end of its shelf from which pairs are taken: the first number that is
+/// Where the holder has the end of its shelf from which sets are taken: the first number that is
 /// free in a process that was started with none but standard input, output and error.
 const FRONT: i32 = 3;
 
-/// A user namespace and a network that belongs to it, both unused.
+/// Namespaces and file systems of a container, all of them unused.
 #[derive(Debug)]
 pub(in crate::sandbox) struct Spare {
-    pub(in crate::sandbox) ids: OwnedFd,
-    pub(in crate::sandbox) network: OwnedFd,
+    /// The user namespace.
+    ids: OwnedFd,
+    /// The network and the message queues that belong to it.
+    namespaces: [OwnedFd; 2],
+    ahead: Ahead,
+}
+
+/// What is mounted in nearly every container, attached nowhere yet.
+#[derive(Debug)]
+pub(in crate::sandbox) struct Ahead {
+    /// `/dev`, with all that is below it.
+    pub(in crate::sandbox) dev: OwnedFd,
+    /// The `/sys` of the network.
+    pub(in crate::sandbox) sys: OwnedFd,
 }
 
 impl Spare {
+    /// How many descriptors it takes.
+    pub(in crate::sandbox) const COUNT: usize = 5;
+
+    /// From its descriptors, in their order.
+    pub(in crate::sandbox) fn new(descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let [ids, network, ipc, dev, sys] = descriptors.try_into().ok()?;
+        Some(Self {
+            ids,
+            namespaces: [network, ipc],
+            ahead: Ahead { dev, sys },
+        })
+    }
+
+    /// Its descriptors, in their order.
+    pub(in crate::sandbox) fn descriptors(&self) -> [BorrowedFd<'_>; Self::COUNT] {
+        let [network, ipc] = &self.namespaces;
+        let Ahead { dev, sys } = &self.ahead;
+        [&self.ids, network, ipc, dev, sys].map(AsFd::as_fd)
+    }
+
     /// Takes the one that lies on the shelf of `holder`, which runs this very program.
     pub(super) fn take(holder: &Handle) -> Option<Self> {
         let front = pidfd_getfd(holder, FRONT, PidfdGetfdFlags::empty()).ok()?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Self::COUNT))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut byte = [0];
         let slices = &mut [io::IoSliceMut::new(&mut byte)];
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         recvmsg(&front, slices, &mut ancillary, flags).ok()?;
-        let mut descriptors = ancillary.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+        ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Self::new(descriptors.collect()),
             _ => None,
-        })?;
-        let (ids, network) = (descriptors.next()?, descriptors.next()?);
-        Some(Self { ids, network })
+        })
     }
 
-    /// Moves this process into both, for good.
-    pub(in crate::sandbox) fn enter(&self) -> Result<(), Failure> {
-        let what = || "cannot enter the container's network".to_owned();
+    /// Moves this process into the namespaces, for good; what is left is to be mounted.
+    pub(in crate::sandbox) fn enter(self) -> Result<Ahead, Failure> {
+        let what = || "cannot enter the namespaces that were made ahead".to_owned();
         super::enter(self.ids.as_fd())?;
         // Other capabilities made the process readable again.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).context(what)?;
-        move_into_link_name_space(self.network.as_fd(), Some(LinkNameSpaceType::Network))
-            .context(what)
+        for namespace in &self.namespaces {
+            move_into_link_name_space(namespace.as_fd(), None).context(what)?;
+        }
+        Ok(self.ahead)
     }
+
+    /// Those that it makes.
+    pub(in crate::sandbox) const NAMESPACES: UnshareFlags =
+        UnshareFlags::NEWUSER.union(UnshareFlags::NEWIPC);
 }
 
 /// The holder's side.
@@ -89,7 +128,7 @@ impl Shelf {
         (front.as_raw_fd() == FRONT).then_some(Self { front, back, ids })
     }
 
-    /// Puts a pair there if there is none. If that fails, containers make their own and say why.
+    /// Puts a set there if there is none. If that fails, containers make their own and say why.
     pub(super) fn fill(&self) {
         if self.is_empty() {
             let _ = self.add();
@@ -104,22 +143,17 @@ impl Shelf {
     fn add(&self) -> Result<(), Failure> {
         let (users, groups) = self.ids.nested(0, 0);
         let maker = holder::fork_with_ids(&users, &groups, || {
-            let made = make_network().and_then(|()| self.send_own());
-            i32::from(made.is_err())
+            let spare = make(&groups);
+            i32::from(spare.and_then(|spare| self.put(&spare)).is_err())
         })?;
         let _ = rustix::io::retry_on_intr(|| waitpid(Some(maker), WaitOptions::empty()));
         Ok(())
     }
 
     /// In the process that made them.
-    fn send_own(&self) -> Result<(), Failure> {
-        let open = |kind: &str| {
-            let path = format!("/proc/self/ns/{kind}");
-            File::open(&path).context(|| path)
-        };
-        let (ids, network) = (open("user")?, open("net")?);
-        let descriptors = [ids.as_fd(), network.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    fn put(&self, spare: &Spare) -> Result<(), Failure> {
+        let descriptors = spare.descriptors();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Spare::COUNT))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
         let byte = [io::IoSlice::new(b"s")];
@@ -129,9 +163,32 @@ impl Shelf {
     }
 }
 
-/// A network whose loopback is up already, which takes the kernel as long as to make it.
-fn make_network() -> Result<(), Failure> {
-    let what = || "cannot make a network".to_owned();
-    syscalls::unshare(UnshareFlags::NEWNET).context(what)?;
-    loopback::bring_up().context(what)
+/// Makes a set, and leaves this process in it, which is in a new user namespace already.
+fn make(groups: &[Extent]) -> Result<Spare, Failure> {
+    let new = UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWNS;
+    syscalls::unshare(new).context(|| "cannot make the namespaces".to_owned())?;
+    // To bring it up takes the kernel as long as to make it.
+    loopback::bring_up().context(|| "cannot set up a network".to_owned())?;
+    let own = |kind: &str| {
+        let path = format!("/proc/self/ns/{kind}");
+        File::open(&path).map(OwnedFd::from).context(|| path)
+    };
+    Ok(Spare {
+        ids: own("user")?,
+        namespaces: [own("net")?, own("ipc")?],
+        ahead: mount_ahead(groups)?,
+    })
+}
+
+fn mount_ahead(groups: &[Extent]) -> Result<Ahead, Failure> {
+    let what = || "cannot mount /dev and /sys".to_owned();
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).context(what)?;
+    // Only what is attached somewhere takes other mounts. The root of this process stays below.
+    let somewhere = mounts::open_host(Path::new("/")).context(what)?;
+    let dev = devices::mount_at(&somewhere, groups)?;
+    Ok(Ahead {
+        dev: mounts::clone_mount(dev, true).context(what)?,
+        sys: system::own_sysfs().context(what)?,
+    })
 }
