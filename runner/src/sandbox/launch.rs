@@ -211,7 +211,6 @@ pub fn begin(
 /// A [`Failure`] with podman's exit code; nothing of the container is left running then.
 pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, Failure> {
     let request = Request::Launch {
-        spec: Box::new(spec.clone()),
         mounts: with.mounts.len(),
         guard: Some(with.guard.clone()),
     };
@@ -220,7 +219,7 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
     if let Some(group) = with.cgroup {
         stage.birth.place(group)?;
     }
-    let Stage { mut guard, birth } = stage.told(&request, &extra)?;
+    let Stage { mut guard, birth } = stage.told(&request, Some(spec), &extra)?;
     match birth.wait() {
         Ok((process, terminal)) => Ok(Running {
             process,
@@ -280,7 +279,8 @@ fn join_from(
     at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
     let stage = Stage::start_in(entrance, stdio, cgroup)?;
-    let Stage { guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), carried)?;
+    let request = Request::Join(Box::new(join.clone()));
+    let Stage { guard, birth } = stage.told(&request, None, carried)?;
     let result = birth.wait_with(at);
     drop(guard);
     let (process, terminal) = result?;
@@ -306,13 +306,12 @@ pub fn set_up(
     at: AtMoment<'_>,
 ) -> Result<(), Failure> {
     let request = Request::Launch {
-        spec: Box::new(spec.clone()),
         mounts: carried.len(),
         guard: None,
     };
     let stage = Stage::start_in(None, stdio, cgroup)?;
     // The stage ends by itself.
-    let Stage { guard, birth } = stage.told(&request, carried)?;
+    let Stage { guard, birth } = stage.told(&request, Some(spec), carried)?;
     let result = birth.wait_with(at);
     drop(guard);
     result.map(drop)
@@ -337,7 +336,7 @@ pub fn guard(
     let stdio = [null.as_fd(); 3];
     let entrance = Some(namespace.entrance());
     let stage = Stage::start(entrance, stdio, &Given::default(), wire::OTHER_TASK)?;
-    Ok(stage.told(&request, sockets)?.guard)
+    Ok(stage.told(&request, None, sockets)?.guard)
 }
 
 /// What a stage is given that not every one has.
@@ -412,9 +411,15 @@ impl Stage {
     }
 
     /// Tells it what to do.
-    fn told(self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<Self, Failure> {
+    fn told(
+        self,
+        request: &Request,
+        spec: Option<&Spec>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Self, Failure> {
         let sent = match &self.guard.control {
-            Some(control) => wire::send(control, request, descriptors),
+            Some(control) => wire::send(control, request, descriptors)
+                .and_then(|()| spec.map_or(Ok(()), |spec| wire::send(control, spec, &[]))),
             None => Err(Failure::engine("the stage was released")),
         };
         let Err(failure) = sent else {

@@ -59,14 +59,7 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
     for name in ["upper", "work"] {
         // What is there already is a container's that starts again.
         if make_directory(&folder, name, 0o755).context(|| what(name))? {
-            chownat(
-                &folder,
-                name,
-                Some(Uid::from_raw(ids.0)),
-                Some(Gid::from_raw(ids.1)),
-                AtFlags::empty(),
-            )
-            .context(|| what(name))?;
+            own(&folder, name, ids).context(|| what(name))?;
         }
     }
     let upper = folder.resolve("upper").context(|| what("upper"))?;
@@ -104,6 +97,16 @@ fn is_empty(directory: &OwnedFd) -> io::Result<bool> {
     }))
 }
 
+/// Gives a new directory to its owner, if that is somebody else than who made it.
+fn own(folder: &Root, name: &str, ids: (u32, u32)) -> io::Result<()> {
+    let is = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if (is.st_uid, is.st_gid) != ids {
+        let (user, group) = (Uid::from_raw(ids.0), Gid::from_raw(ids.1));
+        chownat(folder, name, Some(user), Some(group), AtFlags::empty())?;
+    }
+    Ok(())
+}
+
 /// Makes a directory; whether it is new.
 fn make_directory(folder: &Root, name: &str, mode: u32) -> io::Result<bool> {
     match mkdirat(folder, name, Mode::from_raw_mode(mode)) {
@@ -118,15 +121,17 @@ fn fill(tree: &Root, layer: &OwnedFd, ids: (u32, u32), files: &[ConfigFile]) -> 
     for name in MOUNT_POINTS {
         shadow(tree, layer, ids, name)?;
     }
+    let mut last = (".", layer.try_clone()?);
     for file in files {
         let (folder, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
-        let folder = if folder == "." {
-            layer.try_clone()?
-        } else {
-            shadow(tree, layer, ids, folder)?
-        };
-        let _ = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
-        let mut written = File::from(mounts::make_file(&folder, name, file.mode)?);
+        if folder != last.0 {
+            let opened = match folder {
+                "." => layer.try_clone()?,
+                _ => shadow(tree, layer, ids, folder)?,
+            };
+            last = (folder, opened);
+        }
+        let mut written = File::from(make_anew(&last.1, name, file.mode)?);
         written.write_all(file.content.as_bytes())?;
         fchmod(&written, Mode::from_raw_mode(file.mode))?;
         fchown(
@@ -136,6 +141,17 @@ fn fill(tree: &Root, layer: &OwnedFd, ids: (u32, u32), files: &[ConfigFile]) -> 
         )?;
     }
     link_mount_table(tree, &shadow(tree, layer, ids, "etc")?, ids)
+}
+
+/// Makes a file, in the place of one that may be there: in a copied tree, or since the last start.
+fn make_anew(folder: &OwnedFd, name: &str, mode: u32) -> io::Result<OwnedFd> {
+    match mounts::make_file(folder, name, mode) {
+        Err(Errno::EXIST) => {
+            rustix::fs::unlinkat(folder, name, AtFlags::empty())?;
+            Ok(mounts::make_file(folder, name, mode)?)
+        }
+        made => Ok(made?),
+    }
 }
 
 /// Old programs look for the mounts in `/etc/mtab`; podman makes this link too.
@@ -199,14 +215,16 @@ fn repeat_attributes(
     copy: impl AsFd,
 ) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", copy.as_fd().as_raw_fd());
-    let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    rustix::fs::chown(path.as_str(), Some(owner.0), Some(owner.1))?;
-    chmodat(
-        rustix::fs::CWD,
-        path.as_str(),
-        Mode::from_raw_mode(stat.st_mode & 0o7777),
-        AtFlags::empty(),
-    )?;
+    // Each change goes through the journal of the disk, so only what differs is changed.
+    let is = mounts::attributes(&copy)?;
+    if (is.st_uid, is.st_gid) != (stat.st_uid, stat.st_gid) {
+        let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        rustix::fs::chown(path.as_str(), Some(owner.0), Some(owner.1))?;
+    }
+    if is.st_mode != stat.st_mode {
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        chmodat(rustix::fs::CWD, path.as_str(), mode, AtFlags::empty())?;
+    }
     let source = format!("/proc/self/fd/{}", original.as_fd().as_raw_fd());
     copy_attributes(Path::new(&source), Path::new(&path))?;
     let directory = rustix::fs::open(

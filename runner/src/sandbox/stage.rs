@@ -166,17 +166,10 @@ fn serve_running(
                 text: guard,
             }))
         }
-        (
-            Request::Launch {
-                spec,
-                mounts,
-                guard,
-            },
-            descriptors,
-        ) => {
-            let with_network = spec.network != Network::Host;
-            let namespaces = namespaces::enter(&spec.namespaces)?;
-            let order = Order::new(spec, mounts, guard, descriptors)?;
+        (Request::Launch { mounts, guard }, descriptors) => {
+            let order = Order::receive(control, mounts, guard, descriptors)?;
+            let with_network = order.spec.network != Network::Host;
+            let namespaces = namespaces::enter(&order.spec.namespaces)?;
             if !geteuid().is_root() {
                 // Who has no privilege writes the id map of a process that is its own, which one
                 // that can not be dumped is not (proc(5)). That process becomes so again when it
@@ -197,6 +190,8 @@ fn serve_running(
 /// A container that is to be made.
 struct Order {
     spec: Box<Spec>,
+    /// As it came.
+    text: Vec<u8>,
     /// What travels with the specification.
     carried: Vec<OwnedFd>,
     /// The guard's part: its sockets and its text.
@@ -205,8 +200,9 @@ struct Order {
 }
 
 impl Order {
-    fn new(
-        spec: Box<Spec>,
+    /// Receives the specification, after the request that announced it.
+    fn receive(
+        control: &OwnedFd,
         count: usize,
         guard: Option<String>,
         mut carried: Vec<OwnedFd>,
@@ -215,8 +211,10 @@ impl Order {
             return Err(Failure::engine("a descriptor is missing"));
         }
         let sockets = carried.split_off(count);
+        let (text, _) = wire::receive_text(control)?;
         Ok(Self {
-            spec,
+            spec: wire::parse(&text)?,
+            text,
             carried,
             sockets,
             guard,
@@ -226,18 +224,14 @@ impl Order {
 
 /// Receives the order of a container for which a stage of this `task` was begun.
 fn receive_order(task: &str, control: &OwnedFd) -> Result<Order, Failure> {
-    match wire::receive(control)? {
-        (
-            Request::Launch {
-                spec,
-                mounts,
-                guard,
-            },
-            descriptors,
-        ) if wire::task_of(spec.network) == task => Order::new(spec, mounts, guard, descriptors),
-        _ => Err(Failure::engine(
-            "this stage was begun for another container",
-        )),
+    let other = || Failure::engine("this stage was begun for another container");
+    let (Request::Launch { mounts, guard }, descriptors) = wire::receive(control)? else {
+        return Err(other());
+    };
+    let order = Order::receive(control, mounts, guard, descriptors)?;
+    match wire::task_of(order.spec.network) == task {
+        true => Ok(order),
+        false => Err(other()),
     }
 }
 
@@ -334,7 +328,7 @@ fn specify(order: &Order, pid: Pid, with_ids: bool, outbox: &OwnedFd) -> Result<
     }
     let carried: Vec<_> = order.carried.iter().map(AsFd::as_fd).collect();
     // An init that has died has said why by itself.
-    let _ = wire::send(outbox, spec, &carried);
+    let _ = wire::send_text(outbox, &order.text, &carried);
     Ok(())
 }
 

@@ -1,12 +1,11 @@
 //! What the caller, the stage and the init say to each other.
 //!
-//! The caller sends one [`Request`] through the *control* socket and keeps its end open: when it closes,
-//! the caller has died. Answers come as one [`Status`] a packet through the *status* socket, whose
+//! The caller sends one [`Request`] through the *control* socket, and after that the specification if it
+//! asks for a container; it keeps its end open: when it closes, the caller has died. Answers come as one [`Status`] a packet through the *status* socket, whose
 //! end of file means that the program has taken over (the descriptor is close-on-exec). What the
 //! stage is to make, it is told at its start, before the request: a container's namespaces take time.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Context, Failure};
-use super::spec::{Join, Network, Spec};
+use super::spec::{Join, Network};
 use crate::human::one_line;
 
 /// The number at which the stage finds the control socket.
@@ -39,9 +38,9 @@ const REQUEST: usize = 64 << 20;
 /// What a stage is to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// Make a container; `mounts` descriptors for it come along, and then the guard's sockets.
+    /// Make a container, whose [`Spec`](super::spec::Spec) comes next: the stage passes it on as it is.
+    /// `mounts` descriptors for it come along, and then the guard's sockets.
     Launch {
-        spec: Box<Spec>,
         mounts: usize,
         /// `None` for a container that nobody guards.
         guard: Option<String>,
@@ -126,12 +125,26 @@ pub(super) fn send(
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), Failure> {
     let text = serde_json::to_vec(value).map_err(|error| Failure::engine(error.to_string()))?;
-    let write = || -> io::Result<()> {
-        let mut stream = File::from(socket.try_clone()?);
+    send_text(socket, &text, descriptors)
+}
+
+/// Sends what [`receive_text`] has received, or what would be sent for a value.
+pub(super) fn send_text(
+    socket: &OwnedFd,
+    text: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), Failure> {
+    let send = || -> io::Result<()> {
+        let mut head = Vec::with_capacity(8 + text.len());
         for length in [text.len(), descriptors.len()] {
             let length = u32::try_from(length).map_err(io::Error::other)?;
-            stream.write_all(&length.to_ne_bytes())?;
+            head.extend(length.to_ne_bytes());
         }
+        if descriptors.is_empty() {
+            head.extend(text);
+            return write_all(socket, &head);
+        }
+        write_all(socket, &head)?;
         for batch in descriptors.chunks(BATCH) {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
             let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -139,21 +152,48 @@ pub(super) fn send(
             let byte = io::IoSlice::new(b"d");
             sendmsg(socket, &[byte], &mut ancillary, SendFlags::NOSIGNAL)?;
         }
-        stream.write_all(&text)
+        write_all(socket, text)
     };
-    write().context(|| "cannot reach the process that sets up the container".to_owned())
+    send().context(|| "cannot reach the process that sets up the container".to_owned())
+}
+
+fn write_all(socket: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let flags = SendFlags::NOSIGNAL;
+        let count = rustix::io::retry_on_intr(|| rustix::net::send(socket, bytes, flags))?;
+        bytes = &bytes[count..];
+    }
+    Ok(())
+}
+
+fn read_exact(socket: &OwnedFd, mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut *bytes))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => bytes = &mut bytes[count..],
+        }
+    }
+    Ok(())
 }
 
 /// Receives what [`send`] sent.
 pub(super) fn receive<T: DeserializeOwned>(socket: &OwnedFd) -> Result<(T, Vec<OwnedFd>), Failure> {
-    let read = || -> io::Result<(T, Vec<OwnedFd>)> {
-        let mut stream = File::from(socket.try_clone()?);
-        let mut length = || {
-            let mut length = [0; 4];
-            stream.read_exact(&mut length)?;
-            usize::try_from(u32::from_ne_bytes(length)).map_err(io::Error::other)
-        };
-        let (length, count) = (length()?, length()?);
+    let (text, descriptors) = receive_text(socket)?;
+    Ok((parse(&text)?, descriptors))
+}
+
+/// The value of such a text.
+pub(super) fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Failure> {
+    let value = serde_json::from_slice(text).map_err(io::Error::other);
+    value.context(|| "cannot read what to set up".to_owned())
+}
+
+/// Receives a value as it was sent.
+pub(super) fn receive_text(socket: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>), Failure> {
+    let receive = || -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+        let mut lengths = [[0; 4]; 2];
+        read_exact(socket, lengths.as_flattened_mut())?;
+        let [length, count] = lengths.map(|length| u32::from_ne_bytes(length) as usize);
         if length > REQUEST {
             return Err(io::Error::other("the request is too long"));
         }
@@ -175,10 +215,10 @@ pub(super) fn receive<T: DeserializeOwned>(socket: &OwnedFd) -> Result<(T, Vec<O
             }
         }
         let mut text = vec![0; length];
-        stream.read_exact(&mut text)?;
-        Ok((serde_json::from_slice(&text)?, descriptors))
+        read_exact(socket, &mut text)?;
+        Ok((text, descriptors))
     };
-    read().context(|| "cannot read what to set up".to_owned())
+    receive().context(|| "cannot read what to set up".to_owned())
 }
 
 /// Sends `status`, and a descriptor with it. A reader that is gone is no error: it has died, and
@@ -264,6 +304,9 @@ pub(super) fn receive_status(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::{Read, Write};
+
     use super::*;
 
     #[test]
