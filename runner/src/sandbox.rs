@@ -35,6 +35,7 @@ mod mounts;
 mod own_program;
 mod probe;
 mod program;
+pub(crate) mod rest;
 mod rootfs;
 #[allow(
     unsafe_code,
@@ -48,7 +49,7 @@ pub use failure::Failure;
 pub use launch::{Launch, Moment, Running, Stage, begin, join, join_directly, launch, set_up};
 pub use probe::overlay_works;
 pub(crate) use syscalls::{
-    choose_port_at_connect, close_from, duplicate, forget_code, next_signal, set_non_blocking,
+    choose_port_at_connect, close_from, duplicate, next_signal, set_non_blocking,
     signal_descriptor, unblock_signals,
 };
 pub use volume::{mapped_mount, mount_with_ids};

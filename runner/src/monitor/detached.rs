@@ -113,7 +113,6 @@ fn main(graphroot: &Path, runroot: &Path, id: &Path) -> i32 {
     match started {
         Ok(watched) => {
             report(&Report::Started(watched.ports().to_vec()));
-            sandbox::forget_code();
             i32::from(watched.wait())
         }
         Err(failure) => {

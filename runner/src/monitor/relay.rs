@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -20,7 +20,7 @@ use super::terminal::{self, RawMode};
 use crate::container::log::{LogWriter, Stream};
 use crate::human::tell;
 use crate::sandbox::handle::{Handle, ProcessId};
-use crate::sandbox::{self, Running};
+use crate::sandbox::{self, Running, rest};
 
 mod sink;
 
@@ -251,7 +251,7 @@ impl Relay {
             Some(_) if self.reading => set.push(PollFd::new(&standard_input, PollFlags::IN)),
             _ => {}
         }
-        let _ = poll(&mut set, patience.as_ref());
+        let _ = rest::wait(&mut set, patience.as_ref());
         let ready: Vec<bool> = set.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(set);
         // The end of the container's own process is no news of any other child.

@@ -13,13 +13,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, sockopt};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::Listener;
+use crate::sandbox::rest;
 use crate::sandbox::stage::GuardContext;
 
 mod connection;
@@ -74,7 +75,6 @@ pub fn main(context: &mut GuardContext) {
     raise_descriptor_limit();
     let routes = serde_json::from_str(&context.text).unwrap_or_default();
     if let Ok(mut proxy) = Proxy::new(context, routes) {
-        proxy.settle();
         proxy.run();
     }
 }
@@ -130,20 +130,6 @@ impl<'a> Proxy<'a> {
         })
     }
 
-    /// Becomes small if nothing happens for a second: the container will be there for a while.
-    fn settle(&self) {
-        let second = Timespec {
-            tv_sec: 1,
-            tv_nsec: 0,
-        };
-        // The set tells again of what it tells of here.
-        let mut event = Vec::with_capacity(1);
-        let buffer = rustix::buffer::spare_capacity(&mut event);
-        if epoll::wait(&self.set, buffer, Some(&second)) == Ok(0) {
-            crate::sandbox::forget_code();
-        }
-    }
-
     fn run(&mut self) {
         let mut events = Vec::with_capacity(256);
         loop {
@@ -153,7 +139,11 @@ impl<'a> Proxy<'a> {
             });
             events.clear();
             let buffer = rustix::buffer::spare_capacity(&mut events);
-            match epoll::wait(&self.set, buffer, timeout.as_ref()) {
+            match epoll::wait(&self.set, buffer, timeout.as_ref().or(Some(&rest::AWAKE))) {
+                // The set tells of what has ended this again.
+                Ok(0) if timeout.is_none() => {
+                    let _ = rest::sleep(&mut [PollFd::new(&self.set, PollFlags::IN)], None);
+                }
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return,
             }

@@ -572,58 +572,45 @@ pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets go of the memory that this program's own code takes: what is needed again comes back from
-/// the page cache, page by page (madvise(2), `MADV_DONTNEED`). For a process that will sleep for most
-/// of its life.
-pub(crate) fn forget_code() {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    for (start, end) in maps.lines().filter_map(code_range) {
-        // SAFETY: these are private mappings of files that were never written to, so that the
-        // kernel reads the very same content again.
-        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
-    }
+/// Lets go of a part of this program's own memory (madvise(2), `MADV_DONTNEED`). By contract it is a
+/// private mapping of a file, and was never written to.
+#[inline]
+pub(super) fn let_go(range: &std::ops::Range<usize>) {
+    let (start, length) = (range.start, range.end - range.start);
+    let start = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: the kernel reads the very same content from the file again.
+    let _ = unsafe { rustix::mm::madvise(start, length, rustix::mm::Advice::LinuxDontNeed) };
 }
 
-/// Where a line of `/proc/self/maps` is code, or the beginning of a program, which holds constants.
-/// Everything else may have been changed by relocations, also if it is read-only by now.
-fn code_range(line: &str) -> Option<(usize, usize)> {
-    let mut fields = line.split_ascii_whitespace();
-    let (start, end) = fields.next()?.split_once('-')?;
-    let (access, offset, _, inode) = (
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-        fields.next()?,
-    );
-    let is_code = access == "r-xp" || (access == "r--p" && offset.bytes().all(|byte| byte == b'0'));
-    let parse = |text| usize::from_str_radix(text, 16).ok();
-    (is_code && inode != "0").then_some((parse(start)?, parse(end)?))
-}
-
+/// For a test of the above: pages of a file as a program has them.
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(super) fn map_privately(file: &std::fs::File, length: usize) -> io::Result<usize> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel chooses a place where nothing else is.
+    let start = unsafe {
+        mmap(
+            std::ptr::null_mut(),
+            length,
+            access,
+            MapFlags::PRIVATE,
+            file,
+            0,
+        )
+    }?;
+    Ok(start.expose_provenance())
+}
 
-    #[test]
-    fn code_and_constants_are_let_go_of_and_relocated_data_is_kept() {
-        let path = "/usr/bin/runner";
-        for (line, expected) in [
-            (
-                "1000-3000 r--p 00000000 fe:00 326426",
-                Some((0x1000, 0x3000)),
-            ),
-            (
-                "3000-5000 r-xp 00002000 fe:00 326426",
-                Some((0x3000, 0x5000)),
-            ),
-            ("5000-6000 r--p 00004000 fe:00 326426", None),
-            ("6000-7000 rw-p 00005000 fe:00 326426", None),
-            ("7000-8000 r-xp 00000000 00:00 0 [vdso]", None),
-            ("8000-9000 r--s 00000000 fe:00 326426", None),
-        ] {
-            assert_eq!(code_range(&format!("{line} {path}")), expected, "{line}");
-        }
-        forget_code();
-        assert!(std::fs::read_to_string("/proc/self/maps").is_ok());
-    }
+/// Writes into such a page.
+#[cfg(test)]
+pub(super) fn write_byte(address: usize, byte: u8) {
+    // SAFETY: by contract it is mapped, and nobody has a reference to it.
+    unsafe { std::ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(byte) };
+}
+
+/// Reads from such a page.
+#[cfg(test)]
+pub(super) fn read_byte(address: usize) -> u8 {
+    // SAFETY: by contract it is mapped.
+    unsafe { std::ptr::with_exposed_provenance::<u8>(address).read_volatile() }
 }

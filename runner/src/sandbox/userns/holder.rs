@@ -229,7 +229,6 @@ pub fn main() -> ! {
     let mut mailbox = Mailbox::open(&runroot).ok();
     let mut idle = 0;
     while idle < IDLE_LOOKS {
-        syscalls::forget_code();
         match &mut mailbox {
             Some(mailbox) => mailbox.serve(LOOK_EVERY, fill),
             None => std::thread::sleep(LOOK_EVERY),

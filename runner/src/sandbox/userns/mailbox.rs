@@ -9,8 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mknodat};
+
+use super::super::rest;
 
 /// The name of a folder whose folders may be removed by anybody who finds them.
 pub const TRASH: &str = "container-trash";
@@ -52,7 +54,7 @@ impl Mailbox {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(left.subsec_nanos()),
             };
-            match poll(&mut [PollFd::new(&self.fifo, PollFlags::IN)], Some(&limit)) {
+            match rest::wait(&mut [PollFd::new(&self.fifo, PollFlags::IN)], Some(&limit)) {
                 Ok(0) => return,
                 Ok(_) => {
                     self.read();
