@@ -9,6 +9,10 @@ use std::time::Duration;
 use crate::command::Run;
 use crate::{account, world};
 
+/// The variable that names the profile in which the programs are compiled, if it is another than what a
+/// user of cargo gets: `engine`.
+const PROFILE: &str = "TESTS_PROFILE";
+
 /// Longer than a release build from nothing takes on two slow cores.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
@@ -67,8 +71,9 @@ fn build() -> PathBuf {
     let target = target_folder();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let packages = ["-p", "packer", "-p", "runner", "-p", "server"];
+    let profile = std::env::var(PROFILE).unwrap_or_else(|_| "release".to_owned());
     with_our_environment(Run::new(cargo))
-        .args(["build", "--release", "--quiet"])
+        .args(["build", "--quiet", "--profile", &profile])
         .args(packages)
         .env("CARGO_TARGET_DIR", &target)
         .current_dir(workspace())
@@ -77,7 +82,7 @@ fn build() -> PathBuf {
     let folder = world::base().join("bin");
     fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for program in ["packer", "runner", "server"] {
-        let built = target.join("release").join(program);
+        let built = target.join(&profile).join(program);
         fs::copy(&built, folder.join(program))
             .unwrap_or_else(|error| panic!("{}: {error}", built.display()));
     }
