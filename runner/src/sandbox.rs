@@ -22,6 +22,7 @@ pub mod failure;
 pub mod gate;
 pub mod handle;
 pub mod hook;
+pub mod landlock;
 pub mod launch;
 pub mod seccomp;
 pub mod spec;
