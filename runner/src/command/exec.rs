@@ -137,6 +137,7 @@ fn process(
         terminal: arguments.tty.then(terminal::own_size),
         rlimits: record.resources.rlimits(),
         filter: record.security.filter.clone(),
+        scopes: record.security.scopes(record.network),
         no_new_privileges: record.security.no_new_privileges,
         apparmor: record.security.apparmor.clone(),
     })

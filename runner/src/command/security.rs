@@ -17,6 +17,7 @@ use crate::container::{Container, Record};
 use crate::human;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::cgroup::Limits;
+use crate::sandbox::landlock;
 use crate::sandbox::seccomp::{self, Verdict};
 use crate::sandbox::spec::{Filter, Network};
 
@@ -129,6 +130,7 @@ impl Subject {
             "process": {
                 "noNewPrivileges": self.security.no_new_privileges,
                 "appArmor": self.security.apparmor.as_deref().unwrap_or("unconfined"),
+                "hostAbstractSockets": self.abstract_sockets(),
                 "nestedUserNamespaces": false,
                 "pidsLimit": self.limits.pids.map_or("unlimited".to_owned(), |pids| pids.to_string()),
             },
@@ -155,6 +157,16 @@ impl Subject {
             "examined": with(Verdict::Examined),
             "shut": with(Verdict::Shut),
         })
+    }
+
+    /// Whether its processes reach the abstract unix sockets of the host, and what keeps them from it.
+    fn abstract_sockets(&self) -> &'static str {
+        match (self.network, self.security.landlock) {
+            (Network::Private | Network::None, _) => "shut by its own network",
+            (Network::Host, true) if landlock::has_scopes() => "shut by Landlock",
+            (Network::Host, true) => "open: this kernel has no scopes of Landlock (Linux 6.12)",
+            (Network::Host, false) => "open",
+        }
     }
 
     fn mounts(&self) -> Vec<Value> {
@@ -263,6 +275,11 @@ fn table(report: &Value) -> String {
         &mut text,
         "  AppArmor",
         process["appArmor"].as_str().unwrap_or_default(),
+    );
+    row(
+        &mut text,
+        "  host's abstract sockets",
+        process["hostAbstractSockets"].as_str().unwrap_or_default(),
     );
     row(
         &mut text,

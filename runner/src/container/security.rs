@@ -11,8 +11,9 @@ use packer::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::capability::CapabilitySet;
+use crate::sandbox::landlock::Scopes;
 use crate::sandbox::seccomp::custom::{BadProfile, Instruction, Profile};
-use crate::sandbox::spec::Filter;
+use crate::sandbox::spec::{Filter, Network};
 use crate::sandbox::system_paths::{MASKED, READ_ONLY};
 
 /// How a container is shut in.
@@ -20,6 +21,9 @@ use crate::sandbox::system_paths::{MASKED, READ_ONLY};
 pub struct Security {
     /// The system calls that it may make.
     pub filter: Filter,
+    /// Whether what it shares with the host is kept apart by Landlock, where the kernel can do that.
+    #[serde(default = "yes")]
+    pub landlock: bool,
     /// Whether no program in it can give more rights.
     pub no_new_privileges: bool,
     /// The AppArmor profile that its programs run under.
@@ -39,6 +43,7 @@ impl Default for Security {
         let own = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
         Self {
             filter: Filter::Baked,
+            landlock: true,
             no_new_privileges: true,
             apparmor: None,
             masked: own(&MASKED),
@@ -49,13 +54,19 @@ impl Default for Security {
     }
 }
 
+/// For what was written down before there was a choice.
+fn yes() -> bool {
+    true
+}
+
 /// A `--security-opt` that can not be.
 #[derive(Debug, thiserror::Error)]
 pub enum BadSecurity {
     /// There is no such option.
     #[error(
         "--security-opt {}: seccomp=FILE|unconfined|baked, no-new-privileges[=false], mask=PATHS, \
-         unmask=PATHS|ALL, apparmor=PROFILE|unconfined, label=disable and proc-opts=OPTIONS are known",
+         unmask=PATHS|ALL, apparmor=PROFILE|unconfined, label=disable, landlock=unconfined and \
+         proc-opts=OPTIONS are known",
         .0.escape_debug()
     )]
     Unknown(String),
@@ -139,6 +150,7 @@ impl Request {
                     security.apparmor = Some(profile_name(profile)?);
                 }
                 ("label", value) => check_label(value)?,
+                ("landlock", "unconfined") => security.landlock = false,
                 ("proc-opts", options) => {
                     for option in options.split(',') {
                         security.proc_options.push(proc_option(option)?);
@@ -188,6 +200,18 @@ impl Request {
 }
 
 impl Security {
+    /// What the processes of a container with this network reach only among themselves.
+    ///
+    /// Where it has a network of its own there is nothing to gain. Its processes always have a pid
+    /// namespace of their own, in which they can name no process of the host.
+    #[must_use]
+    pub fn scopes(&self, network: Network) -> Scopes {
+        Scopes {
+            abstract_sockets: self.landlock && network == Network::Host,
+            signals: false,
+        }
+    }
+
     fn unmask(&mut self, paths: &str) -> Result<(), BadSecurity> {
         if paths.eq_ignore_ascii_case("all") {
             self.masked.clear();

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::config::{self, Config, IdMapping, Linux};
 use super::mount_options;
 use crate::sandbox::capability::CapabilitySet;
+use crate::sandbox::landlock::Scopes;
 use crate::sandbox::seccomp::custom::Profile;
 use crate::sandbox::spec::{
     Begin, Capabilities, Carried, Device, DeviceKind, Directory, Extent, Filter, Listed, Namespace,
@@ -281,6 +282,8 @@ pub fn process(process: &config::Process, linux: &Linux) -> anyhow::Result<Proce
         capabilities,
         no_new_privileges: process.no_new_privileges == Some(true),
         filter: filter(linux, bounding)?,
+        // A configuration says by itself what it wants.
+        scopes: Scopes::default(),
         apparmor: profile(process.apparmor_profile.as_deref()),
         most_descriptors: false,
         rlimits: process

@@ -17,7 +17,7 @@ use rustix::thread::{CapabilitySets, set_capabilities};
 use super::failure::{Context, Failure, describe};
 use super::spec::{self, Begin, Carried, Join, Process, Rlimit, Spec, Told};
 use super::wire::{self, Status};
-use super::{gate, hook, mounts, seccomp, syscalls};
+use super::{gate, hook, landlock, mounts, seccomp, syscalls};
 
 mod terminal;
 
@@ -185,6 +185,9 @@ pub(super) fn filter(process: &Process) -> Result<Option<OwnedFd>, Failure> {
 }
 
 fn install_filter(process: &Process) -> Result<Option<OwnedFd>, Failure> {
+    // Before the filter, which may know nothing of Landlock.
+    landlock::restrict(process.scopes)
+        .context(|| "cannot install the Landlock rules".to_owned())?;
     seccomp::install(&process.filter, process.capabilities.bounding)
         .context(|| "cannot install the seccomp filter".to_owned())
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::capability::CapabilitySet;
+use super::super::landlock::Scopes;
 use super::super::seccomp::custom::Instruction;
 
 /// A process in a container.
@@ -35,6 +36,8 @@ pub struct Process {
     pub rlimits: Vec<Rlimit>,
     /// The system calls that it may make.
     pub filter: Filter,
+    /// What it reaches only among the processes that it has started, where the kernel knows that.
+    pub scopes: Scopes,
     /// Whether no program that it executes can give it more rights (prctl(2)).
     pub no_new_privileges: bool,
     /// The AppArmor profile that its program runs under, if one was named.
