@@ -162,17 +162,13 @@ impl Request {
         security.filter = match seccomp {
             Seccomp::Baked => Filter::Baked,
             Seccomp::Unconfined => Filter::Open,
-            Seccomp::File(path) => Filter::Program(self.program(&path, bounding)?),
+            Seccomp::File(path) => self.custom(&path, bounding)?,
         };
         Ok(security)
     }
 
     /// The compiled profile, from where an earlier command has left it if there was one.
-    fn program(
-        &self,
-        path: &Path,
-        bounding: CapabilitySet,
-    ) -> Result<Vec<Instruction>, BadSecurity> {
+    fn custom(&self, path: &Path, bounding: CapabilitySet) -> Result<Filter, BadSecurity> {
         let refuse = |reason: String| BadSecurity::Profile {
             path: path.to_owned(),
             reason,
@@ -181,21 +177,23 @@ impl Request {
             fs::read(path).map_err(|error| refuse(crate::sandbox::failure::describe(&error)))?;
         let kept = self.cache.join(key(&text, bounding));
         if let Some(program) = fs::read(&kept).ok().and_then(|bytes| from_bytes(&bytes)) {
-            return Ok(program);
+            return Ok(Filter::Program(program));
         }
-        let profile = Profile::parse(&text).map_err(|error| refuse(error.to_string()))?;
-        if profile.notifies() {
-            return Err(refuse(
-                "it hands system calls to another process (SCMP_ACT_NOTIFY), and nobody listens here"
-                    .to_owned(),
-            ));
-        }
-        let program = profile
-            .compile(bounding)
+        let filter = Profile::parse(&text)
+            .and_then(|profile| profile.filter(bounding))
             .map_err(|error: BadProfile| refuse(error.to_string()))?;
-        // Only the next start is slower without it.
-        let _ = packer::cache::keep(&kept, &to_bytes(&program));
-        Ok(program)
+        if let Some(listener) = filter.listener().filter(|one| !one.path.is_absolute()) {
+            let listener = listener.path.display();
+            return Err(refuse(format!(
+                "its listenerPath \"{listener}\" is no absolute path"
+            )));
+        }
+        // More than a program is rare, and is compiled each time.
+        if let Filter::Program(program) = &filter {
+            // Only the next start is slower without it.
+            let _ = packer::cache::keep(&kept, &to_bytes(program));
+        }
+        Ok(filter)
     }
 }
 

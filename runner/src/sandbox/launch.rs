@@ -140,7 +140,7 @@ impl Birth {
         self.wait_with(&mut |_, _, _| Ok(()))
     }
 
-    /// The same, or until it is ready to be started by the word of somebody else.
+    /// The same, or until it is ready to be started by the word of somebody else; `at` is called on the way.
     fn wait_with(mut self, at: AtMoment<'_>) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
         let mut terminal = None;
         loop {
@@ -199,11 +199,17 @@ pub fn begin(
     Stage::start(entrance, stdio, group, wire::task_of(network))
 }
 
-/// Starts a container.
+/// Starts a container. `at` is called at each [`Moment`] that there is; when it fails, the container is
+/// ended.
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code; nothing of the container is left running then.
-pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, Failure> {
+pub fn launch(
+    stage: Stage,
+    spec: &Spec,
+    with: &Launch<'_>,
+    at: AtMoment<'_>,
+) -> Result<Running, Failure> {
     let request = Request::Launch {
         spec: Box::new(spec.clone()),
         mounts: with.mounts.len(),
@@ -215,7 +221,7 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
         stage.birth.place(group)?;
     }
     let Stage { mut guard, birth } = stage.told(&request, &extra)?;
-    match birth.wait() {
+    match birth.wait_with(at) {
         Ok((process, terminal)) => Ok(Running {
             process,
             terminal,
@@ -228,7 +234,7 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
     }
 }
 
-/// Runs one more process in a running container.
+/// Runs one more process in a running container; `at` is called as by [`launch`].
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code.
@@ -237,6 +243,7 @@ pub fn join(
     runroot: &Path,
     cgroup: Option<&Cgroup>,
     stdio: [BorrowedFd<'_>; 3],
+    at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
     let pid =
         Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
@@ -246,9 +253,7 @@ pub fn join(
         namespace: namespace.as_fd(),
         program: program.as_ref().map(AsFd::as_fd),
     };
-    join_from(Some(entrance), join, cgroup, &[], stdio, &mut |_, _, _| {
-        Ok(())
-    })
+    join_from(Some(entrance), join, cgroup, &[], stdio, at)
 }
 
 /// Runs one more process in a container, from where the caller stands.
