@@ -27,6 +27,8 @@ pub enum Answer {
     Error(i32),
     /// The kernel goes on with it.
     Continue,
+    /// It waits for ever.
+    Never,
 }
 
 /// Decides by the number of the call.
@@ -138,6 +140,7 @@ fn answer_all(descriptor: &OwnedFd, decide: Decide) {
         match decide(call.number) {
             Answer::Error(number) => reply.error = -number,
             Answer::Continue => reply.flags = CONTINUE,
+            Answer::Never => continue,
         }
         // SAFETY: the request reads one `struct seccomp_notif_resp`.
         let _ = unsafe { ioctl(descriptor.as_fd(), Updater::<SEND, Reply>::new(&mut reply)) };

@@ -1,11 +1,12 @@
 //! `--security-opt`, capabilities by name, and the report of what is open and what is shut.
 
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 use tests::attack::inside::status;
-use tests::decider::{Answer, Decider};
+use tests::decider::{self, Answer, Decider};
 use tests::fixture::{Archive, busybox, probe};
 use tests::{World, for_each_account, require};
 
@@ -332,5 +333,37 @@ for_each_account! {
         runner.to(&["stop", "-t", "0", "asking"]);
         refused(&["start", "asking"], "run/decider");
         runner.to(&["rm", "asking"]);
+    }
+}
+
+for_each_account! {
+    fn who_decides_may_die_or_be_silent_and_the_container_can_be_ended(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let decider = Decider::new(world, |number| match number {
+            59 => Answer::Never, // execve
+            _ => Answer::Continue,
+        });
+        let limit = Duration::from_secs(20);
+        for calls in [&[][..], &["execve"]] {
+            let option = asking(world, &decider.path, calls);
+            let words = ["run", "-d", "--name", "silent", "--security-opt", &option, busybox::NAME, "true"];
+            runner.command(&words).limit(limit).succeed();
+            assert_eq!(runner.to(&["ps", "-q"]).lines().count(), 1);
+            runner.command(&["rm", "-f", "-t", "0", "silent"]).limit(limit).succeed();
+        }
+        let path = world.path("run/dies");
+        let listener = UnixListener::bind(&path).expect("a new socket");
+        world.own_all(&path);
+        std::thread::spawn(move || for stream in listener.incoming().flatten() {
+            drop(decider::receive(&stream));
+        });
+        let option = asking(world, &path, &["mkdir", "mkdirat"]);
+        let words = ["run", "--rm", "--security-opt", &option, busybox::NAME, "mkdir", "/tmp/x"];
+        let made = runner.command(&words).limit(limit).finish().with_code(1);
+        assert!(made.stderr.contains("not implemented"), "{made}");
+        let option = asking(world, &path, &[]);
+        let words = ["run", "--rm", "--security-opt", &option, busybox::NAME, "true"];
+        assert_ne!(runner.command(&words).limit(limit).finish().code, 0);
     }
 }

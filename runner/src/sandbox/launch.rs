@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::net::{Shutdown, SocketType, shutdown};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -18,6 +19,9 @@ use super::spec::{Join, Network, Spec};
 use super::syscalls;
 use super::userns::{self, Entrance, UserNamespace};
 use super::wire::{self, Request, Status};
+
+/// How long a program may take to start about whose system calls another process decides.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a container is started with beside its specification.
 #[derive(Debug)]
@@ -137,18 +141,33 @@ impl Birth {
 
     /// Waits until the program runs or could not be started.
     fn wait(self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
-        self.wait_with(&mut |_, _, _| Ok(()))
+        self.wait_with(None, &mut |_, _, _| Ok(()))
     }
 
     /// The same, or until it is ready to be started by the word of somebody else; `at` is called on the way.
-    fn wait_with(mut self, at: AtMoment<'_>) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+    ///
+    /// The start of the program itself may be what another process decides about, and it may think for
+    /// long. Who has `patience` takes the program for one that runs after that time, so that it can be
+    /// stopped like one; what fails later is told by its exit code.
+    fn wait_with(
+        mut self,
+        patience: Option<Duration>,
+        at: AtMoment<'_>,
+    ) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
         let mut terminal = None;
+        let mut limit = None;
         loop {
+            if limit.is_some_and(|limit| !wire::is_heard_within(self.status.as_fd(), limit)) {
+                // Whatever it says later is heard by nobody.
+                let _ = shutdown(&self.status, Shutdown::Read);
+                break;
+            }
             match wire::receive_status(&self.status)? {
                 Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
                 Some((Status::Listener, descriptor)) => {
                     at(Moment::Listening, self.process()?, descriptor)?;
+                    limit = patience;
                 }
                 Some((Status::Paused, _)) => {
                     at(Moment::Paused, self.process()?, None)?;
@@ -221,7 +240,7 @@ pub fn launch(
         stage.birth.place(group)?;
     }
     let Stage { mut guard, birth } = stage.told(&request, &extra)?;
-    match birth.wait_with(at) {
+    match birth.wait_with(Some(PATIENCE), at) {
         Ok((process, terminal)) => Ok(Running {
             process,
             terminal,
@@ -280,7 +299,7 @@ fn join_from(
 ) -> Result<Running, Failure> {
     let stage = Stage::start_in(entrance, stdio, cgroup)?;
     let Stage { guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), carried)?;
-    let result = birth.wait_with(at);
+    let result = birth.wait_with(Some(PATIENCE), at);
     drop(guard);
     let (process, terminal) = result?;
     Ok(Running {
@@ -312,7 +331,8 @@ pub fn set_up(
     let stage = Stage::start_in(None, stdio, cgroup)?;
     // The stage ends by itself.
     let Stage { guard, birth } = stage.told(&request, carried)?;
-    let result = birth.wait_with(at);
+    // Before the word to start nothing of the program is done.
+    let result = birth.wait_with(None, at);
     drop(guard);
     result.map(drop)
 }

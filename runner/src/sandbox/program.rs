@@ -97,8 +97,10 @@ pub(super) fn start(process: &Process, mut around: Surroundings) -> ! {
         Err(failure) => failure,
         Ok(()) => execute(process),
     };
+    // The code says the same to a caller that waits no more.
+    let code = i32::from(failure.code);
     wire::send_status(around.status(), &Status::failed(failure), None);
-    std::process::exit(125)
+    std::process::exit(code)
 }
 
 fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,15 +66,17 @@ pub(super) fn install(
     flags: u64,
     send: &(dyn Fn(BorrowedFd<'_>) + Sync),
 ) -> io::Result<()> {
-    let installed: OnceLock<Option<OwnedFd>> = OnceLock::new();
+    let installed: OnceLock<Mutex<Option<OwnedFd>>> = OnceLock::new();
     std::thread::scope(|scope| {
         let sender = std::thread::Builder::new().spawn_scoped(scope, || {
-            let descriptor = loop {
+            let place = loop {
                 match installed.get() {
-                    Some(descriptor) => break descriptor,
+                    Some(place) => break place,
                     None => std::thread::sleep(LOOK_EVERY),
                 }
             };
+            let descriptor = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // And closes it: as long as it is open here, nobody notices that the other one has died.
             if let Some(descriptor) = descriptor {
                 send(descriptor.as_fd());
             }
@@ -83,7 +85,7 @@ pub(super) fn install(
             Ok(descriptor) => (Some(descriptor), Ok(())),
             Err(error) => (None, Err(error)),
         };
-        let _ = installed.set(descriptor);
+        let _ = installed.set(Mutex::new(descriptor));
         while !sender.is_finished() {
             std::hint::spin_loop();
         }
