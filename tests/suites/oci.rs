@@ -289,6 +289,16 @@ for_each_account! {
             let said = bundle.runtime(&["run", "c"]).limit(Duration::from_secs(20)).succeed();
             assert_eq!(said.text(), "1", "{said}");
         }
+        // Without somebody who decides nothing of the program is done.
+        fs::remove_file(&decider.path).expect("its socket");
+        bundle.config["linux"]["seccomp"]["defaultAction"] = "SCMP_ACT_ALLOW".into();
+        bundle.config["process"]["args"] = json!(["echo", "ran"]);
+        for no_new_privileges in [true, false] {
+            bundle.config["process"]["noNewPrivileges"] = no_new_privileges.into();
+            let failed = bundle.runtime(&["run", "c"]).limit(Duration::from_secs(20)).finish().with_code(1);
+            assert!(failed.only_error().contains("listenerPath"), "{failed}");
+            assert_eq!(failed.text(), "");
+        }
     }
 }
 

@@ -167,6 +167,7 @@ impl Birth {
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
                 Some((Status::Listener, descriptor)) => {
                     at(Moment::Listening, self.process()?, descriptor)?;
+                    wire::send_go(self.status.as_fd());
                     limit = patience;
                 }
                 Some((Status::Paused, _)) => {

@@ -183,6 +183,8 @@ fn install_filter(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failu
         .context(|| "cannot install the Landlock rules".to_owned())?;
     let send = |listener: BorrowedFd<'_>| {
         wire::send_status(status, &Status::Listener, Some(listener));
+        // Nothing of the program is done while nobody answers.
+        let _ = wire::wait_for_go(status);
     };
     seccomp::install(&process.filter, process.capabilities.bounding, &send)
         .context(|| "cannot install the seccomp filter".to_owned())

@@ -69,6 +69,7 @@ pub(super) enum Status {
     /// Its terminal; the descriptor comes along.
     Terminal,
     /// Some of its system calls are decided by another process; the descriptor for that comes along.
+    /// It waits for the word to go on.
     Listener,
     /// Its namespaces and mounts are there. It waits for the word to go on.
     Paused,

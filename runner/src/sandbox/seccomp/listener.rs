@@ -60,7 +60,7 @@ const LOOK_EVERY: Duration = Duration::from_micros(50);
 ///
 /// Any call may be among those, also the ones that would send the descriptor; and until it is sent,
 /// nobody answers. So a thread does that which is under no filter, and this one makes no system call
-/// until it is done. From then on every call finds somebody who answers it, execve(2) too.
+/// until `send` returns. From then on every call finds somebody who answers it, execve(2) too.
 pub(super) fn install(
     program: &[libc::sock_filter],
     flags: u64,
