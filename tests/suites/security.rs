@@ -1,6 +1,6 @@
 //! `--security-opt`, capabilities by name, and the report of what is open and what is shut.
 
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
@@ -366,4 +366,34 @@ for_each_account! {
         let words = ["run", "--rm", "--security-opt", &option, busybox::NAME, "true"];
         assert_ne!(runner.command(&words).limit(limit).finish().code, 0);
     }
+}
+
+#[test]
+fn nothing_of_the_program_is_done_before_somebody_decides() {
+    let world = require!(World::of_a_user());
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    let path = world.path("run/busy");
+    let listener = UnixListener::bind(&path).expect("a new socket");
+    world.own_all(&path);
+    // One waits already, and no other may.
+    rustix::net::listen(&listener, 0).expect("it listens");
+    let _first = UnixStream::connect(&path).expect("nobody else waits");
+    let folder = world.make_dir("witness", 0o777);
+    let volume = format!("{}:/witness", folder.display());
+    let option = asking(&world, &path, &["mkdir"]);
+    let words = [
+        "run",
+        "-v",
+        &volume,
+        "--security-opt",
+        &option,
+        busybox::NAME,
+    ];
+    let words = [&words[..], &["touch", "/witness/ran"]].concat();
+    let run = runner.command(&words).limit(Duration::from_secs(30));
+    let outcome = run.finish().with_code(125);
+    assert!(outcome.only_error().contains("run/busy"), "{outcome}");
+    assert!(!folder.join("ran").exists());
+    assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
 }
