@@ -344,6 +344,51 @@ mod tests {
     }
 
     #[test]
+    fn only_what_shares_the_network_of_the_host_is_kept_apart() {
+        let scopes = |options: &[&str], network| decided(options).unwrap().scopes(network);
+        assert!(scopes(&[], Network::Host).abstract_sockets);
+        for network in [Network::Private, Network::None] {
+            assert_eq!(scopes(&[], network), Scopes::default());
+        }
+        let open = ["landlock=unconfined"];
+        assert_eq!(scopes(&open, Network::Host), Scopes::default());
+    }
+
+    #[test]
+    fn a_profile_that_asks_is_compiled_each_time_and_names_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("profile.json");
+        let request = Request {
+            seccomp: Seccomp::File(path.clone()),
+            cache: folder.path().join("cache"),
+            ..Request::default()
+        };
+        let decide = |more: &str| {
+            let text = format!(r#"{{"defaultAction":"SCMP_ACT_NOTIFY"{more}}}"#);
+            fs::write(&path, text).unwrap();
+            request.decide(CapabilitySet::EMPTY)
+        };
+        for _ in 0..2 {
+            let security =
+                decide(r#","listenerPath":"/run/one","listenerMetadata":"word""#).unwrap();
+            let listener = security.filter.listener().unwrap();
+            assert_eq!(
+                (listener.path.as_path(), listener.metadata.as_str()),
+                (Path::new("/run/one"), "word")
+            );
+        }
+        assert!(!request.cache.exists());
+        for more in [
+            "",
+            r#","listenerPath":"""#,
+            r#","listenerPath":"one""#,
+            r#","listenerPath":"/x","flags":["NONE"]"#,
+        ] {
+            assert!(decide(more).is_err(), "{more}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
         for option in [
             "secomp=unconfined",
@@ -354,6 +399,7 @@ mod tests {
             "unmask=x",
             "no-new-privileges=maybe",
             "proc-opts=gid=0",
+            "landlock=off",
             "seccomp=/nonexistent",
             "",
         ] {
