@@ -18,10 +18,12 @@
 pub mod address;
 pub mod capability;
 pub mod cgroup;
+pub mod delivery;
 pub mod failure;
 pub mod gate;
 pub mod handle;
 pub mod hook;
+pub mod landlock;
 pub mod launch;
 pub mod seccomp;
 pub mod spec;

@@ -108,7 +108,8 @@ pub(super) struct ContainerArguments {
     cap_drop: Vec<String>,
 
     /// Open or shut something: seccomp=FILE|unconfined|baked, no-new-privileges[=false],
-    /// mask=PATHS, unmask=PATHS|ALL, apparmor=PROFILE|unconfined, label=disable, proc-opts=OPTIONS.
+    /// mask=PATHS, unmask=PATHS|ALL, apparmor=PROFILE|unconfined, label=disable,
+    /// landlock=unconfined, proc-opts=OPTIONS.
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
 

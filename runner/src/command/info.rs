@@ -127,6 +127,7 @@ fn host(
         "os": platform.os,
         "security": {
             "apparmorEnabled": false,
+            "landlockVersion": sandbox::landlock::version(),
             "capabilities": sandbox::capability::CapabilitySet::container_default().to_string(),
             "noNewPrivileges": true,
             "rootless": geteuid().as_raw() != 0,
@@ -221,6 +222,13 @@ fn notes(
                 .to_owned(),
         ),
         Ok(_) => {}
+    }
+    if !sandbox::landlock::has_scopes() {
+        notes.push(
+            "a container with --network host reaches the abstract unix sockets of this machine: its kernel \
+             has no scopes of Landlock (Linux 6.12)"
+                .to_owned(),
+        );
     }
     let storage = &context.storage;
     if storage.driver == Driver::Vfs {

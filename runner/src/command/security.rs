@@ -17,6 +17,7 @@ use crate::container::{Container, Record};
 use crate::human;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::cgroup::Limits;
+use crate::sandbox::landlock;
 use crate::sandbox::seccomp::{self, Verdict};
 use crate::sandbox::spec::{Filter, Network};
 
@@ -129,6 +130,7 @@ impl Subject {
             "process": {
                 "noNewPrivileges": self.security.no_new_privileges,
                 "appArmor": self.security.apparmor.as_deref().unwrap_or("unconfined"),
+                "hostAbstractSockets": self.abstract_sockets(),
                 "nestedUserNamespaces": false,
                 "pidsLimit": self.limits.pids.map_or("unlimited".to_owned(), |pids| pids.to_string()),
             },
@@ -151,10 +153,21 @@ impl Subject {
                 Filter::Open => "unconfined",
                 Filter::Program(_) | Filter::Special(_) => "custom",
             },
+            "decider": self.security.filter.listener().map(|listener| &listener.path),
             "open": with(Verdict::Open),
             "examined": with(Verdict::Examined),
             "shut": with(Verdict::Shut),
         })
+    }
+
+    /// Whether its processes reach the abstract unix sockets of the host, and what keeps them from it.
+    fn abstract_sockets(&self) -> &'static str {
+        match (self.network, self.security.landlock) {
+            (Network::Private | Network::None, _) => "shut by its own network",
+            (Network::Host, true) if landlock::has_scopes() => "shut by Landlock",
+            (Network::Host, true) => "open: this kernel has no scopes of Landlock (Linux 6.12)",
+            (Network::Host, false) => "open",
+        }
     }
 
     fn mounts(&self) -> Vec<Value> {
@@ -243,6 +256,10 @@ fn table(report: &Value) -> String {
         count("shut")
     );
     row(&mut text, "SYSTEM CALLS", &summary);
+    if let Some(path) = calls["decider"].as_str() {
+        let decider = format!("who listens at {}", human::escaped(path));
+        row(&mut text, "  about some decides", &decider);
+    }
     row(&mut text, "  by arguments", &words(&calls["examined"]));
     row(&mut text, "  shut", &words(&calls["shut"]));
     let process = &report["process"];
@@ -263,6 +280,11 @@ fn table(report: &Value) -> String {
         &mut text,
         "  AppArmor",
         process["appArmor"].as_str().unwrap_or_default(),
+    );
+    row(
+        &mut text,
+        "  host's abstract sockets",
+        process["hostAbstractSockets"].as_str().unwrap_or_default(),
     );
     row(
         &mut text,

@@ -95,6 +95,7 @@ fn process(record: &Record, terminal: Option<(u16, u16)>) -> Process {
         terminal,
         rlimits: record.resources.rlimits(),
         filter: record.security.filter.clone(),
+        scopes: record.security.scopes(record.network),
         no_new_privileges: record.security.no_new_privileges,
         apparmor: record.security.apparmor.clone(),
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::net::{Shutdown, SocketType, shutdown};
 use rustix::process::{Pid, WaitOptions, waitpid};
@@ -18,6 +19,9 @@ use super::spec::{Join, Network, Spec};
 use super::syscalls;
 use super::userns::{self, Entrance, Spare, UserNamespace};
 use super::wire::{self, Request, Status};
+
+/// How long a program may take to start about whose system calls another process decides.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a container is started with beside its specification.
 #[derive(Debug)]
@@ -137,18 +141,34 @@ impl Birth {
 
     /// Waits until the program runs or could not be started.
     fn wait(self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
-        self.wait_with(&mut |_, _, _| Ok(()))
+        self.wait_with(None, &mut |_, _, _| Ok(()))
     }
 
-    /// The same, or until it is ready to be started by the word of somebody else.
-    fn wait_with(mut self, at: AtMoment<'_>) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+    /// The same, or until it is ready to be started by the word of somebody else; `at` is called on the way.
+    ///
+    /// The start of the program itself may be what another process decides about, and it may think for
+    /// long. Who has `patience` takes the program for one that runs after that time, so that it can be
+    /// stopped like one; what fails later is told by its exit code.
+    fn wait_with(
+        mut self,
+        patience: Option<Duration>,
+        at: AtMoment<'_>,
+    ) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
         let mut terminal = None;
+        let mut limit = None;
         loop {
+            if limit.is_some_and(|limit| !wire::is_heard_within(self.status.as_fd(), limit)) {
+                // Whatever it says later is heard by nobody.
+                let _ = shutdown(&self.status, Shutdown::Read);
+                break;
+            }
             match wire::receive_status(&self.status)? {
                 Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
                 Some((Status::Listener, descriptor)) => {
                     at(Moment::Listening, self.process()?, descriptor)?;
+                    wire::send_go(self.status.as_fd());
+                    limit = patience;
                 }
                 Some((Status::Paused, _)) => {
                     at(Moment::Paused, self.process()?, None)?;
@@ -205,11 +225,17 @@ pub fn begin(
     Stage::start(entrance, stdio, &given, wire::task_of(network))
 }
 
-/// Starts a container.
+/// Starts a container. `at` is called at each [`Moment`] that there is; when it fails, the container is
+/// ended.
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code; nothing of the container is left running then.
-pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, Failure> {
+pub fn launch(
+    stage: Stage,
+    spec: &Spec,
+    with: &Launch<'_>,
+    at: AtMoment<'_>,
+) -> Result<Running, Failure> {
     let request = Request::Launch {
         mounts: with.mounts.len(),
         guard: Some(with.guard.clone()),
@@ -220,7 +246,7 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
         stage.birth.place(group)?;
     }
     let Stage { mut guard, birth } = stage.told(&request, Some(spec), &extra)?;
-    match birth.wait() {
+    match birth.wait_with(Some(PATIENCE), at) {
         Ok((process, terminal)) => Ok(Running {
             process,
             terminal,
@@ -233,7 +259,7 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
     }
 }
 
-/// Runs one more process in a running container.
+/// Runs one more process in a running container; `at` is called as by [`launch`].
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code.
@@ -242,6 +268,7 @@ pub fn join(
     runroot: &Path,
     cgroup: Option<&Cgroup>,
     stdio: [BorrowedFd<'_>; 3],
+    at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
     let pid =
         Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
@@ -251,9 +278,7 @@ pub fn join(
         namespace: namespace.as_fd(),
         program: program.as_ref().map(AsFd::as_fd),
     };
-    join_from(Some(entrance), join, cgroup, &[], stdio, &mut |_, _, _| {
-        Ok(())
-    })
+    join_from(Some(entrance), join, cgroup, &[], stdio, at)
 }
 
 /// Runs one more process in a container, from where the caller stands.
@@ -281,7 +306,7 @@ fn join_from(
     let stage = Stage::start_in(entrance, stdio, cgroup)?;
     let request = Request::Join(Box::new(join.clone()));
     let Stage { guard, birth } = stage.told(&request, None, carried)?;
-    let result = birth.wait_with(at);
+    let result = birth.wait_with(Some(PATIENCE), at);
     drop(guard);
     let (process, terminal) = result?;
     Ok(Running {
@@ -312,7 +337,8 @@ pub fn set_up(
     let stage = Stage::start_in(None, stdio, cgroup)?;
     // The stage ends by itself.
     let Stage { guard, birth } = stage.told(&request, Some(spec), carried)?;
-    let result = birth.wait_with(at);
+    // Before the word to start nothing of the program is done.
+    let result = birth.wait_with(None, at);
     drop(guard);
     result.map(drop)
 }

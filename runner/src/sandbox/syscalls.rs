@@ -478,6 +478,55 @@ pub(super) fn install_filter(
     })
 }
 
+/// What a Landlock ruleset decides about (`struct landlock_ruleset_attr` of linux/landlock.h). A kernel
+/// that is older than a field takes a zero in it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LandlockHandled {
+    /// Access to files: what no rule allows is forbidden.
+    pub(super) files: u64,
+    /// The same for the ports of TCP (Linux 6.7).
+    pub(super) ports: u64,
+    /// What is confined to the processes that are restricted (Linux 6.12).
+    pub(super) scoped: u64,
+}
+
+/// The version of Landlock that this kernel has (landlock_create_ruleset(2),
+/// `LANDLOCK_CREATE_RULESET_VERSION`).
+pub(super) fn landlock_version() -> io::Result<u32> {
+    const VERSION: u32 = 1;
+    let nothing: *const LandlockHandled = std::ptr::null();
+    // SAFETY: with this flag the kernel reads no memory.
+    let version = check(unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION)
+    })?;
+    u32::try_from(version).map_err(io::Error::other)
+}
+
+/// A ruleset without a rule (landlock_create_ruleset(2)).
+pub(super) fn landlock_ruleset(handled: &LandlockHandled) -> io::Result<OwnedFd> {
+    // SAFETY: the kernel reads as many bytes as the structure has, during the call only.
+    let ruleset = check(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::from_ref(handled),
+            size_of::<LandlockHandled>(),
+            0,
+        )
+    })?;
+    let ruleset = RawFd::try_from(ruleset).map_err(io::Error::other)?;
+    // SAFETY: the kernel just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(ruleset) })
+}
+
+/// Puts this thread under a ruleset (landlock_restrict_self(2)). The caller has set no-new-privileges,
+/// or still has the capability that does without.
+pub(super) fn landlock_restrict(ruleset: &OwnedFd) -> io::Result<()> {
+    // SAFETY: a descriptor and no flags.
+    check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) })?;
+    Ok(())
+}
+
 /// Blocks `signals` for this process and returns a descriptor that delivers them instead
 /// (signalfd(2)), non-blocking.
 pub(crate) fn signal_descriptor(signals: &[libc::c_int]) -> io::Result<OwnedFd> {

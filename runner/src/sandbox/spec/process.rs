@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::capability::CapabilitySet;
+use super::super::landlock::Scopes;
 use super::super::seccomp::custom::Instruction;
+use super::super::seccomp::listener::Listener;
 
 /// A process in a container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +37,8 @@ pub struct Process {
     pub rlimits: Vec<Rlimit>,
     /// The system calls that it may make.
     pub filter: Filter,
+    /// What it reaches only among the processes that it has started, where the kernel knows that.
+    pub scopes: Scopes,
     /// Whether no program that it executes can give it more rights (prctl(2)).
     pub no_new_privileges: bool,
     /// The AppArmor profile that its program runs under, if one was named.
@@ -63,8 +67,19 @@ pub struct SpecialFilter {
     pub program: Vec<Instruction>,
     /// `SECCOMP_FILTER_FLAG_LOG` and the like.
     pub flags: u64,
-    /// Whether another process is asked about some calls.
-    pub listens: bool,
+    /// Who is asked about some calls, if anybody is.
+    pub listener: Option<Listener>,
+}
+
+impl Filter {
+    /// Who is asked about some calls.
+    #[must_use]
+    pub fn listener(&self) -> Option<&Listener> {
+        match self {
+            Self::Special(special) => special.listener.as_ref(),
+            Self::Baked | Self::Open | Self::Program(_) => None,
+        }
+    }
 }
 
 /// A limit of one resource of a process (getrlimit(2)). `None` is no limit.
