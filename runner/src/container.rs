@@ -6,7 +6,8 @@
 
 pub mod create;
 pub mod folder;
-pub mod id;
+mod id;
+pub mod isolation;
 pub mod log;
 pub mod name;
 pub mod record;

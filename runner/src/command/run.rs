@@ -18,7 +18,7 @@ use crate::monitor::{self, Attach, Begun, detached};
 use crate::network::{PortMapping, publish};
 use crate::sandbox::Failure;
 use crate::sandbox::handle::ProcessId;
-use crate::sandbox::spec::Network;
+use crate::sandbox::spec::{Isolation, Network};
 use crate::store::StoreError;
 use crate::trust::Trust;
 
@@ -189,7 +189,8 @@ fn make(
         let streams = (options.terminal, arguments.is_interactive());
         let (runroot, resources) = (&context.paths.runroot, &options.resources);
         // Why it can not be begun is said when it has to be.
-        monitor::begin(runroot, &id, resources, options.network, streams).ok()
+        let walls = (options.isolation, options.network);
+        monitor::begin(runroot, &id, resources, walls, streams).ok()
     } else {
         None
     };
@@ -221,7 +222,7 @@ fn make(
         }
         added => added?,
     };
-    if context.storage.driver == Driver::Vfs {
+    if context.storage.driver == Driver::Vfs || options.isolation == Isolation::Chroot {
         container.copy_image()?;
     }
     Ok((container, begun))

@@ -21,13 +21,14 @@ use super::spec::{Directory, Mount, Mounted, Network, Propagation, Rootfs, Spec}
 use super::syscalls::{self, MountChange};
 use super::wire::{self, Status};
 
+mod bare;
 mod cgroups;
 mod devices;
 mod hooks;
 mod listed;
 mod loopback;
 mod namespaces;
-mod supervisor;
+pub(super) mod supervisor;
 mod system;
 mod volumes;
 
@@ -76,8 +77,8 @@ const STEPS: &[Step] = &[
 ];
 
 /// Waits for the specification, which comes when the ids are mapped, takes the steps and becomes
-/// the program.
-pub(super) fn main(inbox: OwnedFd, status: BorrowedFd<'_>) -> ! {
+/// the program. `control` closes when the caller has died.
+pub(super) fn main(inbox: OwnedFd, status: BorrowedFd<'_>, control: &OwnedFd) -> ! {
     let start = || -> Result<Failure, Failure> {
         let (spec, carried): (Spec, _) = wire::receive(&inbox)?;
         let setup = Setup {
@@ -90,6 +91,9 @@ pub(super) fn main(inbox: OwnedFd, status: BorrowedFd<'_>) -> ! {
             status,
             root: OnceCell::new(),
         };
+        if setup.spec.is_bare() {
+            return Ok(bare::main(setup, control));
+        }
         STEPS.iter().try_for_each(|step| step(&setup))?;
         let Setup { spec, carried, .. } = setup;
         let around = Surroundings::of_first(&spec, carried, status)?;

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{Shutdown, SocketType, shutdown};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -39,22 +41,37 @@ pub struct Running {
     pub process: ProcessId,
     /// Our end of its terminal.
     pub terminal: Option<OwnedFd>,
-    /// The stage, which guards the container while it runs; `None` for a process that joined.
+    /// The stage, which guards the container while it runs; `None` for a process that joined
+    /// namespaces.
     pub guard: Option<Guard>,
+    /// What it has to go without, one line each.
+    pub notes: Vec<String>,
 }
 
-/// The process that guards a container. When this value is dropped, the guard has killed the
-/// container and has ended.
+/// The process that guards a container, or its keepers. When this value is dropped, they have killed
+/// the container and have ended.
 #[derive(Debug)]
 pub struct Guard {
     pid: Pid,
-    control: Option<OwnedFd>,
+    control: OwnedFd,
+    /// Whether there are processes that have the other end of `control` for as long as the container
+    /// has any.
+    has_keepers: bool,
 }
+
+/// How long keepers may take for that. One that waits for a disk is not waited for.
+const KEEPERS_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.release();
         reap(self.pid);
+        if !self.has_keepers {
+            return;
+        }
+        // The other end is closed when the last of those that have it has ended.
+        let _ = set_socket_timeout(&self.control, Timeout::Recv, Some(KEEPERS_PATIENCE));
+        let _ = rustix::io::retry_on_intr(|| rustix::io::read(&self.control, &mut [0; 1]));
     }
 }
 
@@ -67,7 +84,7 @@ impl Guard {
 
     /// Tells the guard to end, and does not wait for it.
     pub fn release(&mut self) {
-        drop(self.control.take());
+        let _ = shutdown(&self.control, Shutdown::Write);
     }
 }
 
@@ -85,6 +102,8 @@ pub struct Stage {
 struct Birth {
     status: OwnedFd,
     child: Option<Pid>,
+    /// What it said that it has to go without.
+    notes: Vec<String>,
 }
 
 impl Drop for Birth {
@@ -101,6 +120,13 @@ impl Drop for Birth {
             reap(child);
         }
     }
+}
+
+/// A process that has become its program.
+struct Born {
+    process: ProcessId,
+    terminal: Option<OwnedFd>,
+    notes: Vec<String>,
 }
 
 /// A moment at which the caller may do something while the container waits.
@@ -136,17 +162,18 @@ impl Birth {
     }
 
     /// Waits until the program runs or could not be started.
-    fn wait(self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+    fn wait(self) -> Result<Born, Failure> {
         self.wait_with(&mut |_, _, _| Ok(()))
     }
 
     /// The same, or until it is ready to be started by the word of somebody else.
-    fn wait_with(mut self, at: AtMoment<'_>) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+    fn wait_with(mut self, at: AtMoment<'_>) -> Result<Born, Failure> {
         let mut terminal = None;
         loop {
             match wire::receive_status(&self.status)? {
                 Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
+                Some((Status::Note(note), _)) => self.notes.push(note),
                 Some((Status::Listener, descriptor)) => {
                     at(Moment::Listening, self.process()?, descriptor)?;
                 }
@@ -169,7 +196,12 @@ impl Birth {
         }
         let process = self.process()?;
         self.child = None;
-        Ok((process, terminal))
+        let notes = std::mem::take(&mut self.notes);
+        Ok(Born {
+            process,
+            terminal,
+            notes,
+        })
     }
 
     fn process(&self) -> Result<ProcessId, Failure> {
@@ -183,16 +215,20 @@ impl Birth {
 }
 
 /// Begins to start a container of which nothing is known yet but its network, its control group and
-/// its streams: the kernel takes its time for the namespaces while the caller finds out the rest.
+/// its streams: the kernel takes its time for the namespaces while the caller finds out the rest. Without a
+/// namespace of the user's own to make it in, it begins where the caller stands.
 ///
 /// # Errors
 /// When there can be no such process.
 pub fn begin(
-    namespace: &UserNamespace,
+    namespace: Option<&UserNamespace>,
     network: Network,
     cgroup: Option<&Cgroup>,
     stdio: [BorrowedFd<'_>; 3],
 ) -> Result<Stage, Failure> {
+    let Some(namespace) = namespace else {
+        return Stage::start_in(None, stdio, cgroup);
+    };
     let cgroup = cgroup.and_then(Cgroup::descriptor);
     let group = cgroup.as_ref().map(AsFd::as_fd);
     let entrance = Some(namespace.entrance());
@@ -215,12 +251,9 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
         stage.birth.place(group)?;
     }
     let Stage { mut guard, birth } = stage.told(&request, &extra)?;
+    guard.has_keepers = spec.is_bare();
     match birth.wait() {
-        Ok((process, terminal)) => Ok(Running {
-            process,
-            terminal,
-            guard: Some(guard),
-        }),
+        Ok(born) => Ok(Running::of(born, Some(guard))),
         Err(failure) => {
             guard.release();
             Err(failure)
@@ -238,6 +271,10 @@ pub fn join(
     cgroup: Option<&Cgroup>,
     stdio: [BorrowedFd<'_>; 3],
 ) -> Result<Running, Failure> {
+    let mut nothing = |_, _, _| Ok(());
+    if !has_own_users(join) {
+        return join_from(None, join, cgroup, &[], stdio, &mut nothing);
+    }
     let pid =
         Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
     let namespace = userns::around(pid)?;
@@ -246,9 +283,13 @@ pub fn join(
         namespace: namespace.as_fd(),
         program: program.as_ref().map(AsFd::as_fd),
     };
-    join_from(Some(entrance), join, cgroup, &[], stdio, &mut |_, _, _| {
-        Ok(())
-    })
+    join_from(Some(entrance), join, cgroup, &[], stdio, &mut nothing)
+}
+
+/// Whether the container has a user namespace of its own.
+fn has_own_users(join: &Join) -> bool {
+    let link = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
+    join.root.is_none() && link("self") != link(&join.pid.to_string())
 }
 
 /// Runs one more process in a container, from where the caller stands.
@@ -274,15 +315,28 @@ fn join_from(
     at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
     let stage = Stage::start_in(entrance, stdio, cgroup)?;
-    let Stage { guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), carried)?;
+    let Stage { mut guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), carried)?;
+    guard.has_keepers = join.root.is_some();
     let result = birth.wait_with(at);
-    drop(guard);
-    let (process, terminal) = result?;
-    Ok(Running {
-        process,
-        terminal,
-        guard: None,
-    })
+    // Keepers would take it for the end of the caller.
+    let guard = guard.has_keepers.then_some(guard);
+    result.map(|born| Running::of(born, guard))
+}
+
+impl Running {
+    fn of(born: Born, guard: Option<Guard>) -> Self {
+        let Born {
+            process,
+            terminal,
+            notes,
+        } = born;
+        Self {
+            process,
+            terminal,
+            guard,
+            notes,
+        }
+    }
 }
 
 /// Makes a container from where the caller stands, without a namespace of the user's own around it,
@@ -378,22 +432,20 @@ impl Stage {
         Ok(Self {
             guard: Guard {
                 pid,
-                control: Some(control),
+                control,
+                has_keepers: false,
             },
             birth: Birth {
                 status,
                 child: None,
+                notes: Vec::new(),
             },
         })
     }
 
     /// Tells it what to do.
     fn told(self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<Self, Failure> {
-        let sent = match &self.guard.control {
-            Some(control) => wire::send(control, request, descriptors),
-            None => Err(Failure::engine("the stage was released")),
-        };
-        let Err(failure) = sent else {
+        let Err(failure) = wire::send(&self.guard.control, request, descriptors) else {
             return Ok(self);
         };
         let Self { guard, birth } = self;

@@ -17,7 +17,7 @@ use super::program::{self, Surroundings};
 use super::spec::{Join, Namespace, Network, Spec};
 use super::syscalls::{self, ForkInto};
 use super::wire::{self, Request, Status};
-use super::{init, rootfs, userns};
+use super::{init, keeper, mounts, rootfs, userns};
 
 mod namespaces;
 
@@ -64,7 +64,8 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         match std::env::args().nth(1).as_deref() {
             Some(task @ (wire::OWN_NETWORK | wire::HOST_NETWORK)) => {
                 let with_network = task == wire::OWN_NETWORK;
-                make(NAMESPACES, with_network, &status, cgroup.as_ref(), || {
+                let sockets = (&control, &status);
+                make(NAMESPACES, with_network, sockets, cgroup.as_ref(), || {
                     receive_order(task, &control)
                 })
             }
@@ -108,7 +109,9 @@ fn serve_running(
     cgroup: Option<&OwnedFd>,
 ) -> Result<Option<Guarded>, Failure> {
     match wire::receive(control)? {
-        (Request::Join(request), carried) => join(&request, carried, status, cgroup).map(|()| None),
+        (Request::Join(request), carried) => {
+            join(&request, carried, (control, status), cgroup).map(|()| None)
+        }
         (
             Request::Guard {
                 pid,
@@ -147,7 +150,9 @@ fn serve_running(
                 // takes its id, and until then nothing of the container runs.
                 set_dumpable_behavior(DumpableBehavior::Dumpable).context(|| "prctl".to_owned())?;
             }
-            make(namespaces, with_network, status, cgroup, || Ok(order))
+            make(namespaces, with_network, (control, status), cgroup, || {
+                Ok(order)
+            })
         }
     }
 }
@@ -204,7 +209,7 @@ fn receive_order(task: &str, control: &OwnedFd) -> Result<Order, Failure> {
 fn make(
     namespaces: UnshareFlags,
     with_network: bool,
-    status: &OwnedFd,
+    (control, status): (&OwnedFd, &OwnedFd),
     cgroup: Option<&OwnedFd>,
     order: impl FnOnce() -> Result<Order, Failure>,
 ) -> Result<Option<Guarded>, Failure> {
@@ -213,7 +218,7 @@ fn make(
     match made.context(|| "cannot make the namespaces".to_owned())? {
         ForkInto::Child => {
             drop(outbox);
-            init::main(inbox, status.as_fd())
+            init::main(inbox, status.as_fd(), control)
         }
         ForkInto::Parent(pid, pidfd) => {
             drop(inbox);
@@ -234,8 +239,14 @@ fn make(
             if result.is_err() {
                 let _ = container.signal(libc::SIGKILL);
             }
-            let Order { sockets, guard, .. } = result?;
-            Ok(guard.map(|text| Guarded {
+            let Order {
+                spec,
+                sockets,
+                guard,
+                ..
+            } = result?;
+            // A container without namespaces has its keepers.
+            Ok(guard.filter(|_| !spec.is_bare()).map(|text| Guarded {
                 container,
                 sockets,
                 text,
@@ -310,7 +321,7 @@ fn make_network(own_ids: Option<&fs::File>, outbox: &OwnedFd) -> Result<(), Fail
 fn join(
     request: &Join,
     carried: Vec<OwnedFd>,
-    status: &OwnedFd,
+    (control, status): (&OwnedFd, &OwnedFd),
     cgroup: Option<&OwnedFd>,
 ) -> Result<(), Failure> {
     let id = ProcessId {
@@ -320,11 +331,17 @@ fn join(
     let container = id
         .open()
         .ok_or_else(|| Failure::engine("the container has ended"))?;
-    namespaces::enter_all_of(&container)?;
+    let root = match &request.root {
+        Some(root) => Some(mounts::open_host(root).context(|| "the container's files".to_owned())?),
+        None => {
+            namespaces::enter_all_of(&container)?;
+            None
+        }
+    };
     let (made, placed) = fork_in_cgroup(UnshareFlags::empty(), cgroup);
     match made.context(|| "cannot fork".to_owned())? {
         ForkInto::Child => {
-            let start = || -> Result<std::convert::Infallible, Failure> {
+            let start = || -> Result<Failure, Failure> {
                 if request.own_cgroups {
                     // Only from within the group: seen from this namespace there is nothing
                     // outside of it.
@@ -334,9 +351,15 @@ fn join(
                 }
                 program::adjust_oom_score(&request.process)?;
                 let around = Surroundings::of_joining(request, carried, status.as_fd())?;
-                program::start(&request.process, around)
+                let Some(root) = root else {
+                    program::start(&request.process, around)
+                };
+                let watched = [control.as_fd(), container.as_fd()];
+                Ok(keeper::main(&watched, || {
+                    program::start_below(root.as_fd(), &request.process, around)
+                }))
             };
-            let Err(failure) = start();
+            let (Ok(failure) | Err(failure)) = start();
             wire::send_status(status.as_fd(), &Status::failed(failure), None);
             std::process::exit(125)
         }

@@ -128,7 +128,7 @@ fn wait_for_namespace(unshared: &mut impl Read) -> Result<(), Failure> {
     if answer.is_empty() {
         return Ok(());
     }
-    Err(Failure::engine(format!(
+    Err(Failure::without_namespaces(format!(
         "user namespaces are switched off here ({answer}): ask the administrator to allow them \
          ({})",
         what_forbids()
@@ -165,7 +165,10 @@ pub(in crate::sandbox) fn write_maps(
     }
     let write = |file: &str, text: &str| {
         let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
-        fs::write(&path, text).context(|| format!("cannot map ids ({path}; {})", what_forbids()))
+        fs::write(&path, text).map_err(|error| {
+            let (what, error) = (what_forbids(), describe(&error));
+            Failure::without_namespaces(format!("cannot map ids ({path}; {what}): {error}"))
+        })
     };
     if geteuid().as_raw() != 0 {
         // The kernel's condition for a group map without privilege (user_namespaces(7)).
@@ -194,10 +197,6 @@ fn run_helper(helper: &str, pid: Pid, extents: &[Extent]) -> Result<(), Failure>
     Err(Failure::engine(format!("{helper} failed: {line}")))
 }
 
-fn own_pid() -> i32 {
-    rustix::process::getpid().as_raw_nonzero().get()
-}
-
 /// The holder's own life.
 pub fn main() -> ! {
     let _ = set_name(c"runner-holder");
@@ -216,7 +215,7 @@ pub fn main() -> ! {
             None => std::thread::sleep(LOOK_EVERY),
         }
         // The command that started it was killed before it wrote it down, or another one is.
-        if super::written_down(&runroot).map(|holder| holder.pid) != Some(own_pid()) {
+        if super::written_down(&runroot).map(|holder| holder.pid) != Some(super::own_pid()) {
             break;
         }
         let Ok(lock) = File::open(runroot.join("holder.lock")) else {
