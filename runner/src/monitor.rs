@@ -362,10 +362,8 @@ impl Watched<'_> {
         let guard = &mut self.running.guard;
         let namespace = self.namespace.as_ref();
         let code = self.relay.run(process, || {
-            let pid = guard.as_ref().map(sandbox::launch::Guard::pid);
-            if let Some(namespace) = namespace
-                && pid.is_some_and(has_ended)
-            {
+            let pid = guard.as_ref().and_then(sandbox::launch::Guard::pid);
+            if pid.is_some_and(has_ended) {
                 // Ports would be dead and the container unguarded: another one takes its place.
                 let sockets: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
                 let text = proxy::describe(&listeners);

@@ -19,7 +19,8 @@ use crate::network::{PortMapping, publish};
 use crate::sandbox::Failure;
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::{Isolation, Network};
-use crate::store::StoreError;
+use crate::sandbox::userns::UserNamespace;
+use crate::store::{Owners, StoreError};
 use crate::trust::Trust;
 
 /// Flags of `run`.
@@ -199,6 +200,13 @@ fn make(
     if store.image(&image.id)?.is_none() {
         return Err(StoreError::UnknownImage(name).into());
     }
+    ensure!(
+        options.isolation == Isolation::Chroot
+            || image.owners != Owners::Host
+            || UserNamespace::acquire(&context.paths.runroot).is_err(),
+        "the files of {name} were placed where there were no user namespaces: runner system migrate places \
+         them again"
+    );
     let source = Source {
         name,
         id: image.id,

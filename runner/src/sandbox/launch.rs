@@ -52,7 +52,8 @@ pub struct Running {
 /// the container and have ended.
 #[derive(Debug)]
 pub struct Guard {
-    pid: Pid,
+    /// `None` when that process has made keepers and has ended.
+    pid: Option<Pid>,
     control: OwnedFd,
     /// Whether there are processes that have the other end of `control` for as long as the container
     /// has any.
@@ -65,7 +66,7 @@ const KEEPERS_PATIENCE: Duration = Duration::from_secs(5);
 impl Drop for Guard {
     fn drop(&mut self) {
         self.release();
-        reap(self.pid);
+        self.pid.map(reap);
         if !self.has_keepers {
             return;
         }
@@ -76,9 +77,16 @@ impl Drop for Guard {
 }
 
 impl Guard {
-    /// The guard's process id.
+    /// Lets keepers be the guards of a container that has them.
+    fn leave_it_to_keepers(&mut self) {
+        if self.has_keepers {
+            self.pid.take().map(reap);
+        }
+    }
+
+    /// The guard's process id; keepers need no help from outside.
     #[must_use]
-    pub fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Option<Pid> {
         self.pid
     }
 
@@ -253,7 +261,10 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
     let Stage { mut guard, birth } = stage.told(&request, &extra)?;
     guard.has_keepers = spec.is_bare();
     match birth.wait() {
-        Ok(born) => Ok(Running::of(born, Some(guard))),
+        Ok(born) => {
+            guard.leave_it_to_keepers();
+            Ok(Running::of(born, Some(guard)))
+        }
         Err(failure) => {
             guard.release();
             Err(failure)
@@ -319,6 +330,7 @@ fn join_from(
     guard.has_keepers = join.root.is_some();
     let result = birth.wait_with(at);
     // Keepers would take it for the end of the caller.
+    guard.leave_it_to_keepers();
     let guard = guard.has_keepers.then_some(guard);
     result.map(|born| Running::of(born, guard))
 }
@@ -372,7 +384,7 @@ pub fn set_up(
 /// A [`Failure`] when the container has ended meanwhile.
 pub fn guard(
     process: ProcessId,
-    namespace: &UserNamespace,
+    namespace: Option<&UserNamespace>,
     sockets: &[BorrowedFd<'_>],
     guard: &str,
 ) -> Result<Guard, Failure> {
@@ -383,7 +395,7 @@ pub fn guard(
         guard: guard.to_owned(),
     };
     let stdio = [null.as_fd(); 3];
-    let entrance = Some(namespace.entrance());
+    let entrance = namespace.map(UserNamespace::entrance);
     let stage = Stage::start(entrance, stdio, None, wire::OTHER_TASK)?;
     Ok(stage.told(&request, sockets)?.guard)
 }
@@ -400,7 +412,7 @@ impl Stage {
         let stage = Self::start(entrance, stdio, born_in, wire::OTHER_TASK)?;
         if let (Some(group), None) = (cgroup, born_in) {
             // The process is a child of the stage, and so in its group.
-            group.add(stage.guard.pid)?;
+            stage.guard.pid.map_or(Ok(()), |pid| group.add(pid))?;
         }
         Ok(stage)
     }
@@ -431,7 +443,7 @@ impl Stage {
         .context(|| "cannot start another process".to_owned())?;
         Ok(Self {
             guard: Guard {
-                pid,
+                pid: Some(pid),
                 control,
                 has_keepers: false,
             },

@@ -53,11 +53,11 @@ pub(super) fn install(filter: &Filter, bounding: CapabilitySet) -> io::Result<Op
 }
 
 /// What reaches processes and memory of the host where no namespace is in between, whatever else a
-/// profile says: looking into processes, signals to all of them at once, limits of others, and what
+/// profile says: key rings, looking into processes, signals to all of them at once, limits of others, and what
 /// System V and POSIX have for exchange between processes.
 const BESIDE_HOST: &str = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
     {"action": "SCMP_ACT_ERRNO", "errnoRet": 1, "names": [
-        "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise",
+        "add_key", "keyctl", "request_key", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise",
         "process_mrelease", "perf_event_open", "mq_open", "mq_unlink", "msgctl", "msgget", "msgrcv",
         "msgsnd", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmget"]},
     {"action": "SCMP_ACT_ERRNO", "errnoRet": 1, "names": ["kill"], "args": [
