@@ -166,10 +166,10 @@ pub fn start<'a>(
         cgroup,
         listeners: &listeners,
     };
+    let mut running = launch(container, &surroundings, stage, &streams).map_err(with_hint)?;
     if namespace.is_none() {
         tell(format_args!("runner: {}", Walls::find().warning()));
     }
-    let mut running = launch(container, &surroundings, stage, &streams).map_err(with_hint)?;
     for note in &running.notes {
         tell(format_args!("runner: {note}"));
     }

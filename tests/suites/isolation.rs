@@ -42,7 +42,7 @@ fn look_for(what: &str) -> String {
 /// Waits until there is no such process; prints those that stay.
 fn gone(what: &str) -> String {
     let look = look_for(what);
-    format!("for i in $(seq 50); do {look} >/dev/null || break; sleep 0.1; done; {look}")
+    format!("for i in $(seq 50); do {look} >/dev/null || break; sleep 0.1; done; {look} || true")
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn life() -> String {
         &format!("runner create --isolation chroot --name c {image} echo created > /dev/null"),
         "runner start -a c; runner rm c; runner ps -a -q",
         &run("--rm", "echo kept > /new; cat /new"),
-        &run("--rm", "ls /new /proc /sys"),
+        &run("--rm", "ls /new; ls /proc; ls /sys"),
         "runner rmi --all > /dev/null; runner images -q",
     ]
     .join("\n")
@@ -423,12 +423,7 @@ fn what_cannot_be_had_is_refused_in_one_line() {
             (125, ""),
             "{option}: {outcome}"
         );
-        let errors = outcome
-            .stderr
-            .lines()
-            .filter(|line| line.starts_with("Error"))
-            .count();
-        assert_eq!(errors, 1, "{option}: {outcome}");
+        assert!(outcome.only_error().len() < 400, "{option}: {outcome}");
     }
     assert_eq!(
         host.to("runner ps -a -q; ls /var/lib/runner/containers"),
@@ -455,17 +450,17 @@ fn without_device_nodes_it_says_so() {
 /// A root with every capability in a user namespace of all ids, in which there can be no other.
 fn without_user_namespaces(world: &World, script: &str) -> Run {
     let script = format!("echo 0 > /proc/sys/user/max_user_namespaces && {script}");
-    let words = [
-        "-U",
-        "--map-users=0,0,4294967294",
-        "--map-groups=0,0,4294967294",
-        "--setuid",
-        "0",
-        "--setgid",
-        "0",
-    ];
-    let more = ["-m", "-p", "--fork", "--mount-proc", "sh", "-c", &script];
-    world.run("unshare").args(words).args(more)
+    let inside = "read go < go; exec setpriv --reuid 0 --regid 0 --clear-groups unshare -m -p --fork --mount-proc sh script";
+    world.write("script", script);
+    world.write("inside", inside);
+    let outside = "mkfifo go; unshare -U sh inside & pid=$!
+        while [ $(readlink /proc/$pid/ns/user) = $(readlink /proc/self/ns/user) ]; do sleep 0.01; done
+        for map in uid gid; do echo 0 0 4294967295 > /proc/$pid/${map}_map; done
+        echo > go; wait $pid";
+    world
+        .run("sh")
+        .args(["-c", outside])
+        .current_dir(world.folder())
 }
 
 #[test]
@@ -475,7 +470,7 @@ fn where_only_user_namespaces_are_off_the_others_are_used() {
     let runner = world.runner();
     let image = world.write("image.tar", require!(busybox::image()).docker());
     let line = |words: &[&str]| runner.command(words).line();
-    let script = "echo $$; stat -c %u /home/alice; cat /data/file; echo x > /proc/sys/kernel/hostname; ls /proc | grep -c self; hostname";
+    let script = "echo $$; stat -c %u /home/alice; cat /data/file; echo x > /proc/sys/kernel/hostname; ls /proc | grep -c ^self; hostname";
     let folder = world.make_dir("data", 0o755);
     fs::write(folder.join("file"), "from outside\n").expect("our own folder");
     let volume = format!("{}:/data", folder.display());

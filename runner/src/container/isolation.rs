@@ -55,19 +55,23 @@ impl Walls {
 
     /// Whether its processes can send no signals to those of the host.
     fn hold_signals(self) -> bool {
-        self.namespaces || landlock::has_scopes()
+        self.namespaces || self.landlock >= landlock::WITH_SCOPES
     }
 
-    /// The most capabilities that a process may have within them.
+    /// The most capabilities that a process of this root may have within them.
     #[must_use]
     pub fn capabilities(self) -> CapabilitySet {
+        self.most().intersection(CapabilitySet::own())
+    }
+
+    /// The same for a root that has them all.
+    fn most(self) -> CapabilitySet {
         let named = |name: &&str| CapabilitySet::parse(name);
         let harmless = HARMLESS.iter().filter_map(named);
         let kill = CapabilitySet::parse("KILL").filter(|_| self.hold_signals());
         harmless
             .chain(kill)
             .fold(CapabilitySet::EMPTY, CapabilitySet::union)
-            .intersection(CapabilitySet::own())
     }
 
     /// What a container does not have within them, for its user to know.
@@ -211,5 +215,60 @@ fn check_mounts(record: &Record) -> Result<(), Failure> {
             "{what} takes namespaces, of which this root gets none here (it has no CAP_SYS_ADMIN, or a \
              filter of system calls is in the way): leave it out"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wall_that_is_not_there_is_named() {
+        let walls = |namespaces, landlock| Walls {
+            namespaces,
+            landlock,
+        };
+        assert_eq!(walls(true, 0).missing().len(), 2);
+        assert!(
+            walls(false, 0)
+                .missing()
+                .iter()
+                .any(|one| one.starts_with("Landlock"))
+        );
+        assert!(
+            walls(false, 1)
+                .missing()
+                .iter()
+                .any(|one| one.starts_with("scopes"))
+        );
+        assert_eq!(walls(false, 6).missing().len(), 4);
+        assert!(!walls(false, 6).warning().contains('\n'));
+    }
+
+    #[test]
+    fn a_capability_to_end_processes_is_given_where_it_reaches_no_others() {
+        let kill = CapabilitySet::parse("KILL").unwrap();
+        let most = |namespaces, landlock| {
+            Walls {
+                namespaces,
+                landlock,
+            }
+            .most()
+        };
+        assert!(most(true, 0).contains(kill) && most(false, 6).contains(kill));
+        assert!(!most(false, 5).contains(kill));
+        for name in [
+            "SYS_CHROOT",
+            "MKNOD",
+            "SYS_ADMIN",
+            "SYS_PTRACE",
+            "DAC_READ_SEARCH",
+            "SETFCAP",
+        ] {
+            assert!(
+                !most(true, 6).contains(CapabilitySet::parse(name).unwrap()),
+                "{name}"
+            );
+        }
     }
 }

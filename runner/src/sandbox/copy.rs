@@ -186,3 +186,29 @@ pub(super) fn times(stat: &Stat) -> Timestamps {
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_from_inside_a_namespace_becomes_what_it_is_there() {
+        let ids = |outside| {
+            vec![Extent {
+                inside: 0,
+                outside,
+                count: 65_536,
+            }]
+        };
+        let owners = Owners::unmapped((ids(0x7000_0000), ids(200_000)));
+        let of = |uid, gid| {
+            let mut stat = rustix::fs::stat("/").unwrap();
+            (stat.st_uid, stat.st_gid) = (uid, gid);
+            let stat = owners.of(stat);
+            (stat.st_uid, stat.st_gid)
+        };
+        assert_eq!(of(0x7000_0000, 200_000), (0, 0));
+        assert_eq!(of(0x7000_03e8, 265_535), (1000, 65_535));
+        assert_eq!(of(1000, 265_536), (1000, 265_536));
+    }
+}

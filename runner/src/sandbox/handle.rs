@@ -170,6 +170,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whatever_a_process_has_started_is_below_it() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "(sleep 100; :) & sleep 100; :"])
+            .stdin(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(shell.id().cast_signed()).unwrap();
+        let start = std::time::Instant::now();
+        let mut found = below(pid);
+        while found.len() < 3 && start.elapsed() < Duration::from_secs(10) {
+            found = below(pid);
+        }
+        let own = below(rustix::process::getpid());
+        assert!(found.len() == 3 && !found.iter().any(|one| one.pid == shell.id().cast_signed()));
+        assert!(found.iter().all(|process| own.contains(process)));
+        for process in found {
+            process.open().unwrap().signal(libc::SIGKILL).unwrap();
+        }
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+    }
+
+    #[test]
     fn a_process_is_found_again_until_it_ends() {
         let mut child = std::process::Command::new("sleep")
             .arg("100")

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::syscalls::{self, LandlockHandled};
 
 /// The version of Landlock that has scopes (Linux 6.12).
-const WITH_SCOPES: u32 = 6;
+pub const WITH_SCOPES: u32 = 6;
 
 /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET` of linux/landlock.h.
 const ABSTRACT_UNIX_SOCKET: u64 = 1;

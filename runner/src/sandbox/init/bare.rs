@@ -93,7 +93,7 @@ fn make_devices(setup: &Setup<'_>) -> Result<(), Failure> {
     for (name, link) in LINKS {
         symlinkat(link, &dev, name).context(|| format!("cannot make /dev/{name}"))?;
     }
-    mkdirat(&dev, "shm", Mode::empty())
+    mkdirat(&dev, "shm", Mode::from_raw_mode(0o755))
         .and_then(|()| openat(&dev, "shm", FOLDER, Mode::empty()))
         .and_then(|shm| rustix::fs::fchmod(shm, Mode::from_raw_mode(0o1777)))
         .context(|| "cannot make /dev/shm".to_owned())
