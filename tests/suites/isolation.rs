@@ -204,15 +204,16 @@ fn no_process_survives_its_container() {
         let script = format!(
             "{start} >/dev/null; sleep 0.6; {}; kill -9 $({victim}); {gone}; {}; runner rm -f d",
             look_for("sleep 4321") + " | wc -l",
-            look_for("runner-stage"),
+            self::gone("runner-stage"),
         );
         let said = host.to(&script);
         assert_eq!(said, "3\nd", "{victim}");
     }
     // A command in the foreground, and one that has joined.
     let script = format!(
-        "{} & sleep 1; kill -9 $!; {gone}; runner ps -q",
-        run("--name f", &format!("{DAEMON} sleep 4321"))
+        "{} & sleep 1; kill -9 $!; {gone}; {}; runner ps -q",
+        run("--name f", &format!("{DAEMON} sleep 4321")),
+        self::gone("runner-stage"),
     );
     assert_eq!(host.to(&script), "");
     let script = format!(

@@ -66,7 +66,7 @@ const KEEPERS_PATIENCE: Duration = Duration::from_secs(5);
 impl Drop for Guard {
     fn drop(&mut self) {
         self.release();
-        self.pid.map(reap);
+        self.reap();
         if !self.has_keepers {
             return;
         }
@@ -80,7 +80,13 @@ impl Guard {
     /// Lets keepers be the guards of a container that has them.
     fn leave_it_to_keepers(&mut self) {
         if self.has_keepers {
-            self.pid.take().map(reap);
+            self.reap();
+        }
+    }
+
+    fn reap(&mut self) {
+        if let Some(pid) = self.pid.take() {
+            reap(pid);
         }
     }
 
