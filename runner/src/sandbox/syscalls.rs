@@ -315,6 +315,12 @@ pub(super) fn mount_set_attributes(
     Ok(())
 }
 
+/// Sends a signal to every process that this one may send one to, but for itself (kill(2), -1).
+pub(super) fn signal_everything(signal: i32) -> io::Result<()> {
+    // SAFETY: the call touches no memory.
+    check(libc::c_long::from(unsafe { libc::kill(-1, signal) })).map(drop)
+}
+
 /// The user namespace that the namespace behind `fd` belongs to, or for a user namespace its
 /// parent (ioctl_ns(2)).
 pub(super) fn namespace_parent(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
