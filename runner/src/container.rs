@@ -6,8 +6,9 @@
 
 pub mod create;
 pub mod folder;
-mod id;
+pub mod id;
 pub mod isolation;
+pub mod listener;
 pub mod log;
 pub mod name;
 pub mod record;

@@ -268,7 +268,7 @@ fn launch(
             driver,
             size,
         )?;
-        launch_spec(spec, around, stage)
+        launch_spec(spec, around, stage, container)
     };
     match attempt(stage, driver) {
         // A copy would be written to the disk, which somebody wanted to avoid.
@@ -293,6 +293,7 @@ fn launch_spec(
     mut spec: Spec,
     around: &Surroundings<'_>,
     stage: Stage,
+    container: &Container,
 ) -> Result<Running, Failure> {
     let prepared = prepare_mounts(&mut spec, around.namespace)?;
     let with = Launch {
@@ -306,7 +307,7 @@ fn launch_spec(
         // Without a namespace to be entered first, it is born there.
         cgroup: around.cgroup.filter(|_| around.namespace.is_some()),
     };
-    sandbox::launch(stage, &spec, &with)
+    sandbox::launch(stage, &spec, &with, &mut container.moments(None))
 }
 
 /// As root, prepares the volumes so that a file of root outside is one of root inside and the other way

@@ -18,6 +18,7 @@
 pub mod address;
 pub mod capability;
 pub mod cgroup;
+pub mod delivery;
 pub mod failure;
 pub mod gate;
 pub mod handle;

@@ -12,6 +12,7 @@ pub mod browser;
 pub mod client;
 pub mod clone;
 pub mod command;
+pub mod decider;
 pub mod engine;
 pub mod figures;
 pub mod fixture;

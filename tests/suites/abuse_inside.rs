@@ -1,8 +1,14 @@
 //! Attacks from inside a running container.
 
-use tests::attack::inside::{self, DEFAULT_CAPABILITIES, in_a_container, status};
-use tests::fixture::{busybox, probe};
-use tests::{Missing, Mode, World, for_each_account, require};
+use std::fs::Permissions;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+
+use tests::attack::inside::{self, DEFAULT_CAPABILITIES, HostSockets, in_a_container, status};
+use tests::fixture::{Archive, busybox, probe};
+use tests::{Engine, Missing, Mode, World, for_each_account, require};
 
 /// What is open that should be shut.
 const NOTHING: [&str; 0] = [];
@@ -132,4 +138,69 @@ fn the_terminal_of_the_user_cannot_be_typed_into() {
 fn abstract_sockets_of_the_host_are_out_of_reach() {
     let world = require!(with_busybox(Mode::Mapped));
     assert_eq!(require!(inside::abstract_sockets(&world.runner())), NOTHING);
+}
+
+for_each_account! {
+    fn neither_are_they_in_the_network_of_the_host_cve_2020_15257(world) {
+        let runner = world.runner();
+        let name = "localhost/caller:latest";
+        let sockets = require!(HostSockets::new(&runner, name));
+        require!(with_scopes(&runner));
+        let run = ["run", "--rm", "--network", "host"];
+        let both = ["to-stream", "to-datagrams"];
+        for options in [&[][..], &["--init"], &["-u", "7"], &["--security-opt", "seccomp=unconfined"],
+            &["--security-opt", "no-new-privileges=false"]] {
+            let command = [&run[..], options, &[name]].concat();
+            assert_eq!(sockets.reached_by(&runner, &command), NOTHING, "{options:?}");
+        }
+        let open = [&run[..], &["--security-opt", "landlock=unconfined", name]].concat();
+        assert_eq!(sockets.reached_by(&runner, &open), both);
+        // What joins the container gets as far.
+        for (container, options, reached) in [("shut", &[][..], &NOTHING[..]), ("open", &["--security-opt", "landlock=unconfined"], &both)] {
+            let start = [&["run", "-d", "--name", container, "--network", "host"], options, &[name, "sleep", "1000"]];
+            runner.to(&start.concat());
+            assert_eq!(sockets.reached_by(&runner, &["exec", container]), reached);
+            runner.to(&["stop", "-t", "0", container]);
+            runner.to(&["start", container]);
+            assert_eq!(sockets.reached_by(&runner, &["exec", container]), reached);
+            let report = runner.to(&["security", "report", container]);
+            let said = if reached.is_empty() { "host's abstract sockets shut by Landlock" } else { "host's abstract sockets open" };
+            assert!(report.lines().any(|line| line.trim() == said), "{report}");
+            runner.to(&["rm", "-f", "-t", "0", container]);
+        }
+    }
+}
+
+for_each_account! {
+    fn the_network_of_the_host_is_of_use_all_the_same(world) {
+        let runner = world.runner();
+        let folder = world.make_dir("sockets", 0o755);
+        let path = folder.join("socket");
+        let _files = UnixListener::bind(&path).expect("a new file");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("our own file");
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let number = port.local_addr().expect("it is bound").port().to_string();
+        std::thread::spawn(move || port.incoming().flatten().for_each(|mut stream| {
+            let _ = stream.write_all(b"connected\n");
+        }));
+        let client = require!(probe::connect(1, b"/sockets/socket\0"));
+        let layer = require!(busybox::layer()).file("bin/to-file", 0o755, client);
+        let name = "localhost/caller:latest";
+        runner.load(&Archive::new(name, &[&layer], &["/bin/sh"]).docker());
+        let volume = format!("{}:/sockets", folder.display());
+        // A signal and a look at another process of the container, too.
+        let script = format!("to-file && nc 127.0.0.1 {number} </dev/null
+            sleep 100 & readlink /proc/$!/exe; kill $!; wait $!; echo $?");
+        let said = runner.to(&["run", "--rm", "--network", "host", "-v", &volume, name, "sh", "-c", &script]);
+        assert_eq!(said, "connected\n/bin/busybox\n143");
+    }
+}
+
+/// A kernel on which Landlock has scopes.
+fn with_scopes(runner: &Engine) -> Result<(), Missing> {
+    let version = runner.to(&["info", "--format", "{{.Host.Security.LandlockVersion}}"]);
+    match version.parse::<u32>() {
+        Ok(6..) => Ok(()),
+        _ => Err(Missing::because("scopes of Landlock (Linux 6.12)")),
+    }
 }

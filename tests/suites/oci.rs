@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 use tests::binaries::runc;
+use tests::decider::{self, Answer, Decider};
 use tests::fixture::bundle::Bundle;
 use tests::{Mode, for_each_account, require, wait};
 
@@ -263,18 +263,42 @@ for_each_account! {
 for_each_account! {
     fn another_process_decides_about_system_calls(world) {
         let mut bundle = require!(Bundle::new(world, "bundle"));
-        let path = world.path("run/listener");
-        let listener = UnixListener::bind(&path).unwrap();
-        world.own_all(&path);
-        bundle.config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": path,
+        let decider = Decider::new(world, |number| match number {
+            83 | 258 => Answer::Error(122), // mkdir and mkdirat: EDQUOT
+            _ => Answer::Continue,
+        });
+        let mut profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": decider.path,
             "listenerMetadata": "for us", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY"}]});
+        bundle.config["root"]["readonly"] = false.into();
         bundle.script("mkdir /tmp/asked; sleep 100");
+        bundle.config["linux"]["seccomp"] = profile.clone();
         bundle.leave(runc(), &["run", "--detach", "c"]);
-        let (_descriptor, words) = receive_with_words(&listener);
-        let told: Value = serde_json::from_slice(&words).unwrap();
-        assert_eq!((&told["metadata"], &told["fds"]), (&json!("for us"), &json!(["seccompFd"])));
-        assert_eq!(told["state"]["id"], "c");
+        let told = decider.take_told();
+        assert_eq!((&told[0]["metadata"], &told[0]["fds"]), (&json!("for us"), &json!(["seccompFd"])));
+        assert_eq!((&told[0]["state"]["id"], told.len()), (&json!("c"), 1));
+        let made = bundle.runtime(&["exec", "c", "mkdir", "/tmp/x"]).finish().with_code(1);
+        assert!(made.stderr.contains("quota"), "{made}");
+        assert_eq!(decider.take_told()[0]["state"]["status"], "running");
         bundle.runtime(&["delete", "--force", "c"]).succeed();
+        // It may be asked about every call, also about those by which it is called itself.
+        profile["defaultAction"] = "SCMP_ACT_NOTIFY".into();
+        bundle.config["linux"]["seccomp"] = profile;
+        bundle.script("mkdir /tmp/asked; echo $?");
+        for no_new_privileges in [true, false] {
+            bundle.config["process"]["noNewPrivileges"] = no_new_privileges.into();
+            let said = bundle.runtime(&["run", "c"]).limit(Duration::from_secs(20)).succeed();
+            assert_eq!(said.text(), "1", "{said}");
+        }
+        // Without somebody who decides nothing of the program is done.
+        fs::remove_file(&decider.path).expect("its socket");
+        bundle.config["linux"]["seccomp"]["defaultAction"] = "SCMP_ACT_ALLOW".into();
+        bundle.config["process"]["args"] = json!(["echo", "ran"]);
+        for no_new_privileges in [true, false] {
+            bundle.config["process"]["noNewPrivileges"] = no_new_privileges.into();
+            let failed = bundle.runtime(&["run", "c"]).limit(Duration::from_secs(20)).finish().with_code(1);
+            assert!(failed.only_error().contains("listenerPath"), "{failed}");
+            assert_eq!(failed.text(), "");
+        }
     }
 }
 
@@ -350,24 +374,7 @@ fn a_container_is_limited_listed_paused_and_changed() {
 
 /// The descriptor that comes through a console socket.
 fn receive(listener: &UnixListener) -> OwnedFd {
-    receive_with_words(listener).0
-}
-
-/// A descriptor, and what came with it.
-fn receive_with_words(listener: &UnixListener) -> (OwnedFd, Vec<u8>) {
-    let (stream, _) = listener.accept().unwrap();
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut words = vec![0; 65_536];
-    let slices = &mut [std::io::IoSliceMut::new(&mut words)];
-    let message = recvmsg(&stream, slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC).unwrap();
-    let mut found = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    let descriptor = found.next().expect("a descriptor");
-    words.truncate(message.bytes);
-    (descriptor, words)
+    decider::receive(&listener.accept().unwrap().0).0
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! `--security-opt`, capabilities by name, and the report of what is open and what is shut.
 
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
 use tests::attack::inside::status;
+use tests::decider::{self, Answer, Decider};
 use tests::fixture::{Archive, busybox, probe};
 use tests::{World, for_each_account, require};
 
@@ -214,4 +220,180 @@ for_each_account! {
             runner.to(&["rm", "late"]);
         }
     }
+}
+
+/// mkdir(2) and mkdirat(2) fail with EDQUOT.
+fn no_folders(number: i32) -> Answer {
+    match number {
+        83 | 258 => Answer::Error(122),
+        _ => Answer::Continue,
+    }
+}
+
+/// A profile that asks whoever listens at `path` about these calls, or about all if none is named.
+fn asking(world: &World, path: &Path, calls: &[&str]) -> String {
+    let (default, rules) = match calls {
+        [] => ("SCMP_ACT_NOTIFY", json!([])),
+        names => (
+            "SCMP_ACT_ALLOW",
+            json!([{"names": names, "action": "SCMP_ACT_NOTIFY"}]),
+        ),
+    };
+    let profile = json!({"defaultAction": default, "syscalls": rules, "listenerPath": path,
+        "listenerMetadata": "for us"});
+    let written = world.write("asking.json", profile.to_string());
+    format!("seccomp={}", written.display())
+}
+
+for_each_account! {
+    fn another_process_decides_about_system_calls(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let decider = Decider::new(world, no_folders);
+        let option = asking(world, &decider.path, &["mkdir", "mkdirat"]);
+        let asked = ["--security-opt", &option];
+        let script = ["sh", "-c", "mkdir /tmp/x 2>/dev/null; echo $?; uname"];
+        for more in [&[][..], &["--init"], &["-u", "7"], &["-t"], &["--security-opt", "no-new-privileges=false"]] {
+            let words = [&["run", "--rm"], &asked[..], more, &[busybox::NAME], &script];
+            assert_eq!(runner.to(&words.concat()).replace('\r', ""), "1\nLinux", "{more:?}");
+            let told = decider.take_told();
+            assert_eq!(told.len(), 1, "{more:?}");
+            assert_eq!((&told[0]["fds"], &told[0]["metadata"]), (&json!(["seccompFd"]), &json!("for us")));
+            assert_eq!((&told[0]["state"]["status"], &told[0]["state"]["pid"]), (&json!("creating"), &told[0]["pid"]));
+        }
+        let words = [&["create", "--name", "later"], &asked[..], &[busybox::NAME, "sleep", "1000"]];
+        let id = runner.to(&words.concat());
+        assert_eq!(decider.take_told().len(), 0);
+        // What the profile says was written down; no change of the file changes the container.
+        world.write("asking.json", "{}");
+        for _ in 0..2 {
+            runner.to(&["start", "later"]);
+            let told = decider.take_told();
+            assert_eq!((told.len(), &told[0]["state"]["id"]), (1, &json!(id)));
+            let made = runner.try_to(&["exec", "later", "mkdir", "/tmp/x"]);
+            assert!(made.code == 1 && made.stderr.contains("quota"), "{made}");
+            let joined = decider.take_told();
+            assert_eq!((joined.len(), &joined[0]["state"]["status"]), (1, &json!("running")));
+            assert_eq!(joined[0]["state"]["pid"], told[0]["pid"]);
+            assert_ne!(joined[0]["pid"], told[0]["pid"]);
+            runner.to(&["stop", "-t", "0", "later"]);
+        }
+        let report = runner.to(&["security", "report", "later"]);
+        assert!(report.contains(decider.path.to_str().expect("a plain path")), "{report}");
+        runner.to(&["rm", "later"]);
+    }
+}
+
+for_each_account! {
+    fn it_may_be_asked_about_every_call_also_those_by_which_it_is_called(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let decider = Decider::new(world, no_folders);
+        for calls in [&[][..], &["execve", "exit", "exit_group", "sendmsg", "close", "futex"]] {
+            let option = asking(world, &decider.path, calls);
+            for more in [&[][..], &["--init"], &["--security-opt", "no-new-privileges=false"]] {
+                let words = [&["run", "--rm", "--security-opt", &option], more, &[busybox::NAME, "sh", "-c", "uname; exit 7"]];
+                let said = runner.command(&words.concat()).limit(Duration::from_secs(20)).finish().with_code(7);
+                assert_eq!(said.text(), "Linux", "{said}");
+            }
+            let missing = ["run", "--rm", "--security-opt", &option, busybox::NAME, "no-such-program"];
+            let missing = runner.command(&missing).limit(Duration::from_secs(20)).finish().with_code(127);
+            assert!(missing.only_error().contains("no-such-program"), "{missing}");
+            runner.to(&["run", "-d", "--name", "asking", "--security-opt", &option, busybox::NAME, "sleep", "1000"]);
+            let joined = runner.command(&["exec", "asking", "uname"]).limit(Duration::from_secs(20)).succeed();
+            assert_eq!(joined.text(), "Linux");
+            runner.to(&["rm", "-f", "-t", "0", "asking"]);
+        }
+    }
+}
+
+for_each_account! {
+    fn nobody_who_decides_is_one_line_and_leaves_nothing(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let refused = |words: &[&str], what: &str| {
+            let outcome = runner.command(words).limit(Duration::from_secs(20)).finish().with_code(125);
+            assert!(outcome.only_error().contains(what), "{outcome}");
+        };
+        let nowhere = world.path("run/nobody");
+        for (path, what) in [(Path::new(""), "add \"listenerPath\""), (Path::new("here"), "absolute"), (&nowhere, "run/nobody")] {
+            let option = asking(world, path, &["mkdir"]);
+            for detach in [&[][..], &["-d"]] {
+                let words = [&["run"], detach, &["--security-opt", &option, busybox::NAME, "true"]];
+                refused(&words.concat(), what);
+            }
+        }
+        assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
+        let decider = Decider::new(world, no_folders);
+        let option = asking(world, &decider.path, &["mkdir"]);
+        runner.to(&["run", "-d", "--name", "asking", "--security-opt", &option, busybox::NAME, "sleep", "1000"]);
+        std::fs::remove_file(&decider.path).expect("its socket");
+        refused(&["exec", "asking", "true"], "run/decider");
+        assert_eq!(runner.to(&["ps", "-q", "--filter", "name=asking"]).lines().count(), 1);
+        runner.to(&["stop", "-t", "0", "asking"]);
+        refused(&["start", "asking"], "run/decider");
+        runner.to(&["rm", "asking"]);
+    }
+}
+
+for_each_account! {
+    fn who_decides_may_die_or_be_silent_and_the_container_can_be_ended(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let decider = Decider::new(world, |number| match number {
+            59 => Answer::Never, // execve
+            _ => Answer::Continue,
+        });
+        let limit = Duration::from_secs(20);
+        for calls in [&[][..], &["execve"]] {
+            let option = asking(world, &decider.path, calls);
+            let words = ["run", "-d", "--name", "silent", "--security-opt", &option, busybox::NAME, "true"];
+            runner.command(&words).limit(limit).succeed();
+            assert_eq!(runner.to(&["ps", "-q"]).lines().count(), 1);
+            runner.command(&["rm", "-f", "-t", "0", "silent"]).limit(limit).succeed();
+        }
+        let path = world.path("run/dies");
+        let listener = UnixListener::bind(&path).expect("a new socket");
+        world.own_all(&path);
+        std::thread::spawn(move || for stream in listener.incoming().flatten() {
+            drop(decider::receive(&stream));
+        });
+        let option = asking(world, &path, &["mkdir", "mkdirat"]);
+        let words = ["run", "--rm", "--security-opt", &option, busybox::NAME, "mkdir", "/tmp/x"];
+        let made = runner.command(&words).limit(limit).finish().with_code(1);
+        assert!(made.stderr.contains("not implemented"), "{made}");
+        let option = asking(world, &path, &[]);
+        let words = ["run", "--rm", "--security-opt", &option, busybox::NAME, "true"];
+        assert_ne!(runner.command(&words).limit(limit).finish().code, 0);
+    }
+}
+
+#[test]
+fn nothing_of_the_program_is_done_before_somebody_decides() {
+    let world = require!(World::of_a_user());
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    let path = world.path("run/busy");
+    let listener = UnixListener::bind(&path).expect("a new socket");
+    world.own_all(&path);
+    // One waits already, and no other may.
+    rustix::net::listen(&listener, 0).expect("it listens");
+    let _first = UnixStream::connect(&path).expect("nobody else waits");
+    let folder = world.make_dir("witness", 0o777);
+    let volume = format!("{}:/witness", folder.display());
+    let option = asking(&world, &path, &["mkdir"]);
+    let words = [
+        "run",
+        "-v",
+        &volume,
+        "--security-opt",
+        &option,
+        busybox::NAME,
+    ];
+    let words = [&words[..], &["touch", "/witness/ran"]].concat();
+    let run = runner.command(&words).limit(Duration::from_secs(30));
+    let outcome = run.finish().with_code(125);
+    assert!(outcome.only_error().contains("run/busy"), "{outcome}");
+    assert!(!folder.join("ran").exists());
+    assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
 }

@@ -87,7 +87,13 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let signals = relay::catch_signals()?;
     let streams = Streams::new(arguments.tty, arguments.interactive)?;
     let group = state.cgroup.as_ref();
-    let mut running = sandbox::join(&join, &context.paths.runroot, group, streams.inside())?;
+    let mut running = sandbox::join(
+        &join,
+        &context.paths.runroot,
+        group,
+        streams.inside(),
+        &mut container.moments(Some(state.process)),
+    )?;
     let process = running.process;
     let mut relay = Relay::new(&mut running, signals, streams, None, attach)?;
     let code = relay.run(process, || ());

@@ -182,6 +182,7 @@ impl Subject {
                 Filter::Open => "unconfined",
                 Filter::Program(_) | Filter::Special(_) => "custom",
             },
+            "decider": self.security.filter.listener().map(|listener| &listener.path),
             "open": with(Verdict::Open),
             "examined": with(Verdict::Examined),
             "shut": with(Verdict::Shut),
@@ -300,6 +301,10 @@ fn table(report: &Value) -> String {
         count("shut")
     );
     row(&mut text, "SYSTEM CALLS", &summary);
+    if let Some(path) = calls["decider"].as_str() {
+        let decider = format!("who listens at {}", human::escaped(path));
+        row(&mut text, "  about some decides", &decider);
+    }
     row(&mut text, "  by arguments", &words(&calls["examined"]));
     row(&mut text, "  shut", &words(&calls["shut"]));
     let process = &report["process"];

@@ -162,17 +162,13 @@ impl Request {
         security.filter = match seccomp {
             Seccomp::Baked => Filter::Baked,
             Seccomp::Unconfined => Filter::Open,
-            Seccomp::File(path) => Filter::Program(self.program(&path, bounding)?),
+            Seccomp::File(path) => self.custom(&path, bounding)?,
         };
         Ok(security)
     }
 
     /// The compiled profile, from where an earlier command has left it if there was one.
-    fn program(
-        &self,
-        path: &Path,
-        bounding: CapabilitySet,
-    ) -> Result<Vec<Instruction>, BadSecurity> {
+    fn custom(&self, path: &Path, bounding: CapabilitySet) -> Result<Filter, BadSecurity> {
         let refuse = |reason: String| BadSecurity::Profile {
             path: path.to_owned(),
             reason,
@@ -181,21 +177,23 @@ impl Request {
             fs::read(path).map_err(|error| refuse(crate::sandbox::failure::describe(&error)))?;
         let kept = self.cache.join(key(&text, bounding));
         if let Some(program) = fs::read(&kept).ok().and_then(|bytes| from_bytes(&bytes)) {
-            return Ok(program);
+            return Ok(Filter::Program(program));
         }
-        let profile = Profile::parse(&text).map_err(|error| refuse(error.to_string()))?;
-        if profile.notifies() {
-            return Err(refuse(
-                "it hands system calls to another process (SCMP_ACT_NOTIFY), and nobody listens here"
-                    .to_owned(),
-            ));
-        }
-        let program = profile
-            .compile(bounding)
+        let filter = Profile::parse(&text)
+            .and_then(|profile| profile.filter(bounding))
             .map_err(|error: BadProfile| refuse(error.to_string()))?;
-        // Only the next start is slower without it.
-        let _ = packer::cache::keep(&kept, &to_bytes(&program));
-        Ok(program)
+        if let Some(listener) = filter.listener().filter(|one| !one.path.is_absolute()) {
+            let listener = listener.path.display();
+            return Err(refuse(format!(
+                "its listenerPath \"{listener}\" is no absolute path"
+            )));
+        }
+        // More than a program is rare, and is compiled each time.
+        if let Filter::Program(program) = &filter {
+            // Only the next start is slower without it.
+            let _ = packer::cache::keep(&kept, &to_bytes(program));
+        }
+        Ok(filter)
     }
 }
 
@@ -346,6 +344,51 @@ mod tests {
     }
 
     #[test]
+    fn only_what_shares_the_network_of_the_host_is_kept_apart() {
+        let scopes = |options: &[&str], network| decided(options).unwrap().scopes(network);
+        assert!(scopes(&[], Network::Host).abstract_sockets);
+        for network in [Network::Private, Network::None] {
+            assert_eq!(scopes(&[], network), Scopes::default());
+        }
+        let open = ["landlock=unconfined"];
+        assert_eq!(scopes(&open, Network::Host), Scopes::default());
+    }
+
+    #[test]
+    fn a_profile_that_asks_is_compiled_each_time_and_names_whom() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("profile.json");
+        let request = Request {
+            seccomp: Seccomp::File(path.clone()),
+            cache: folder.path().join("cache"),
+            ..Request::default()
+        };
+        let decide = |more: &str| {
+            let text = format!(r#"{{"defaultAction":"SCMP_ACT_NOTIFY"{more}}}"#);
+            fs::write(&path, text).unwrap();
+            request.decide(CapabilitySet::EMPTY)
+        };
+        for _ in 0..2 {
+            let security =
+                decide(r#","listenerPath":"/run/one","listenerMetadata":"word""#).unwrap();
+            let listener = security.filter.listener().unwrap();
+            assert_eq!(
+                (listener.path.as_path(), listener.metadata.as_str()),
+                (Path::new("/run/one"), "word")
+            );
+        }
+        assert!(!request.cache.exists());
+        for more in [
+            "",
+            r#","listenerPath":"""#,
+            r#","listenerPath":"one""#,
+            r#","listenerPath":"/x","flags":["NONE"]"#,
+        ] {
+            assert!(decide(more).is_err(), "{more}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
         for option in [
             "secomp=unconfined",
@@ -356,6 +399,7 @@ mod tests {
             "unmask=x",
             "no-new-privileges=maybe",
             "proc-opts=gid=0",
+            "landlock=off",
             "seccomp=/nonexistent",
             "",
         ] {

@@ -1,36 +1,18 @@
-//! Handing a descriptor to whoever listens at a socket: a terminal at the console socket, a seccomp
-//! listener at its own.
+//! Handing the terminal of a process to whoever listens at its console socket.
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, connect, sendmsg, socket_with,
-};
+use crate::sandbox::delivery;
 
 /// What goes with a terminal: the name of the file, as runc sends it.
-pub(super) const TERMINAL: &[u8] = b"/dev/ptmx";
+const TERMINAL: &[u8] = b"/dev/ptmx";
 
-/// Sends `descriptor` and `words` to the socket at `path`.
+/// Sends the terminal `master` to the socket at `path`.
 ///
 /// # Errors
 /// When nobody listens there.
-pub(super) fn send(path: &Path, words: &[u8], descriptor: BorrowedFd<'_>) -> io::Result<()> {
-    let socket: OwnedFd = socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
-    connect(&socket, &SocketAddrUnix::new(path)?)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let words = [io::IoSlice::new(words)];
-    sendmsg(socket.as_fd(), &words, &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
+pub(super) fn send(path: &Path, master: BorrowedFd<'_>) -> io::Result<()> {
+    delivery::send(path, TERMINAL, master)
 }

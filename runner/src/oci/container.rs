@@ -130,7 +130,7 @@ impl Creation<'_> {
                 Moment::Listening => match master {
                     Some(descriptor) => {
                         let state = saved.state("creating");
-                        listener::hand_over(&linux, &descriptor, process.pid, state)
+                        listener::hand_over(&linux, &descriptor, process.pid, &state)
                     }
                     None => Ok(()),
                 },
@@ -194,7 +194,7 @@ impl Creation<'_> {
             terminal(master);
             return Ok(());
         };
-        console::send(path, console::TERMINAL, master.as_fd()).map_err(|error| {
+        console::send(path, master.as_fd()).map_err(|error| {
             let error = sandbox::failure::describe(&error);
             Failure::engine(format!(
                 "cannot send the terminal to the console socket {}: {error}",
@@ -226,8 +226,8 @@ pub fn start(container: &Container) -> anyhow::Result<()> {
     }
     let linux = container.config()?.linux.unwrap_or_default();
     gate::open(&container.folder, &mut |descriptor| {
-        let pid = container.saved.process.pid;
-        listener::hand_over(&linux, &descriptor, pid, container.state(Status::Created))
+        let state = container.state(Status::Created);
+        listener::hand_over(&linux, &descriptor, container.saved.process.pid, &state)
     })?;
     let hooks = hooks(container).poststart.unwrap_or_default();
     let state = Value::Object(container.state(Status::Running)).to_string();

@@ -1,13 +1,12 @@
-//! Handing a container's seccomp listener to the process that decides about its system calls
-//! (config-linux.md, "The Container Process State").
+//! Who decides about the system calls of a container, as a configuration names it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::config::Linux;
-use super::{VERSION, console};
-use crate::sandbox::{Failure, failure};
+use crate::sandbox::Failure;
+use crate::sandbox::seccomp::listener::Listener;
 
 /// Sends `descriptor` with the state of the process and of its container to the socket that the
 /// configuration names.
@@ -18,20 +17,13 @@ pub(super) fn hand_over(
     linux: &Linux,
     descriptor: &OwnedFd,
     pid: i32,
-    state: Map<String, Value>,
+    state: &Map<String, Value>,
 ) -> Result<(), Failure> {
     let seccomp = linux.seccomp.clone().unwrap_or_default();
-    let path = seccomp["listenerPath"].as_str().unwrap_or_default();
-    let message = json!({
-        "ociVersion": VERSION,
-        "fds": ["seccompFd"],
-        "pid": pid,
-        "metadata": seccomp["listenerMetadata"].as_str().unwrap_or_default(),
-        "state": state,
-    });
-    let message = message.to_string();
-    console::send(path.as_ref(), message.as_bytes(), descriptor.as_fd()).map_err(|error| {
-        let error = failure::describe(&error);
-        Failure::engine(format!("linux.seccomp.listenerPath {path}: {error}"))
-    })
+    let text = |key: &str| seccomp[key].as_str().unwrap_or_default().to_owned();
+    let listener = Listener {
+        path: text("listenerPath").into(),
+        metadata: text("listenerMetadata"),
+    };
+    listener.hand_over(descriptor, pid, state)
 }

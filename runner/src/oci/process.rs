@@ -80,7 +80,7 @@ pub fn exec(
     let mut at = |moment, process: ProcessId, descriptor: Option<OwnedFd>| match descriptor {
         Some(descriptor) if moment == Moment::Listening => {
             let state = container.state(container.status());
-            listener::hand_over(&linux, &descriptor, process.pid, state)
+            listener::hand_over(&linux, &descriptor, process.pid, &state)
         }
         _ => Ok(()),
     };
@@ -100,7 +100,7 @@ fn has_own_cgroups(linux: &config::Linux) -> bool {
 /// When nobody listens there.
 pub fn send_terminal(running: &mut Running, path: &Path) -> anyhow::Result<()> {
     match running.terminal.take() {
-        Some(master) => console::send(path, console::TERMINAL, master.as_fd()).with_context(|| {
+        Some(master) => console::send(path, master.as_fd()).with_context(|| {
             format!(
                 "cannot send the terminal to the console socket {}",
                 path.display()

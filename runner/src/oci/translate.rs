@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::config::{self, Config, IdMapping, Linux};
 use super::mount_options;
 use crate::sandbox::capability::CapabilitySet;
@@ -12,7 +10,7 @@ use crate::sandbox::seccomp::custom::Profile;
 use crate::sandbox::spec::{
     Begin, Capabilities, Carried, Device, DeviceKind, Directory, Extent, Filter, Isolation, Listed,
     Namespace, Namespaces, Network, Process, Propagation, Resource, Rlimit, Rootfs, Scheduler,
-    Spec, SpecialFilter, System, Told, Traits,
+    Spec, System, Told, Traits,
 };
 
 /// The devices that every container has (config-linux.md, "Default Devices").
@@ -343,42 +341,7 @@ fn filter(linux: &Linux, bounding: CapabilitySet) -> anyhow::Result<Filter> {
     };
     let what = |error| anyhow::anyhow!("linux.seccomp: {error}");
     let parsed = Profile::parse(profile.to_string().as_bytes()).map_err(what)?;
-    let program = parsed.compile(bounding).map_err(what)?;
-    let listens = parsed.notifies();
-    anyhow::ensure!(
-        !listens || parsed.listener().is_some_and(|path| !path.is_empty()),
-        "linux.seccomp: SCMP_ACT_NOTIFY needs a listenerPath"
-    );
-    let flags = filter_flags(profile)?;
-    if flags == 0 && !listens {
-        return Ok(Filter::Program(program));
-    }
-    Ok(Filter::Special(Box::new(SpecialFilter {
-        program,
-        flags,
-        listens,
-    })))
-}
-
-/// How the filter is installed (seccomp(2)).
-fn filter_flags(profile: &Value) -> anyhow::Result<u64> {
-    let mut flags = 0;
-    for name in profile["flags"].as_array().into_iter().flatten() {
-        flags |= match name.as_str().unwrap_or_default() {
-            // There is one thread only.
-            "SECCOMP_FILTER_FLAG_TSYNC" => 0,
-            "SECCOMP_FILTER_FLAG_LOG" => libc::SECCOMP_FILTER_FLAG_LOG,
-            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => {
-                libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-            }
-            other => anyhow::bail!(
-                "linux.seccomp.flags: \"{}\" is unknown",
-                other.escape_debug()
-            ),
-        };
-    }
-    Ok(flags)
+    parsed.filter(bounding).map_err(what)
 }
 
 /// An AppArmor profile, if there is to be one.

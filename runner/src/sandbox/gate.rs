@@ -60,7 +60,10 @@ pub fn open(
     while let Some((status, descriptor)) = wire::receive_status(&connection)? {
         match (status, descriptor) {
             (Status::Failed(failure), _) => return Err(failure),
-            (Status::Listener, Some(descriptor)) => listener(descriptor)?,
+            (Status::Listener, Some(descriptor)) => {
+                listener(descriptor)?;
+                wire::send_go(connection.as_fd());
+            }
             _ => {}
         }
     }

@@ -21,6 +21,9 @@ use super::syscalls;
 use super::userns::{self, Entrance, UserNamespace};
 use super::wire::{self, Request, Status};
 
+/// How long a program may take to start about whose system calls another process decides.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// What a container is started with beside its specification.
 #[derive(Debug)]
 pub struct Launch<'a> {
@@ -177,19 +180,31 @@ impl Birth {
 
     /// Waits until the program runs or could not be started.
     fn wait(self) -> Result<Born, Failure> {
-        self.wait_with(&mut |_, _, _| Ok(()))
+        self.wait_with(None, &mut |_, _, _| Ok(()))
     }
 
-    /// The same, or until it is ready to be started by the word of somebody else.
-    fn wait_with(mut self, at: AtMoment<'_>) -> Result<Born, Failure> {
+    /// The same, or until it is ready to be started by the word of somebody else; `at` is called on the way.
+    ///
+    /// The start of the program itself may be what another process decides about, and it may think for
+    /// long. Who has `patience` takes the program for one that runs after that time, so that it can be
+    /// stopped like one; what fails later is told by its exit code.
+    fn wait_with(mut self, patience: Option<Duration>, at: AtMoment<'_>) -> Result<Born, Failure> {
         let mut terminal = None;
+        let mut limit = None;
         loop {
+            if limit.is_some_and(|limit| !wire::is_heard_within(self.status.as_fd(), limit)) {
+                // Whatever it says later is heard by nobody.
+                let _ = shutdown(&self.status, Shutdown::Read);
+                break;
+            }
             match wire::receive_status(&self.status)? {
                 Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
                 Some((Status::Note(note), _)) => self.notes.push(note),
                 Some((Status::Listener, descriptor)) => {
                     at(Moment::Listening, self.process()?, descriptor)?;
+                    wire::send_go(self.status.as_fd());
+                    limit = patience;
                 }
                 Some((Status::Paused, _)) => {
                     at(Moment::Paused, self.process()?, None)?;
@@ -249,11 +264,17 @@ pub fn begin(
     Stage::start(entrance, stdio, group, wire::task_of(network))
 }
 
-/// Starts a container.
+/// Starts a container. `at` is called at each [`Moment`] that there is; when it fails, the container is
+/// ended.
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code; nothing of the container is left running then.
-pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, Failure> {
+pub fn launch(
+    stage: Stage,
+    spec: &Spec,
+    with: &Launch<'_>,
+    at: AtMoment<'_>,
+) -> Result<Running, Failure> {
     let request = Request::Launch {
         spec: Box::new(spec.clone()),
         mounts: with.mounts.len(),
@@ -266,7 +287,7 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
     }
     let Stage { mut guard, birth } = stage.told(&request, &extra)?;
     guard.has_keepers = spec.is_bare();
-    match birth.wait() {
+    match birth.wait_with(Some(PATIENCE), at) {
         Ok(born) => {
             guard.leave_it_to_keepers();
             Ok(Running::of(born, Some(guard)))
@@ -278,7 +299,7 @@ pub fn launch(stage: Stage, spec: &Spec, with: &Launch<'_>) -> Result<Running, F
     }
 }
 
-/// Runs one more process in a running container.
+/// Runs one more process in a running container; `at` is called as by [`launch`].
 ///
 /// # Errors
 /// A [`Failure`] with podman's exit code.
@@ -287,10 +308,10 @@ pub fn join(
     runroot: &Path,
     cgroup: Option<&Cgroup>,
     stdio: [BorrowedFd<'_>; 3],
+    at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
-    let mut nothing = |_, _, _| Ok(());
     if !has_own_users(join) {
-        return join_from(None, join, cgroup, &[], stdio, &mut nothing);
+        return join_from(None, join, cgroup, &[], stdio, at);
     }
     let pid =
         Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
@@ -300,7 +321,7 @@ pub fn join(
         namespace: namespace.as_fd(),
         program: program.as_ref().map(AsFd::as_fd),
     };
-    join_from(Some(entrance), join, cgroup, &[], stdio, &mut nothing)
+    join_from(Some(entrance), join, cgroup, &[], stdio, at)
 }
 
 /// Whether the container has a user namespace of its own.
@@ -334,7 +355,7 @@ fn join_from(
     let stage = Stage::start_in(entrance, stdio, cgroup)?;
     let Stage { mut guard, birth } = stage.told(&Request::Join(Box::new(join.clone())), carried)?;
     guard.has_keepers = join.root.is_some();
-    let result = birth.wait_with(at);
+    let result = birth.wait_with(Some(PATIENCE), at);
     // Keepers would take it for the end of the caller.
     guard.leave_it_to_keepers();
     let guard = guard.has_keepers.then_some(guard);
@@ -379,7 +400,8 @@ pub fn set_up(
     let stage = Stage::start_in(None, stdio, cgroup)?;
     // The stage ends by itself.
     let Stage { guard, birth } = stage.told(&request, carried)?;
-    let result = birth.wait_with(at);
+    // Before the word to start nothing of the program is done.
+    let result = birth.wait_with(None, at);
     drop(guard);
     result.map(drop)
 }

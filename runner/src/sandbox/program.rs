@@ -122,8 +122,10 @@ pub(super) fn start(process: &Process, mut around: Surroundings) -> ! {
         Err(failure) => failure,
         Ok(()) => execute(process),
     };
+    // The code says the same to a caller that waits no more.
+    let code = i32::from(failure.code);
     wire::send_status(around.status(), &Status::failed(failure), None);
-    std::process::exit(125)
+    std::process::exit(code)
 }
 
 fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> {
@@ -140,8 +142,7 @@ fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> 
     enter_directory(process)?;
     choose_profile(process)?;
     schedule(process)?;
-    let listener = confine(process)?;
-    tell_of_listener(listener, around);
+    confine(process, around.status())?;
     pass_descriptors(around)?;
     syscalls::reset_signals();
     if around.bound {
@@ -159,16 +160,7 @@ fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> 
     if let Some(domain) = process.traits.personality {
         syscalls::set_personality(domain).context(|| "cannot set the personality".to_owned())?;
     }
-    let listener = filter(process)?;
-    tell_of_listener(listener, around);
-    Ok(())
-}
-
-/// Sends the descriptor by which another process decides about system calls, if there is one.
-fn tell_of_listener(listener: Option<OwnedFd>, around: &Surroundings) {
-    if let Some(listener) = listener {
-        wire::send_status(around.status(), &Status::Listener, Some(listener.as_fd()));
-    }
+    filter(process, around.status())
 }
 
 /// Nothing but standard input, output and error and what is meant for it reaches the program,
@@ -200,16 +192,17 @@ pub(super) fn bind_to_caller(status: BorrowedFd<'_>) -> Result<(), Failure> {
 }
 
 /// Takes the way to more privileges and most system calls away, for good. Without
-/// no-new-privileges that was done while there still was the capability for it.
-pub(super) fn filter(process: &Process) -> Result<Option<OwnedFd>, Failure> {
+/// no-new-privileges that was done while there still was the capability for it. The descriptor by which
+/// another process decides about system calls, if one does, is sent to `status`.
+pub(super) fn filter(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failure> {
     if !process.no_new_privileges {
-        return Ok(None);
+        return Ok(());
     }
     rustix::thread::set_no_new_privs(true).context(|| "prctl".to_owned())?;
-    install_filter(process)
+    install_filter(process, status)
 }
 
-fn install_filter(process: &Process) -> Result<Option<OwnedFd>, Failure> {
+fn install_filter(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failure> {
     // Before the filter, which may know nothing of Landlock.
     landlock::restrict(process.scopes)
         .context(|| "cannot install the Landlock rules".to_owned())?;
@@ -217,7 +210,12 @@ fn install_filter(process: &Process) -> Result<Option<OwnedFd>, Failure> {
         landlock::restrict_to_root().context(|| "cannot install the Landlock rules".to_owned())?;
         seccomp::install_beside_host().context(|| "cannot install a seccomp filter".to_owned())?;
     }
-    seccomp::install(&process.filter, process.capabilities.bounding)
+    let send = |listener: BorrowedFd<'_>| {
+        wire::send_status(status, &Status::Listener, Some(listener));
+        // Nothing of the program is done while nobody answers.
+        let _ = wire::wait_for_go(status);
+    };
+    seccomp::install(&process.filter, process.capabilities.bounding, &send)
         .context(|| "cannot install the seccomp filter".to_owned())
 }
 
@@ -317,11 +315,10 @@ fn number_of(resource: spec::Resource) -> Resource {
     }
 }
 
-/// Takes the program's user, groups and capabilities, for good.
-pub(super) fn confine(process: &Process) -> Result<Option<OwnedFd>, Failure> {
-    let mut listener = None;
+/// Takes the program's user, groups and capabilities, for good. `status` is that of [`filter`].
+pub(super) fn confine(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failure> {
     if !process.no_new_privileges {
-        listener = install_filter(process)?;
+        install_filter(process, status)?;
     }
     // All that the kernel has, also those that have no name here yet.
     for one in (0..64).map(|number| rustix::thread::CapabilitySet::from_bits_retain(1 << number)) {
@@ -351,8 +348,7 @@ pub(super) fn confine(process: &Process) -> Result<Option<OwnedFd>, Failure> {
             .context(|| "cannot set the ambient capabilities".to_owned())?;
     }
     // Changing the user made the process readable to others of that user again.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())?;
-    Ok(listener)
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context(|| "prctl".to_owned())
 }
 
 fn set_groups(groups: &[u32]) -> Result<(), Failure> {

@@ -7,7 +7,7 @@
 //! same way ([`custom`]).
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::BorrowedFd;
 
 use super::capability::CapabilitySet;
 use super::spec::Filter;
@@ -16,6 +16,7 @@ use super::syscalls;
 mod compile;
 pub mod custom;
 mod interpret;
+pub mod listener;
 mod names;
 mod profile;
 #[cfg(test)]
@@ -29,16 +30,20 @@ static DEFAULT: Program = compile(&profile::table(profile::Granted::DEFAULT));
 
 /// Filters the system calls of this process and its children for good. What a capability of
 /// `bounding` is for is let through by our own filter. A profile that hands system calls to another
-/// process gives the descriptor for that.
-pub(super) fn install(filter: &Filter, bounding: CapabilitySet) -> io::Result<Option<OwnedFd>> {
+/// process has `send` send it the descriptor for that.
+pub(super) fn install(
+    filter: &Filter,
+    bounding: CapabilitySet,
+    send: &(dyn Fn(BorrowedFd<'_>) + Sync),
+) -> io::Result<()> {
     let granted = profile::Granted::of(bounding);
     match filter {
-        Filter::Open => return Ok(None),
+        Filter::Open => return Ok(()),
         Filter::Program(program) => syscalls::install_filter(&for_kernel(program), 0),
         Filter::Special(special) => {
             let program = for_kernel(&special.program);
-            if special.listens {
-                return syscalls::install_filter_with_listener(&program, special.flags).map(Some);
+            if special.listener.is_some() {
+                return listener::install(&program, special.flags, send);
             }
             syscalls::install_filter(&program, special.flags)
         }
@@ -49,7 +54,7 @@ pub(super) fn install(filter: &Filter, bounding: CapabilitySet) -> io::Result<Op
             syscalls::install_filter(compile(&profile::table(granted)).instructions(), 0)
         }
     }
-    .map(|_| None)
+    .map(drop)
 }
 
 /// What reaches processes and memory of the host where no namespace is in between, whatever else a
@@ -93,7 +98,7 @@ impl Instruction {
 pub enum Verdict {
     /// It is let through.
     Open,
-    /// That depends on its arguments.
+    /// That depends on its arguments, or on another process that is asked.
     Examined,
     /// It fails, or ends the program.
     Shut,
@@ -125,6 +130,9 @@ fn judge_program(program: &[Instruction], number: u32) -> Verdict {
     let answers =
         samples.map(|arguments| interpret::interpret(program, ARCHITECTURE, number, arguments));
     let is_open = |answer: &u32| [libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_LOG].contains(answer);
+    if answers.contains(&libc::SECCOMP_RET_USER_NOTIF) {
+        return Verdict::Examined;
+    }
     match answers.iter().filter(|answer| is_open(answer)).count() {
         0 => Verdict::Shut,
         count if count == answers.len() => Verdict::Open,

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
@@ -70,6 +71,7 @@ pub(super) enum Status {
     /// Its terminal; the descriptor comes along.
     Terminal,
     /// Some of its system calls are decided by another process; the descriptor for that comes along.
+    /// It waits for the word to go on.
     Listener,
     /// Its namespaces and mounts are there. It waits for the word to go on.
     Paused,
@@ -217,6 +219,14 @@ pub(super) fn wait_for_go(socket: BorrowedFd<'_>) -> Result<(), Failure> {
         Ok(1..) => Ok(()),
         _ => std::process::exit(125),
     }
+}
+
+/// Whether there is something to read, or the end of it, before that time is over.
+pub(super) fn is_heard_within(socket: BorrowedFd<'_>, limit: Duration) -> bool {
+    let limit = Timespec::try_from(limit).ok();
+    let mut set = [PollFd::new(&socket, PollFlags::IN)];
+    // Interrupted is as good as heard: the reader waits for the rest.
+    poll(&mut set, limit.as_ref()) != Ok(0)
 }
 
 /// Whether nobody can read what is sent any more.

@@ -4,7 +4,7 @@
 //! The image [`busybox::NAME`] has to be loaded.
 
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 
 use crate::fixture::{Archive, busybox, probe};
 use crate::{Engine, Missing};
@@ -19,7 +19,7 @@ pub type Answer = Result<Vec<String>, Missing>;
 pub type Question = fn(&Engine) -> Answer;
 
 /// Each question with its number in the list.
-pub const QUESTIONS: [(&str, Question); 8] = [
+pub const QUESTIONS: [(&str, Question); 9] = [
     ("44: descriptors above 2", descriptors),
     ("45: masked and read-only paths", paths),
     ("46: capabilities", capabilities),
@@ -27,6 +27,10 @@ pub const QUESTIONS: [(&str, Question); 8] = [
     ("48: a nested user namespace", nested_namespaces),
     ("49: system calls", system_calls),
     ("58: abstract sockets of the host", abstract_sockets),
+    (
+        "58: the same with the network of the host",
+        sockets_by_host_network,
+    ),
     ("59: capabilities to inherit", inherited),
 ];
 
@@ -129,6 +133,66 @@ pub fn abstract_sockets(engine: &Engine) -> Answer {
     let address = SocketAddr::from_abstract_name(&name).expect("a short name");
     let _listener = UnixListener::bind_addr(&address).expect("a new name");
     lines_in_a_container(engine, &format!("grep {name} /proc/net/unix; :"))
+}
+
+/// An abstract socket of the host that a container with the host's network reaches (CVE-2020-15257).
+///
+/// # Errors
+/// On a machine for which there is no probe.
+///
+/// # Panics
+/// When the sockets cannot be made.
+pub fn sockets_by_host_network(engine: &Engine) -> Answer {
+    let name = "localhost/caller:latest";
+    let sockets = HostSockets::new(engine, name)?;
+    let run = ["run", "--rm", "--network", "host", name];
+    Ok(sockets.reached_by(engine, &run))
+}
+
+/// A stream and a datagram socket of the host without a file, and programs that connect to them.
+#[derive(Debug)]
+pub struct HostSockets {
+    _stream: UnixListener,
+    _datagrams: UnixDatagram,
+}
+
+impl HostSockets {
+    /// Makes them, and loads an image called `name` that has the programs.
+    ///
+    /// # Errors
+    /// On a machine for which there is no probe.
+    ///
+    /// # Panics
+    /// When the sockets cannot be made.
+    pub fn new(engine: &Engine, name: &str) -> Result<Self, Missing> {
+        let named = |kind| format!("tests-{}-{kind}", engine.world.mark);
+        let address = |kind| SocketAddr::from_abstract_name(named(kind)).expect("a short name");
+        let client = |number, kind| probe::connect(number, format!("\0{}", named(kind)).as_bytes());
+        let layer = busybox::layer()?
+            .file("bin/to-stream", 0o755, client(1, "stream")?)
+            .file("bin/to-datagrams", 0o755, client(2, "datagrams")?);
+        engine.load(&Archive::new(name, &[&layer], &["/bin/sh"]).docker());
+        Ok(Self {
+            _stream: UnixListener::bind_addr(&address("stream")).expect("a new name"),
+            _datagrams: UnixDatagram::bind_addr(&address("datagrams")).expect("a new name"),
+        })
+    }
+
+    /// Which of them a command of `engine` reaches that runs a program of the image.
+    #[must_use]
+    pub fn reached_by(&self, engine: &Engine, command: &[&str]) -> Vec<String> {
+        let reached = |program: &&str| {
+            let script = format!("{program}; echo {program} $?");
+            let said = engine.to(&[command, &["sh", "-c", &script]].concat());
+            match said.strip_prefix(program).map(str::trim) {
+                Some("0") => true,
+                Some("1") => false, // EPERM
+                _ => panic!("{said}"),
+            }
+        };
+        let programs = ["to-stream", "to-datagrams"].into_iter();
+        programs.filter(reached).map(str::to_owned).collect()
+    }
 }
 
 /// System calls that are closed, with arguments that would show whether the kernel looked at them.

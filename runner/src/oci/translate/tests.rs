@@ -1,6 +1,6 @@
 //! What configurations become, and that none of them, however damaged, does more than be refused.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::noise::{Random, damage};

@@ -7,8 +7,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 use super::super::failure::{Context, Failure};
+use super::super::landlock::Scopes;
 use super::super::program::{self, Surroundings};
-use super::super::spec::Process;
+use super::super::spec::{Filter, Process};
 use super::super::syscalls::{self, Fork};
 
 /// Signals that are passed on: all that a user may send and that does not tell about ourselves.
@@ -39,19 +40,31 @@ pub(super) fn main(process: &Process, around: Surroundings) -> Failure {
         Err(failure) => failure,
         Ok(Fork::Child) => program::start(process, around),
         Ok(Fork::Parent(child)) => {
-            if let Err(failure) = program::confine(process) {
+            let own = own_process(process);
+            if let Err(failure) = program::confine(&own, around.status()) {
                 return failure;
             }
             let _ = rustix::thread::set_name(c"runner-init");
             let ready = program::bind_to_caller(around.status())
                 .and_then(|()| let_go(&[signals.as_fd()]))
-                .and_then(|()| program::filter(process).map(drop));
+                .and_then(|()| program::filter(&own, around.status()));
             if let Err(failure) = ready {
                 return failure;
             }
             std::process::exit(supervise(child, &signals, &[]))
         }
     }
+}
+
+/// What this process is, beside the program: nobody is asked about the calls of our own code, which
+/// would wait for an answer with every signal, and it has to reach the program.
+fn own_process(process: &Process) -> Process {
+    let mut own = process.clone();
+    own.scopes = Scopes::default();
+    if own.filter.listener().is_some() {
+        own.filter = Filter::Baked;
+    }
+    own
 }
 
 /// Closes everything but null and what is `kept`. The end of file on the status socket then says that

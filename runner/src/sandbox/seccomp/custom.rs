@@ -10,7 +10,9 @@ use libc::{BPF_RET, BPF_W};
 use serde::{Deserialize, Serialize};
 
 use super::super::capability::CapabilitySet;
+use super::super::spec::{Filter, SpecialFilter};
 use super::compile::{ARCH, ARCHITECTURE, NUMBER};
+use super::listener::Listener;
 use super::names;
 
 /// The longest program that the kernel takes (`BPF_MAXINSNS`).
@@ -41,12 +43,10 @@ pub struct Profile {
     #[allow(dead_code, reason = "read so that it is no unknown field")]
     architectures: Option<Vec<String>>,
     #[serde(default)]
-    #[allow(dead_code, reason = "one thread installs it, before there is another")]
     flags: Option<Vec<String>>,
     #[serde(default)]
     listener_path: Option<String>,
     #[serde(default)]
-    #[allow(dead_code, reason = "goes with listenerPath")]
     listener_metadata: Option<String>,
     #[serde(default)]
     syscalls: Option<Vec<Rule>>,
@@ -146,6 +146,14 @@ pub enum BadProfile {
     /// An argument that no system call has.
     #[error("argument {0} of a system call: they are numbered from 0 to 5")]
     Argument(u32),
+    /// A way to install it that there is not.
+    #[error("its flag \"{}\" is unknown", .0.escape_debug())]
+    Flag(String),
+    /// Nobody is named who would be asked.
+    #[error(
+        "it has SCMP_ACT_NOTIFY and no listenerPath: add \"listenerPath\", the socket of the process that decides"
+    )]
+    NoListener,
     /// More than the kernel takes.
     #[error("it becomes too long for the kernel, which takes {LONGEST} instructions")]
     TooLong,
@@ -175,17 +183,54 @@ impl Profile {
         Ok(serde_json::from_slice(text)?)
     }
 
-    /// Whether it hands system calls to another process, which listens at the path that it names.
-    #[must_use]
-    pub fn listener(&self) -> Option<&str> {
-        self.listener_path.as_deref()
+    /// The filter of a process with these capabilities.
+    ///
+    /// # Errors
+    /// [`BadProfile`].
+    pub fn filter(&self, bounding: CapabilitySet) -> Result<Filter, BadProfile> {
+        let program = self.compile(bounding)?;
+        let flags = self.flags()?;
+        // Only the rules that count for these capabilities are in the program.
+        let asks = program.contains(&give(libc::SECCOMP_RET_USER_NOTIF));
+        let listener = asks.then(|| self.listener()).transpose()?;
+        if flags == 0 && listener.is_none() {
+            return Ok(Filter::Program(program));
+        }
+        Ok(Filter::Special(Box::new(SpecialFilter {
+            program,
+            flags,
+            listener,
+        })))
     }
 
-    /// Whether any of its rules hands a system call to another process.
-    #[must_use]
-    pub fn notifies(&self) -> bool {
-        let mut rules = self.syscalls.iter().flatten();
-        self.default_action == Action::Notify || rules.any(|rule| rule.action == Action::Notify)
+    /// Who is asked about the calls that it hands over.
+    fn listener(&self) -> Result<Listener, BadProfile> {
+        let path = self.listener_path.clone().unwrap_or_default();
+        match path.as_str() {
+            "" => Err(BadProfile::NoListener),
+            _ => Ok(Listener {
+                path: path.into(),
+                metadata: self.listener_metadata.clone().unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// How it is installed (seccomp(2)).
+    fn flags(&self) -> Result<u64, BadProfile> {
+        let mut flags = 0;
+        for name in self.flags.iter().flatten() {
+            flags |= match name.as_str() {
+                // One thread installs it, before there is another that runs a program.
+                "SECCOMP_FILTER_FLAG_TSYNC" => 0,
+                "SECCOMP_FILTER_FLAG_LOG" => libc::SECCOMP_FILTER_FLAG_LOG,
+                "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+                "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => {
+                    libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+                }
+                _ => return Err(BadProfile::Flag(name.clone())),
+            };
+        }
+        Ok(flags)
     }
 
     /// Compiles it for a process with these capabilities.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::capability::CapabilitySet;
 use super::super::landlock::Scopes;
 use super::super::seccomp::custom::Instruction;
+use super::super::seccomp::listener::Listener;
 
 /// A process in a container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,8 +69,19 @@ pub struct SpecialFilter {
     pub program: Vec<Instruction>,
     /// `SECCOMP_FILTER_FLAG_LOG` and the like.
     pub flags: u64,
-    /// Whether another process is asked about some calls.
-    pub listens: bool,
+    /// Who is asked about some calls, if anybody is.
+    pub listener: Option<Listener>,
+}
+
+impl Filter {
+    /// Who is asked about some calls.
+    #[must_use]
+    pub fn listener(&self) -> Option<&Listener> {
+        match self {
+            Self::Special(special) => special.listener.as_ref(),
+            Self::Baked | Self::Open | Self::Program(_) => None,
+        }
+    }
 }
 
 /// A limit of one resource of a process (getrlimit(2)). `None` is no limit.
