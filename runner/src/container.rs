@@ -7,6 +7,7 @@
 pub mod create;
 pub mod folder;
 pub mod id;
+pub mod isolation;
 pub mod listener;
 pub mod log;
 pub mod name;

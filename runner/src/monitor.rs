@@ -16,6 +16,7 @@ use rustix::fs::FlockOperation;
 use rustix::process::{Pid, geteuid, getpid};
 
 use crate::container::create::now;
+use crate::container::isolation::Walls;
 use crate::container::log::LogWriter;
 use crate::container::record::Volume;
 use crate::container::resources::Resources;
@@ -25,7 +26,7 @@ use crate::human::tell;
 use crate::network::{Listener, PortMapping, listen, proxy};
 use crate::sandbox::cgroup::{Cgroup, Owned};
 use crate::sandbox::handle::{Handle, ProcessId};
-use crate::sandbox::spec::{Driver, Mount, Network, Spec};
+use crate::sandbox::spec::{Driver, Isolation, Mount, Network, Spec};
 use crate::sandbox::userns::UserNamespace;
 use crate::sandbox::{self, Failure, Launch, Running, Stage};
 
@@ -57,7 +58,7 @@ pub struct Watched<'a> {
     /// Kept while the container lives: nobody else starts or removes it, and the holder of the
     /// user namespace stays.
     lock: File,
-    namespace: UserNamespace,
+    namespace: Option<UserNamespace>,
 }
 
 /// Opens the ports of a container on the host.
@@ -77,7 +78,8 @@ pub fn open_ports(container: &Container) -> Result<Vec<Listener>, Failure> {
 /// What is begun before the container is known in full, because the kernel takes its time for it.
 #[derive(Debug)]
 pub struct Begun {
-    namespace: UserNamespace,
+    /// `None` for a container that does without.
+    namespace: Option<UserNamespace>,
     /// From the moment on at which they are caught, a signal waits until it can be passed on: none
     /// is lost during the start.
     signals: OwnedFd,
@@ -95,15 +97,18 @@ pub fn begin(
     runroot: &Path,
     id: &ContainerId,
     resources: &Resources,
-    network: Network,
+    (isolation, network): (Isolation, Network),
     (terminal, interactive): (bool, bool),
 ) -> Result<Begun, Failure> {
-    let namespace = UserNamespace::acquire(runroot)?;
-    let group = resources.group(id, runroot, &namespace)?;
+    let namespace = match isolation {
+        Isolation::Namespaces => Some(UserNamespace::acquire(runroot).map_err(with_hint)?),
+        Isolation::Chroot => None,
+    };
+    let group = resources.group(id, runroot, namespace.as_ref())?;
     let signals = relay::catch_signals().map_err(|error| engine("signalfd", &error))?;
     let streams = Streams::new(terminal, interactive).map_err(|error| engine("pipe", &error))?;
     let cgroup = group.as_ref().and_then(Owned::group);
-    let stage = sandbox::begin(&namespace, network, cgroup, streams.inside())?;
+    let stage = sandbox::begin(namespace.as_ref(), network, cgroup, streams.inside())?;
     Ok(Begun {
         namespace,
         signals,
@@ -151,17 +156,23 @@ pub fn start<'a>(
             runroot,
             &record.id,
             &record.resources,
-            record.network,
+            (record.isolation, record.network),
             (record.terminal, record.interactive && attach.input),
         )?,
     };
     let cgroup = group.as_ref().and_then(Owned::group);
     let surroundings = Surroundings {
-        namespace: &namespace,
+        namespace: namespace.as_ref(),
         cgroup,
         listeners: &listeners,
     };
-    let mut running = launch(container, &surroundings, stage, &streams)?;
+    let mut running = launch(container, &surroundings, stage, &streams).map_err(with_hint)?;
+    if namespace.is_none() {
+        tell(format_args!("runner: {}", Walls::find().warning()));
+    }
+    for note in &running.notes {
+        tell(format_args!("runner: {note}"));
+    }
     let ports: Vec<PortMapping> = listeners
         .iter()
         .map(|listener| listener.mapping.clone())
@@ -172,6 +183,7 @@ pub fn start<'a>(
         started: now(),
         ports,
         cgroup: cgroup.cloned(),
+        root: is_bare(container).then(|| container.folder().join("upper")),
         exit: None,
     };
     container
@@ -196,6 +208,25 @@ pub fn start<'a>(
     })
 }
 
+/// Whether it has no namespace of its own.
+fn is_bare(container: &Container) -> bool {
+    container.record.isolation == Isolation::Chroot && !Walls::find().namespaces
+}
+
+/// Tells a root what there is besides, where namespaces can not be had.
+fn with_hint(failure: Failure) -> Failure {
+    if !failure.no_namespaces || !geteuid().is_root() {
+        return failure;
+    }
+    Failure {
+        message: format!(
+            "{}; or give --isolation chroot, a weaker wall that root can have without",
+            failure.message
+        ),
+        ..failure
+    }
+}
+
 fn engine(what: &str, error: &io::Error) -> Failure {
     Failure::engine(format!("{what}: {}", sandbox::failure::describe(error)))
 }
@@ -211,7 +242,7 @@ pub(crate) fn own_id() -> io::Result<ProcessId> {
 
 /// What a container is put into.
 struct Surroundings<'a> {
-    namespace: &'a UserNamespace,
+    namespace: Option<&'a UserNamespace>,
     cgroup: Option<&'a Cgroup>,
     listeners: &'a [Listener],
 }
@@ -233,7 +264,7 @@ fn launch(
         let spec = container::spec::of(
             &container.record,
             container.folder(),
-            around.namespace.ids(),
+            around.namespace.map(UserNamespace::ids),
             driver,
             size,
         )?;
@@ -273,18 +304,22 @@ fn launch_spec(
             .map(AsFd::as_fd)
             .collect::<Vec<BorrowedFd<'_>>>(),
         guard: proxy::describe(around.listeners),
-        cgroup: around.cgroup,
+        // Without a namespace to be entered first, it is born there.
+        cgroup: around.cgroup.filter(|_| around.namespace.is_some()),
     };
     sandbox::launch(stage, &spec, &with, &mut container.moments(None))
 }
 
 /// As root, prepares the volumes so that a file of root outside is one of root inside and the other way
 /// round, although root inside is another id. (Otherwise root inside is the user already.)
-fn prepare_mounts(spec: &mut Spec, namespace: &UserNamespace) -> Result<Vec<OwnedFd>, Failure> {
+fn prepare_mounts(
+    spec: &mut Spec,
+    namespace: Option<&UserNamespace>,
+) -> Result<Vec<OwnedFd>, Failure> {
     let mut prepared = Vec::new();
-    if geteuid().as_raw() != 0 {
+    let Some(namespace) = namespace.filter(|_| geteuid().is_root()) else {
         return Ok(prepared);
-    }
+    };
     for mount in &mut spec.mounts {
         if let Mount::Bind {
             source,
@@ -326,9 +361,9 @@ impl Watched<'_> {
         let listeners = std::mem::take(&mut self.listeners);
         let process = self.running.process;
         let guard = &mut self.running.guard;
-        let namespace = &self.namespace;
+        let namespace = self.namespace.as_ref();
         let code = self.relay.run(process, || {
-            let pid = guard.as_ref().map(sandbox::launch::Guard::pid);
+            let pid = guard.as_ref().and_then(sandbox::launch::Guard::pid);
             if pid.is_some_and(has_ended) {
                 // Ports would be dead and the container unguarded: another one takes its place.
                 let sockets: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();

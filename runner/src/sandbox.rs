@@ -33,6 +33,7 @@ pub mod userns;
 
 mod copy;
 mod init;
+mod keeper;
 mod mounts;
 mod own_program;
 mod probe;
@@ -49,7 +50,7 @@ mod wire;
 
 pub use failure::Failure;
 pub use launch::{Launch, Moment, Running, Stage, begin, join, join_directly, launch, set_up};
-pub use probe::overlay_works;
+pub use probe::{namespaces_work, overlay_works};
 pub(crate) use syscalls::{
     choose_port_at_connect, close_from, duplicate, next_signal, set_non_blocking,
     signal_descriptor, unblock_signals,

@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod bundle;
 pub mod busybox;
+pub mod confined;
 pub mod layer;
 pub mod probe;
 

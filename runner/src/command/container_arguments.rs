@@ -16,7 +16,7 @@ use crate::container::security::{self, Seccomp};
 use crate::container::volume;
 use crate::human;
 use crate::network::publish;
-use crate::sandbox::spec::Network;
+use crate::sandbox::spec::{Isolation, Network};
 
 /// The least that `--upper` takes, in bytes: a page for each directory and then some.
 const LEAST_UPPER: u64 = 64 << 10;
@@ -118,9 +118,15 @@ pub(super) struct ContainerArguments {
     entrypoint: Option<String>,
 
     /// How the container is connected: private (published ports lead in, nothing leads out),
-    /// none, or host (the network of this machine, without a border).
-    #[arg(long, alias = "net", value_name = "MODE", default_value = "private")]
-    network: String,
+    /// none, or host (the network of this machine, without a border) [default: private; with
+    /// --isolation chroot: host]
+    #[arg(long, alias = "net", value_name = "MODE")]
+    network: Option<String>,
+
+    /// What the container is shut in with: namespaces; or, for root where no user namespaces can be
+    /// had, as inside another container, a root directory of its own: a weaker wall.
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = IsolationArgument::Namespaces)]
+    isolation: IsolationArgument,
 
     /// The host name inside.
     #[arg(short = 'h', long, value_name = "NAME")]
@@ -144,6 +150,22 @@ pub(super) struct ContainerArguments {
     /// Print this help.
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
+}
+
+/// The values of `--isolation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum IsolationArgument {
+    Namespaces,
+    Chroot,
+}
+
+impl From<IsolationArgument> for Isolation {
+    fn from(argument: IsolationArgument) -> Self {
+        match argument {
+            IsolationArgument::Namespaces => Self::Namespaces,
+            IsolationArgument::Chroot => Self::Chroot,
+        }
+    }
 }
 
 impl ContainerArguments {
@@ -205,7 +227,12 @@ impl ContainerArguments {
             read_only: self.read_only,
             memory_upper: self.upper.as_deref().map(read_upper).transpose()?,
             remove: self.rm,
-            network: read_network(&self.network)?,
+            isolation: self.isolation.into(),
+            network: match (&self.network, self.isolation) {
+                (Some(mode), _) => read_network(mode)?,
+                (None, IsolationArgument::Namespaces) => Network::Private,
+                (None, IsolationArgument::Chroot) => Network::Host,
+            },
             ports,
             publish_all: self.publish_all,
             publish_implied: false,

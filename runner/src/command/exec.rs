@@ -9,13 +9,12 @@ use clap::Args;
 use super::container_arguments::environment;
 use super::{Context, ExitWith};
 use crate::container::state::Status;
-use crate::container::{Record, user};
+use crate::container::{Record, State, isolation, user};
 use crate::monitor::Attach;
 use crate::monitor::relay::{self, Relay, Streams};
 use crate::monitor::terminal;
 use crate::sandbox;
 use crate::sandbox::capability::CapabilitySet;
-use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::{Capabilities, Carried, Join, Process, Traits};
 
 /// Flags of `exec`.
@@ -71,12 +70,13 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         });
     };
     drop(handle);
-    let process = process(arguments, &container.record, state.process)?;
+    let process = process(arguments, &container.record, &state)?;
     let join = Join {
         pid: state.process.pid,
         start_time: state.process.start_time,
         process,
-        own_cgroups: container.record.resources.own_cgroups,
+        own_cgroups: container.record.resources.own_cgroups && state.root.is_none(),
+        root: state.root.clone(),
         bound: true,
         carried: Carried::default(),
     };
@@ -101,12 +101,11 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     Ok(ExitCode::from(code))
 }
 
-fn process(
-    arguments: &Arguments,
-    record: &Record,
-    container: ProcessId,
-) -> anyhow::Result<Process> {
-    let root = PathBuf::from(format!("/proc/{}/root", container.pid));
+fn process(arguments: &Arguments, record: &Record, state: &State) -> anyhow::Result<Process> {
+    let root = match &state.root {
+        Some(root) => root.clone(),
+        None => PathBuf::from(format!("/proc/{}/root", state.process.pid)),
+    };
     let (uid, gid, groups, home) = find_user(arguments, record, &root)?;
     let mut variables = record.environment.clone();
     if let Some(home) = home {
@@ -124,10 +123,11 @@ fn process(
         "the working directory \"{}\" is no absolute path",
         directory.escape_debug()
     );
+    let bounding = isolation::bounding(record);
     let ambient = if uid == 0 {
         CapabilitySet::EMPTY
     } else {
-        record.ambient
+        record.ambient.intersection(bounding)
     };
     Ok(Process {
         arguments: arguments.command.clone(),
@@ -137,13 +137,14 @@ fn process(
         uid,
         gid,
         groups,
-        capabilities: Capabilities::of_user(uid, record.bounding, ambient),
+        capabilities: Capabilities::of_user(uid, bounding, ambient),
         most_descriptors: true,
         traits: Traits::default(),
         terminal: arguments.tty.then(terminal::own_size),
-        rlimits: record.resources.rlimits(),
+        rlimits: record.resources.rlimits(record.isolation),
         filter: record.security.filter.clone(),
         scopes: record.security.scopes(record.network),
+        beside_host: state.root.is_some(),
         no_new_privileges: record.security.no_new_privileges,
         apparmor: record.security.apparmor.clone(),
     })

@@ -13,7 +13,7 @@ use super::{
     sign, stop, tag, trust,
 };
 use crate::container::Containers;
-use crate::sandbox::userns::UserNamespace;
+use crate::sandbox::userns::FileIds;
 use crate::store::{Owners, Store, StoreError};
 
 /// The commands for images. Those that are also commands of their own are the same.
@@ -113,9 +113,9 @@ pub(super) fn import(arguments: &import::Args, context: &Context) -> anyhow::Res
 
 /// Moves this process to where the owners of the images' files exist.
 pub(super) fn enter(context: &Context) -> anyhow::Result<Owners> {
-    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
-    namespace.enter()?;
-    Ok(pack::owners(&namespace))
+    let ids = FileIds::acquire(&context.paths.runroot)?;
+    ids.enter()?;
+    Ok(pack::owners(&ids))
 }
 
 pub(super) fn list(arguments: &images::Args, context: &Context) -> anyhow::Result<ExitCode> {
@@ -140,7 +140,7 @@ pub(super) fn for_removal(context: &Context) -> anyhow::Result<(Store, Users)> {
     let users = Users(context.containers());
     users.0.sweep();
     let store = context.store()?;
-    UserNamespace::acquire(&context.paths.runroot)?.enter()?;
+    FileIds::acquire(&context.paths.runroot)?.enter()?;
     Ok((store, users))
 }
 

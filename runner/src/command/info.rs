@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Context, version};
 use crate::config::storage::Driver;
+use crate::container::isolation::Walls;
 use crate::sandbox::cgroup::Parent;
 use crate::sandbox::spec::Extent;
 use crate::sandbox::userns::UserNamespace;
@@ -134,7 +135,7 @@ fn host(
             "seccompEnabled": true,
             "seccompProfilePath": "",
             "selinuxEnabled": false,
-            "userNamespacePerContainer": true,
+            "userNamespacePerContainer": namespace.is_ok(),
         },
         "serviceIsRemote": false,
         "uptime": host::uptime(),
@@ -214,6 +215,11 @@ fn notes(
         ));
     }
     match namespace {
+        Err(failure) if failure.no_namespaces && geteuid().is_root() => notes.push(format!(
+            "containers can run with --isolation chroot alone: {}. Such a container does not have {}",
+            failure.message,
+            Walls::find().missing().join("; nor ")
+        )),
         Err(failure) => notes.push(format!("no container can run: {}", failure.message)),
         Ok(namespace) if namespace.ids().is_single() => notes.push(
             "one id is mapped (no subordinate ids in /etc/subuid and /etc/subgid, or no newuidmap): it is \

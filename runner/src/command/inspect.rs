@@ -254,6 +254,7 @@ fn host_config(record: &Record) -> Value {
         "CgroupParent": resources.parent.as_deref().unwrap_or(""),
         "Ulimits": resources.rlimits.iter().map(ulimit).collect::<Vec<_>>(),
         "AutoRemove": record.remove,
+        "Isolation": record.isolation.name(),
         "NetworkMode": network,
         "ReadonlyRootfs": record.read_only,
         "StorageOpt": record.memory_upper.map(|size| json!({"upper": format!("tmpfs:size={size}")})),

@@ -9,7 +9,7 @@ use packer::progress::Progress;
 
 use super::Context;
 use crate::human::tell;
-use crate::sandbox::userns::UserNamespace;
+use crate::sandbox::userns::FileIds;
 use crate::store::{Owners, Store, StoredImage};
 
 /// Tells on standard error what is being done.
@@ -35,10 +35,9 @@ pub(super) fn pack(folder: &Path, context: &Context) -> anyhow::Result<(String, 
     {
         return Ok((name, image));
     }
-    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
-    let owners = owners(&namespace);
-    namespace
-        .run_inside(|| write(&plan, &store, owners).map_err(|error| format!("{error:#}")))?
+    let ids = FileIds::acquire(&context.paths.runroot)?;
+    let owners = owners(&ids);
+    ids.run_inside(|| write(&plan, &store, owners).map_err(|error| format!("{error:#}")))?
         .map_err(|message| anyhow!(message))?;
     let image = store
         .packed(&fingerprint)?
@@ -50,11 +49,11 @@ pub(super) fn pack(folder: &Path, context: &Context) -> anyhow::Result<(String, 
 }
 
 /// Who owns the files of an image here.
-pub(super) fn owners(namespace: &UserNamespace) -> Owners {
-    if namespace.ids().is_single() {
-        Owners::Squashed
-    } else {
-        Owners::Mapped
+pub(super) fn owners(ids: &FileIds) -> Owners {
+    match ids {
+        _ if ids.is_single() => Owners::Squashed,
+        FileIds::Namespace(_) => Owners::Mapped,
+        FileIds::Host => Owners::Host,
     }
 }
 

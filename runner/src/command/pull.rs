@@ -13,7 +13,7 @@ use packer::transport::Transport;
 use super::remote::{self, Accepted, Policy, RegistryArguments};
 use super::{Context, image, pack};
 use crate::human::tell;
-use crate::sandbox::userns::UserNamespace;
+use crate::sandbox::userns::FileIds;
 use crate::store::{Resolved, Store, StoreError, StoredImage};
 use packer::credentials::Credentials;
 
@@ -240,11 +240,10 @@ pub(super) fn for_run(
         return Ok(resolved?);
     };
     // In a process of its own: what follows in this one must not be inside.
-    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
-    let owners = pack::owners(&namespace);
+    let ids = FileIds::acquire(&context.paths.runroot)?;
+    let owners = pack::owners(&ids);
     let fetch = || accepted.store(store, owners, false);
-    namespace
-        .run_inside(|| fetch().map(drop).map_err(|error| format!("{error:#}")))?
+    ids.run_inside(|| fetch().map(drop).map_err(|error| format!("{error:#}")))?
         .map_err(|message| anyhow!(message))?;
     let found = accepted.found.image();
     let image = store.image(&found.id())?;

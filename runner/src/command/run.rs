@@ -18,8 +18,9 @@ use crate::monitor::{self, Attach, Begun, detached};
 use crate::network::{PortMapping, publish};
 use crate::sandbox::Failure;
 use crate::sandbox::handle::ProcessId;
-use crate::sandbox::spec::Network;
-use crate::store::StoreError;
+use crate::sandbox::spec::{Isolation, Network};
+use crate::sandbox::userns::UserNamespace;
+use crate::store::{Owners, StoreError};
 use crate::trust::Trust;
 
 /// Flags of `run`.
@@ -189,7 +190,8 @@ fn make(
         let streams = (options.terminal, arguments.is_interactive());
         let (runroot, resources) = (&context.paths.runroot, &options.resources);
         // Why it can not be begun is said when it has to be.
-        monitor::begin(runroot, &id, resources, options.network, streams).ok()
+        let walls = (options.isolation, options.network);
+        monitor::begin(runroot, &id, resources, walls, streams).ok()
     } else {
         None
     };
@@ -198,6 +200,13 @@ fn make(
     if store.image(&image.id)?.is_none() {
         return Err(StoreError::UnknownImage(name).into());
     }
+    ensure!(
+        options.isolation == Isolation::Chroot
+            || image.owners != Owners::Host
+            || UserNamespace::acquire(&context.paths.runroot).is_err(),
+        "the files of {name} were placed where there were no user namespaces: runner system migrate places \
+         them again"
+    );
     let source = Source {
         name,
         id: image.id,
@@ -221,7 +230,7 @@ fn make(
         }
         added => added?,
     };
-    if context.storage.driver == Driver::Vfs {
+    if context.storage.driver == Driver::Vfs || options.isolation == Isolation::Chroot {
         container.copy_image()?;
     }
     Ok((container, begun))

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::Context;
+use crate::container::isolation::{self, Walls};
 use crate::container::record::Volume;
 use crate::container::security::Security;
 use crate::container::{Container, Record};
@@ -19,7 +20,7 @@ use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::cgroup::Limits;
 use crate::sandbox::landlock;
 use crate::sandbox::seccomp::{self, Verdict};
-use crate::sandbox::spec::{Filter, Network};
+use crate::sandbox::spec::{Filter, Isolation, Network};
 
 /// The verbs of `runner security`.
 #[derive(Debug, Subcommand)]
@@ -54,7 +55,10 @@ struct Subject {
     security: Security,
     limits: Limits,
     read_only: bool,
+    isolation: Isolation,
     network: Network,
+    /// Whether it has namespaces at all.
+    namespaces: bool,
     own_cgroups: bool,
     volumes: Vec<Volume>,
     /// The process id of a running container.
@@ -86,7 +90,9 @@ impl Default for Subject {
             security: Security::default(),
             limits: resources.limits,
             read_only: false,
+            isolation: Isolation::Namespaces,
             network: Network::Private,
+            namespaces: true,
             own_cgroups: resources.own_cgroups,
             volumes: Vec::new(),
             pid: None,
@@ -97,18 +103,31 @@ impl Default for Subject {
 impl Subject {
     fn of(container: &Container) -> Self {
         let record: &Record = &container.record;
+        let bounding = isolation::bounding(record);
         let is_running = container.status().is_running();
+        let mut limits = record.resources.limits.clone();
+        let has_group = || {
+            container
+                .state()
+                .is_some_and(|state| state.cgroup.is_some())
+        };
+        if record.isolation == Isolation::Chroot && !has_group() {
+            // Nothing but a group counts its processes.
+            limits.pids = None;
+        }
         Self {
             name: Some(record.name.to_string()),
-            bounding: record.bounding,
+            bounding,
             effective: match record.uid {
-                0 => record.bounding,
-                _ => record.ambient,
+                0 => bounding,
+                _ => record.ambient.intersection(bounding),
             },
             security: record.security.clone(),
-            limits: record.resources.limits.clone(),
+            limits,
             read_only: record.read_only,
+            isolation: record.isolation,
             network: record.network,
+            namespaces: record.isolation == Isolation::Namespaces || Walls::find().namespaces,
             own_cgroups: record.resources.own_cgroups,
             volumes: record.mounts.clone(),
             pid: container
@@ -121,6 +140,7 @@ impl Subject {
     fn report(&self) -> Value {
         json!({
             "container": self.name,
+            "isolation": self.isolation(),
             "capabilities": {
                 "effective": self.effective.names(),
                 "bounding": self.bounding.names(),
@@ -139,6 +159,15 @@ impl Subject {
             "readOnly": self.security.protected,
             "namespaces": self.namespaces(),
         })
+    }
+
+    /// What it is shut in with, and what of a container's walls is not there.
+    fn isolation(&self) -> Value {
+        let missing = match self.isolation {
+            Isolation::Namespaces => Vec::new(),
+            Isolation::Chroot => Walls::find().missing(),
+        };
+        json!({"kind": self.isolation.name(), "missing": missing})
     }
 
     fn system_calls(&self) -> Value {
@@ -172,6 +201,9 @@ impl Subject {
 
     fn mounts(&self) -> Vec<Value> {
         let mount = |path: &str, kind: &str, writable: bool| json!({"path": path, "kind": kind, "writable": writable});
+        if !self.namespaces {
+            return vec![mount("/", "copy", true)];
+        }
         let mut mounts = vec![
             mount("/", "image", !self.read_only),
             mount("/dev", "tmpfs", true),
@@ -197,13 +229,13 @@ impl Subject {
     /// The namespaces, and whether each is the container's own: what the kernel says of a running one.
     fn namespaces(&self) -> Vec<Value> {
         let decided = [
-            ("user", true),
-            ("mnt", true),
-            ("pid", true),
+            ("user", self.isolation == Isolation::Namespaces),
+            ("mnt", self.namespaces),
+            ("pid", self.namespaces),
             ("net", self.network != Network::Host),
-            ("ipc", true),
-            ("uts", true),
-            ("cgroup", self.own_cgroups),
+            ("ipc", self.namespaces),
+            ("uts", self.namespaces),
+            ("cgroup", self.namespaces && self.own_cgroups),
             ("time", false),
         ];
         let link = |process: &str, kind: &str| fs::read_link(format!("/proc/{process}/ns/{kind}"));
@@ -230,6 +262,19 @@ fn table(report: &Value) -> String {
         "CONTAINER",
         name.unwrap_or("(every one, by default)"),
     );
+    let isolation = &report["isolation"];
+    row(
+        &mut text,
+        "ISOLATION",
+        isolation["kind"].as_str().unwrap_or_default(),
+    );
+    for missing in isolation["missing"].as_array().into_iter().flatten() {
+        row(
+            &mut text,
+            "  not there",
+            missing.as_str().unwrap_or_default(),
+        );
+    }
     let words = |value: &Value| -> String {
         let list = value.as_array().into_iter().flatten();
         let words: Vec<&str> = list.filter_map(Value::as_str).collect();

@@ -7,6 +7,7 @@ use packer::Digest;
 use packer::image::{ImageConfig, Platform};
 
 use super::id::ContainerId;
+use super::isolation::{self, Walls};
 use super::name::ContainerName;
 use super::record::{Record, Volume};
 use super::resources::Resources;
@@ -14,7 +15,7 @@ use super::security::{self, BadSecurity};
 use super::user;
 use crate::network::{PortMapping, publish};
 use crate::sandbox::capability::CapabilitySet;
-use crate::sandbox::spec::Network;
+use crate::sandbox::spec::{Isolation, Network};
 use crate::signal;
 
 /// What a container is made of: an image that is in the store.
@@ -71,6 +72,8 @@ pub struct Options {
     pub time_limit: Option<u64>,
     /// `default_capabilities` of the configuration.
     pub default_capabilities: Option<Vec<String>>,
+    /// `--isolation`.
+    pub isolation: Isolation,
     /// `--network`.
     pub network: Network,
     /// `-p`.
@@ -127,6 +130,9 @@ pub enum CreateError {
         "\"{}\" is no host name: letters, digits, '-' and '.', at most 64", .0.escape_debug()
     )]
     Hostname(String),
+    /// Something that can not be had with it.
+    #[error("--isolation chroot {0}")]
+    Isolation(String),
     /// An option that makes no sense with the host's network.
     #[error("--network {0} has no ports of its own to publish: leave out -p and -P, or --network")]
     PortsWithoutNetwork(&'static str),
@@ -142,6 +148,7 @@ pub fn create(
     options: &Options,
 ) -> Result<Record, CreateError> {
     check_platform(source.config)?;
+    isolation::check(options)?;
     let image = &source.config.config;
     let (entrypoint, arguments) = arguments(source.config, options)?;
     let user_text = options.user.clone().unwrap_or_else(|| image.user.clone());
@@ -185,6 +192,7 @@ pub fn create(
         resources: options.resources.clone(),
         security: options.security.decide(bounding)?,
         time_limit: options.time_limit,
+        isolation: options.isolation,
         network: options.network,
         ports,
         implied_ports,
@@ -362,6 +370,9 @@ fn capabilities(
     for set in dropped.into_iter().filter(|set| *set != all) {
         bounding = bounding.minus(set);
         wanted = wanted.minus(set);
+    }
+    if options.isolation == Isolation::Chroot {
+        bounding = bounding.intersection(Walls::find().capabilities());
     }
     let ambient = if uid == 0 {
         CapabilitySet::EMPTY

@@ -20,7 +20,7 @@ use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::Record;
 use crate::sandbox::cgroup::Parent;
-use crate::sandbox::userns::{self, UserNamespace};
+use crate::sandbox::userns::{self, FileIds};
 
 /// How many names are tried for a container that got none.
 const NAME_ATTEMPTS: usize = 64;
@@ -351,8 +351,7 @@ impl Containers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(_) => {}
         }
-        let namespace = UserNamespace::acquire(&self.runroot)?;
-        namespace
+        FileIds::acquire(&self.runroot)?
             .run_inside(|| remove_tree(folder))?
             .map_err(io::Error::other)
             .at("remove", folder)

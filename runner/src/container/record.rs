@@ -13,7 +13,7 @@ use super::security::Security;
 use crate::network::PortMapping;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::handle::ProcessId;
-use crate::sandbox::spec::Network;
+use crate::sandbox::spec::{Isolation, Network};
 
 /// Everything that was decided when the container was created. Only its limits may change later.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -79,6 +79,9 @@ pub struct Record {
     /// After how many seconds it is killed.
     #[serde(default)]
     pub time_limit: Option<u64>,
+    /// What it is shut in with.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// How it is connected.
     pub network: Network,
     /// Ports that were asked for.

@@ -16,7 +16,7 @@ use crate::human::tell;
 use crate::sandbox::Failure;
 use crate::sandbox::cgroup::{Ceiling, Cgroup, Limits, Owned, Parent};
 use crate::sandbox::handle::ProcessId;
-use crate::sandbox::spec::{Resource, Rlimit};
+use crate::sandbox::spec::{Isolation, Resource, Rlimit};
 use crate::sandbox::userns::UserNamespace;
 
 /// The default of `--pids-limit`, which is podman's.
@@ -57,14 +57,14 @@ impl Default for Resources {
 }
 
 impl Resources {
-    /// The limits that each process starts with.
+    /// The limits that each process of a container of this kind starts with.
     #[must_use]
-    pub fn rlimits(&self) -> Vec<Rlimit> {
+    pub fn rlimits(&self, isolation: Isolation) -> Vec<Rlimit> {
         let mut list = self.rlimits.clone();
         let is_nproc = |limit: &Rlimit| limit.resource == Resource::Nproc;
         if let Some(Ceiling::At(pids)) = self.limits.pids
             && !list.iter().any(is_nproc)
-            && counts_processes_per_namespace()
+            && counts_processes(isolation)
         {
             // Nobody can have more than the caller.
             let most = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
@@ -87,22 +87,26 @@ impl Resources {
         &self,
         id: &ContainerId,
         runroot: &Path,
-        namespace: &UserNamespace,
+        namespace: Option<&UserNamespace>,
     ) -> Result<Option<Owned>, Failure> {
-        if self.strict_limits().is_empty() && self.parent.is_none() {
+        let isolation = match namespace {
+            Some(_) => Isolation::Namespaces,
+            None => Isolation::Chroot,
+        };
+        if self.strict_limits(isolation).is_empty() && self.parent.is_none() {
             return Ok(self.free_group(id, runroot));
         }
         let parent = match &self.parent {
             Some(path) => Parent::named(path),
-            None => Parent::find(runroot, Some(namespace.holder())),
+            None => Parent::find(runroot, namespace.map(UserNamespace::holder)),
         };
         let made = parent.and_then(|parent| {
             let limits = match self.best_effort {
                 true => self.limits.only(&parent.controllers()),
-                false => self.limits_in(&parent),
+                false => self.limits_in(&parent, isolation),
             };
             let group = Cgroup::make(&parent, id.as_str(), &limits)?;
-            Ok((group, limits != self.limits_in(&parent)))
+            Ok((group, limits != self.limits_in(&parent, isolation)))
         });
         match made {
             Ok((group, is_less)) => {
@@ -137,23 +141,34 @@ impl Resources {
     }
 
     /// Limits for which there has to be a cgroup.
-    fn strict_limits(&self) -> Limits {
+    fn strict_limits(&self, isolation: Isolation) -> Limits {
         let mut limits = self.limits.clone();
-        if counts_processes_per_namespace() {
+        if counts_processes(isolation) || self.is_default_where_nothing_counts(isolation) {
             limits.pids = None;
         }
         limits
     }
 
+    /// Whether nobody asked for the limit of processes, and only a cgroup could enforce it.
+    fn is_default_where_nothing_counts(&self, isolation: Isolation) -> bool {
+        isolation == Isolation::Chroot && self.limits.pids == Some(Ceiling::At(DEFAULT_PIDS))
+    }
+
     /// What is enforced by a group in `parent`: the number of processes only if it can.
-    fn limits_in(&self, parent: &Parent) -> Limits {
+    fn limits_in(&self, parent: &Parent, isolation: Isolation) -> Limits {
         let mut limits = self.limits.clone();
-        if counts_processes_per_namespace() {
+        if counts_processes(isolation) || self.is_default_where_nothing_counts(isolation) {
             let pids = self.limits.only(&parent.controllers()).pids;
             limits.pids = pids;
         }
         limits
     }
+}
+
+/// Whether the processes of a container are counted without a cgroup: those of root never are, and
+/// those of a user whom the host has too are counted with the host's.
+fn counts_processes(isolation: Isolation) -> bool {
+    isolation == Isolation::Namespaces && counts_processes_per_namespace()
 }
 
 /// Whether `RLIMIT_NPROC` counts the processes of each user namespace for itself: since Linux 5.14.
@@ -180,9 +195,17 @@ impl Container {
             group.set(limits)?;
             return Ok(group.clone());
         }
-        let namespace = UserNamespace::acquire(runroot)?;
-        let parent = Parent::find(runroot, Some(namespace.holder()))?;
-        let all = self.record.resources.limits_in(&parent).updated(limits);
+        let isolation = self.record.isolation;
+        let namespace = match isolation {
+            Isolation::Namespaces => Some(UserNamespace::acquire(runroot)?),
+            Isolation::Chroot => None,
+        };
+        let parent = Parent::find(runroot, namespace.as_ref().map(UserNamespace::holder))?;
+        let all = self
+            .record
+            .resources
+            .limits_in(&parent, isolation)
+            .updated(limits);
         let group = Cgroup::make(&parent, self.record.id.as_str(), &all)?;
         let made = Owned::new(group.clone());
         group.adopt(state.process)?;
@@ -244,12 +267,13 @@ mod tests {
     fn the_number_of_processes_is_a_limit_of_each_process_too() {
         let mut resources = Resources::default();
         resources.limits.pids = Some(Ceiling::At(10));
-        let list = resources.rlimits();
+        let list = resources.rlimits(Isolation::Namespaces);
+        assert!(resources.rlimits(Isolation::Chroot).is_empty());
         if counts_processes_per_namespace() {
             assert_eq!(list.len(), 1);
             assert!(list[0].hard.is_some_and(|hard| hard <= 12));
         }
         resources.limits.pids = Some(Ceiling::Unlimited);
-        assert!(resources.rlimits().is_empty());
+        assert!(resources.rlimits(Isolation::Namespaces).is_empty());
     }
 }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use super::isolation;
 use super::record::{Record, Volume};
 use crate::sandbox::Failure;
 use crate::sandbox::address;
 use crate::sandbox::cgroup::Ceiling;
 use crate::sandbox::spec::{
-    Begin, Capabilities, Carried, ConfigFile, Driver, ImageTree, Mount, Namespaces, Network,
-    Process, Rootfs, Spec, System, Traits,
+    Begin, Capabilities, Carried, ConfigFile, Driver, Extent, ImageTree, Mount, Namespace,
+    Namespaces, Network, Process, Rootfs, Spec, System, Traits,
 };
 use crate::sandbox::userns::IdMap;
 
@@ -18,27 +19,26 @@ const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 
 /// The specification of the container `record`, whose folder is `folder`.
 ///
-/// `terminal` is the size of its terminal in rows and columns, if it has one.
+/// `terminal` is the size of its terminal in rows and columns, if it has one; `ids` are those of the
+/// user's own namespace, which a container with `--isolation chroot` does without.
 ///
 /// # Errors
-/// A [`Failure`] when the user is none of the ids that are mapped here.
+/// A [`Failure`] when the user is none of the ids that are mapped here, or when something takes a
+/// namespace that can not be had.
 pub fn of(
     record: &Record,
     folder: &Path,
-    ids: &IdMap,
+    ids: Option<&IdMap>,
     driver: Driver,
     terminal: Option<(u16, u16)>,
 ) -> Result<Spec, Failure> {
-    let highest = ids.container_ids();
-    if !ids.is_single() && u64::from(record.uid.max(record.gid)) >= highest {
-        return Err(Failure::engine(format!(
-            "user {}:{} is beyond the {highest} ids that are mapped here: see /etc/subuid",
-            record.uid, record.gid
-        )));
-    }
-    let (users, groups) = ids.nested(record.uid, record.gid);
+    let (namespaces, users, groups) = namespaces(record, ids)?;
     Ok(Spec {
-        namespaces: Namespaces::private(),
+        isolation: record.isolation,
+        // Nobody but the host has one without.
+        own_cgroups: record.resources.own_cgroups && namespaces.has_new(Namespace::Cgroup),
+        process: process(record, terminal, namespaces.new.is_empty()),
+        namespaces,
         hostname: record.hostname.clone(),
         domainname: None,
         users,
@@ -58,13 +58,30 @@ pub fn of(
         proc_options: record.security.proc_options.clone(),
         system: System::Standard,
         network: record.network,
-        own_cgroups: record.resources.own_cgroups,
         highest_pid: highest_pid(record),
-        process: process(record, terminal),
         init: record.init,
         begin: Begin::AtOnce,
         carried: Carried::default(),
     })
+}
+
+/// The namespaces that are made for the container, and the ids of its own users and groups.
+fn namespaces(
+    record: &Record,
+    ids: Option<&IdMap>,
+) -> Result<(Namespaces, Vec<Extent>, Vec<Extent>), Failure> {
+    let Some(ids) = ids else {
+        return Ok((isolation::namespaces(record)?, Vec::new(), Vec::new()));
+    };
+    let highest = ids.container_ids();
+    if !ids.is_single() && u64::from(record.uid.max(record.gid)) >= highest {
+        return Err(Failure::engine(format!(
+            "user {}:{} is beyond the {highest} ids that are mapped here: see /etc/subuid",
+            record.uid, record.gid
+        )));
+    }
+    let (users, groups) = ids.nested(record.uid, record.gid);
+    Ok((Namespaces::private(), users, groups))
 }
 
 /// Numbers below this are given only once in a pid namespace (`RESERVED_PIDS`, kernel/pid.c).
@@ -80,7 +97,8 @@ fn highest_pid(record: &Record) -> Option<u64> {
 }
 
 /// The container's own process.
-fn process(record: &Record, terminal: Option<(u16, u16)>) -> Process {
+fn process(record: &Record, terminal: Option<(u16, u16)>, beside_host: bool) -> Process {
+    let bounding = isolation::bounding(record);
     Process {
         arguments: record.arguments.clone(),
         environment: record.environment.clone(),
@@ -89,13 +107,18 @@ fn process(record: &Record, terminal: Option<(u16, u16)>) -> Process {
         uid: record.uid,
         gid: record.gid,
         groups: record.groups.clone(),
-        capabilities: Capabilities::of_user(record.uid, record.bounding, record.ambient),
+        capabilities: Capabilities::of_user(
+            record.uid,
+            bounding,
+            record.ambient.intersection(bounding),
+        ),
         most_descriptors: true,
         traits: Traits::default(),
         terminal,
-        rlimits: record.resources.rlimits(),
+        rlimits: record.resources.rlimits(record.isolation),
         filter: record.security.filter.clone(),
         scopes: record.security.scopes(record.network),
+        beside_host,
         no_new_privileges: record.security.no_new_privileges,
         apparmor: record.security.apparmor.clone(),
     }

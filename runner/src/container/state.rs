@@ -1,5 +1,7 @@
 //! What became of a container: the content of its `state.json`.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::network::PortMapping;
@@ -20,6 +22,9 @@ pub struct State {
     /// Its control group, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<Cgroup>,
+    /// The root directory of one that has no namespaces of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
     /// How it ended; `None` while it runs.
     pub exit: Option<Exit>,
 }

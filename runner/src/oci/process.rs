@@ -66,6 +66,7 @@ pub fn exec(
     let linux = config.linux.clone().unwrap_or_default();
     let mut carried = Vec::new();
     let join = Join {
+        root: None,
         pid: container.saved.process.pid,
         start_time: container.saved.process.start_time,
         process: translate::process(process, &linux)?,

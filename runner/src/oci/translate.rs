@@ -8,9 +8,9 @@ use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::landlock::Scopes;
 use crate::sandbox::seccomp::custom::Profile;
 use crate::sandbox::spec::{
-    Begin, Capabilities, Carried, Device, DeviceKind, Directory, Extent, Filter, Listed, Namespace,
-    Namespaces, Network, Process, Propagation, Resource, Rlimit, Rootfs, Scheduler, Spec, System,
-    Told, Traits,
+    Begin, Capabilities, Carried, Device, DeviceKind, Directory, Extent, Filter, Isolation, Listed,
+    Namespace, Namespaces, Network, Process, Propagation, Resource, Rlimit, Rootfs, Scheduler,
+    Spec, System, Told, Traits,
 };
 
 /// The devices that every container has (config-linux.md, "Default Devices").
@@ -50,6 +50,7 @@ pub fn spec(config: &Config, bundle: &Path, no_pivot: bool, told: Told) -> anyho
         Network::Host
     };
     Ok(Spec {
+        isolation: Isolation::Namespaces,
         hostname: config.hostname.clone().filter(|name| !name.is_empty()),
         domainname: config.domainname.clone().filter(|name| !name.is_empty()),
         users,
@@ -282,6 +283,7 @@ pub fn process(process: &config::Process, linux: &Linux) -> anyhow::Result<Proce
         filter: filter(linux, bounding)?,
         // A configuration says by itself what it wants.
         scopes: Scopes::default(),
+        beside_host: false,
         apparmor: profile(process.apparmor_profile.as_deref()),
         most_descriptors: false,
         rlimits: process

@@ -95,6 +95,13 @@ impl CapabilitySet {
         Some(Self(1 << number))
     }
 
+    /// Those that this process may use; none if the kernel does not say.
+    #[must_use]
+    pub fn own() -> Self {
+        let own = rustix::thread::capabilities(None);
+        Self(own.map_or(0, |own| own.permitted.bits()))
+    }
+
     /// Both sets together.
     #[must_use]
     pub fn union(self, other: Self) -> Self {

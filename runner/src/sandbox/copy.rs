@@ -17,14 +17,58 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::spec::Extent;
+
+/// Who owns the copy of a file: the same as the file, or what its owner's ids stand for.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    users: Vec<Extent>,
+    groups: Vec<Extent>,
+}
+
+impl Owners {
+    /// Ids outside of these extents become those inside; any other stays.
+    pub(super) fn unmapped((users, groups): (Vec<Extent>, Vec<Extent>)) -> Self {
+        Self { users, groups }
+    }
+
+    /// What the copy of a file with these attributes has.
+    pub(super) fn of(&self, mut stat: Stat) -> Stat {
+        let find = |extents: &[Extent], id: u32| {
+            let inside = |extent: &Extent| {
+                let offset = id.checked_sub(extent.outside)?;
+                (offset < extent.count).then_some(extent.inside + offset)
+            };
+            extents.iter().find_map(inside).unwrap_or(id)
+        };
+        stat.st_uid = find(&self.users, stat.st_uid);
+        stat.st_gid = find(&self.groups, stat.st_gid);
+        stat
+    }
+}
+
+/// What a copy keeps in mind on its way.
+struct Copy<'a> {
+    owners: &'a Owners,
+    linked: Linked,
+}
+
 /// Files with more than one name: device and inode → where the first name was copied to.
 type Linked = HashMap<(u64, u64), (OwnedFd, std::ffi::CString)>;
 
 /// Copies what is in the directory `source` into the directory `target`, which is there.
-pub(super) fn tree(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn tree(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    owners: &Owners,
+) -> io::Result<()> {
     let source = open_directory(source, c".")?;
     let target = open_directory(target, c".")?;
-    directory(&source, &target, &mut Linked::new())
+    let mut copy = Copy {
+        owners,
+        linked: Linked::new(),
+    };
+    directory(&source, &target, &mut copy)
 }
 
 fn open_directory(at: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
@@ -32,15 +76,15 @@ fn open_directory(at: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     openat(at, name, flags, Mode::empty())
 }
 
-fn directory(source: &OwnedFd, target: &OwnedFd, linked: &mut Linked) -> io::Result<()> {
+fn directory(source: &OwnedFd, target: &OwnedFd, copy: &mut Copy<'_>) -> io::Result<()> {
     for entry in Dir::read_from(source)? {
         let entry = entry?;
         let name = entry.file_name();
         if !matches!(name.to_bytes(), b"." | b"..") {
-            copy_entry(source, target, name, linked)?;
+            copy_entry(source, target, name, copy)?;
         }
     }
-    let stat = rustix::fs::fstat(source)?;
+    let stat = copy.owners.of(rustix::fs::fstat(source)?);
     own(target, &stat)?;
     Ok(futimens(target, &times(&stat))?)
 }
@@ -49,17 +93,19 @@ fn copy_entry(
     source: &OwnedFd,
     target: &OwnedFd,
     name: &CStr,
-    linked: &mut Linked,
+    copy: &mut Copy<'_>,
 ) -> io::Result<()> {
-    let stat = statat(source, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let stat = copy
+        .owners
+        .of(statat(source, name, AtFlags::SYMLINK_NOFOLLOW)?);
     let kind = FileType::from_raw_mode(stat.st_mode);
     if kind == FileType::Directory {
         mkdirat(target, name, Mode::from_raw_mode(0o700))?;
         let inner = (open_directory(source, name)?, open_directory(target, name)?);
-        return directory(&inner.0, &inner.1, linked);
+        return directory(&inner.0, &inner.1, copy);
     }
     if stat.st_nlink > 1 {
-        if let Some((folder, first)) = linked.get(&(stat.st_dev, stat.st_ino)) {
+        if let Some((folder, first)) = copy.linked.get(&(stat.st_dev, stat.st_ino)) {
             return Ok(linkat(
                 folder,
                 first.as_c_str(),
@@ -69,7 +115,7 @@ fn copy_entry(
             )?);
         }
         let place = (target.try_clone()?, name.to_owned());
-        linked.insert((stat.st_dev, stat.st_ino), place);
+        copy.linked.insert((stat.st_dev, stat.st_ino), place);
     }
     match kind {
         FileType::RegularFile => copy_file(source, target, name, &stat),
@@ -138,5 +184,31 @@ pub(super) fn times(stat: &Stat) -> Timestamps {
     Timestamps {
         last_access: time(stat.st_atime, stat.st_atime_nsec),
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_from_inside_a_namespace_becomes_what_it_is_there() {
+        let ids = |outside| {
+            vec![Extent {
+                inside: 0,
+                outside,
+                count: 65_536,
+            }]
+        };
+        let owners = Owners::unmapped((ids(0x7000_0000), ids(200_000)));
+        let of = |uid, gid| {
+            let mut stat = rustix::fs::stat("/").unwrap();
+            (stat.st_uid, stat.st_gid) = (uid, gid);
+            let stat = owners.of(stat);
+            (stat.st_uid, stat.st_gid)
+        };
+        assert_eq!(of(0x7000_0000, 200_000), (0, 0));
+        assert_eq!(of(0x7000_03e8, 265_535), (1000, 65_535));
+        assert_eq!(of(1000, 265_536), (1000, 265_536));
     }
 }

@@ -15,6 +15,9 @@ pub struct Failure {
     /// Whether the kernel refused an overlay mount, so that a copy could be tried.
     #[serde(default)]
     pub no_overlay: bool,
+    /// Whether the namespaces of a container can not be had here, so that a root could do without.
+    #[serde(default)]
+    pub no_namespaces: bool,
 }
 
 impl Failure {
@@ -34,11 +37,20 @@ impl Failure {
         Self::with_code(message, 127)
     }
 
+    /// The kernel gives this user no namespaces: exit code 125.
+    pub(super) fn without_namespaces(message: impl Into<String>) -> Self {
+        Self {
+            no_namespaces: true,
+            ..Self::engine(message)
+        }
+    }
+
     fn with_code(message: impl Into<String>, code: u8) -> Self {
         Self {
             message: message.into(),
             code,
             no_overlay: false,
+            no_namespaces: false,
         }
     }
 }

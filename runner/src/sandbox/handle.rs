@@ -3,6 +3,7 @@
 //! A pid alone is not enough: the kernel gives it anew. A pid together with the time at which the
 //! process started is, and a pidfd keeps naming that process once it is open.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use std::{fs, io};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::syscalls;
 
 /// What is written down of a process to find it again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessId {
     /// The process id in the host's pid namespace.
     pub pid: i32,
@@ -117,19 +118,79 @@ impl AsFd for Handle {
     }
 }
 
+/// Every process that `root`, or one below it, is the parent of.
+#[must_use]
+pub fn below(root: Pid) -> Vec<ProcessId> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers =
+        entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    let mut all: Vec<(i32, ProcessId)> = numbers
+        .filter_map(|pid| {
+            let (parent, start_time) = (field(pid, PARENT).ok()?, start_time(pid).ok()?);
+            let pid = pid.as_raw_nonzero().get();
+            Some((i32::try_from(parent).ok()?, ProcessId { pid, start_time }))
+        })
+        .collect();
+    let mut parents = HashSet::from([root.as_raw_nonzero().get()]);
+    let mut found = Vec::new();
+    loop {
+        let (new, others) = all
+            .into_iter()
+            .partition(|(parent, _)| parents.contains(parent));
+        all = others;
+        let new: Vec<(i32, ProcessId)> = new;
+        if new.is_empty() {
+            return found;
+        }
+        parents.extend(new.iter().map(|(_, process)| process.pid));
+        found.extend(new.into_iter().map(|(_, process)| process));
+    }
+}
+
 fn start_time(pid: Pid) -> io::Result<u64> {
+    field(pid, START_TIME)
+}
+
+/// Positions of fields of `/proc/PID/stat` behind the name (proc(5)).
+const PARENT: usize = 1;
+const START_TIME: usize = 19;
+
+fn field(pid: Pid, position: usize) -> io::Result<u64> {
     let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
     // The name in parentheses may hold anything, a parenthesis too: the last one ends it.
     let after_name = stat.iter().rposition(|&byte| byte == b')');
     let fields = after_name.and_then(|end| std::str::from_utf8(&stat[end + 1..]).ok());
     fields
-        .and_then(|fields| fields.split_ascii_whitespace().nth(19)?.parse().ok())
+        .and_then(|fields| fields.split_ascii_whitespace().nth(position)?.parse().ok())
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_a_process_has_started_is_below_it() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "(sleep 100; :) & sleep 100; :"])
+            .stdin(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_raw(shell.id().cast_signed()).unwrap();
+        let start = std::time::Instant::now();
+        let mut found = below(pid);
+        while found.len() < 3 && start.elapsed() < Duration::from_secs(10) {
+            found = below(pid);
+        }
+        let own = below(rustix::process::getpid());
+        assert!(found.len() == 3 && !found.iter().any(|one| one.pid == shell.id().cast_signed()));
+        assert!(found.iter().all(|process| own.contains(process)));
+        for process in found {
+            process.open().unwrap().signal(libc::SIGKILL).unwrap();
+        }
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+    }
 
     #[test]
     fn a_process_is_found_again_until_it_ends() {

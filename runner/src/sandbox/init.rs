@@ -22,13 +22,14 @@ use super::syscalls::{self, MountChange};
 use super::userns::Ahead;
 use super::wire::{self, Status};
 
+mod bare;
 mod cgroups;
 pub(super) mod devices;
 mod hooks;
 mod listed;
 pub(super) mod loopback;
 mod namespaces;
-mod supervisor;
+pub(super) mod supervisor;
 pub(super) mod system;
 mod volumes;
 
@@ -79,14 +80,14 @@ const STEPS: &[Step] = &[
 ];
 
 /// Waits for the specification, which comes when the ids are mapped, takes the steps and becomes
-/// the program.
+/// the program. `control` closes when the caller has died.
 ///
-/// `with_network` says whether its network is made meanwhile and comes the same way.
+/// `with_network` says whether its network is made meanwhile and comes through `inbox` too.
 pub(super) fn main(
     inbox: OwnedFd,
     with_network: bool,
     ahead: Option<Ahead>,
-    status: BorrowedFd<'_>,
+    (control, status): (&OwnedFd, BorrowedFd<'_>),
 ) -> ! {
     let start = || -> Result<Failure, Failure> {
         let (spec, carried): (Spec, _) = wire::receive(&inbox)?;
@@ -101,6 +102,9 @@ pub(super) fn main(
             status,
             root: OnceCell::new(),
         };
+        if setup.spec.is_bare() {
+            return Ok(bare::main(setup, control));
+        }
         STEPS.iter().try_for_each(|step| step(&setup))?;
         let Setup { spec, carried, .. } = setup;
         let around = Surroundings::of_first(&spec, carried, status)?;

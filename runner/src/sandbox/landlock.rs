@@ -12,12 +12,13 @@
 
 use std::io;
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::syscalls::{self, LandlockHandled};
 
 /// The version of Landlock that has scopes (Linux 6.12).
-const WITH_SCOPES: u32 = 6;
+pub const WITH_SCOPES: u32 = 6;
 
 /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET` of linux/landlock.h.
 const ABSTRACT_UNIX_SOCKET: u64 = 1;
@@ -63,6 +64,36 @@ pub(super) fn restrict(scopes: Scopes) -> io::Result<()> {
         scoped: scopes.bits(),
         ..LandlockHandled::default()
     })?;
+    syscalls::landlock_restrict(&ruleset)
+}
+
+/// What the versions of Landlock know of access to files, a bit each (`LANDLOCK_ACCESS_FS_*`): every
+/// version from 1 on, and with which version how many bits there are.
+const FILE_BITS: [(u32, u32); 4] = [(1, 13), (2, 14), (3, 15), (5, 16)];
+
+/// Restricts this process and all that it starts to the files below its root directory, and to its own
+/// processes and abstract sockets: as much of that as this kernel knows.
+///
+/// The caller has set no-new-privileges.
+pub(super) fn restrict_to_root() -> io::Result<()> {
+    let version = version();
+    let known = FILE_BITS.iter().rev().find(|(since, _)| *since <= version);
+    let Some((_, bits)) = known else {
+        return Ok(());
+    };
+    let files = (1 << bits) - 1;
+    let everything = Scopes {
+        abstract_sockets: true,
+        signals: true,
+    };
+    let ruleset = syscalls::landlock_ruleset(&LandlockHandled {
+        files,
+        scoped: if has_scopes() { everything.bits() } else { 0 },
+        ..LandlockHandled::default()
+    })?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open("/", flags, Mode::empty())?;
+    syscalls::landlock_allow_below(&ruleset, &root, files)?;
     syscalls::landlock_restrict(&ruleset)
 }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{Shutdown, SocketType, shutdown};
 use rustix::process::{Pid, WaitOptions, waitpid};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -43,35 +44,64 @@ pub struct Running {
     pub process: ProcessId,
     /// Our end of its terminal.
     pub terminal: Option<OwnedFd>,
-    /// The stage, which guards the container while it runs; `None` for a process that joined.
+    /// The stage, which guards the container while it runs; `None` for a process that joined
+    /// namespaces.
     pub guard: Option<Guard>,
+    /// What it has to go without, one line each.
+    pub notes: Vec<String>,
 }
 
-/// The process that guards a container. When this value is dropped, the guard has killed the
-/// container and has ended.
+/// The process that guards a container, or its keepers. When this value is dropped, they have killed
+/// the container and have ended.
 #[derive(Debug)]
 pub struct Guard {
-    pid: Pid,
-    control: Option<OwnedFd>,
+    /// `None` when that process has made keepers and has ended.
+    pid: Option<Pid>,
+    control: OwnedFd,
+    /// Whether there are processes that have the other end of `control` for as long as the container
+    /// has any.
+    has_keepers: bool,
 }
+
+/// How long keepers may take for that. One that waits for a disk is not waited for.
+const KEEPERS_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.release();
-        reap(self.pid);
+        self.reap();
+        if !self.has_keepers {
+            return;
+        }
+        // The other end is closed when the last of those that have it has ended.
+        let _ = set_socket_timeout(&self.control, Timeout::Recv, Some(KEEPERS_PATIENCE));
+        let _ = rustix::io::retry_on_intr(|| rustix::io::read(&self.control, &mut [0; 1]));
     }
 }
 
 impl Guard {
-    /// The guard's process id.
+    /// Lets keepers be the guards of a container that has them.
+    fn leave_it_to_keepers(&mut self) {
+        if self.has_keepers {
+            self.reap();
+        }
+    }
+
+    fn reap(&mut self) {
+        if let Some(pid) = self.pid.take() {
+            reap(pid);
+        }
+    }
+
+    /// The guard's process id; keepers need no help from outside.
     #[must_use]
-    pub fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Option<Pid> {
         self.pid
     }
 
     /// Tells the guard to end, and does not wait for it.
     pub fn release(&mut self) {
-        drop(self.control.take());
+        let _ = shutdown(&self.control, Shutdown::Write);
     }
 }
 
@@ -89,6 +119,8 @@ pub struct Stage {
 struct Birth {
     status: OwnedFd,
     child: Option<Pid>,
+    /// What it said that it has to go without.
+    notes: Vec<String>,
 }
 
 impl Drop for Birth {
@@ -105,6 +137,13 @@ impl Drop for Birth {
             reap(child);
         }
     }
+}
+
+/// A process that has become its program.
+struct Born {
+    process: ProcessId,
+    terminal: Option<OwnedFd>,
+    notes: Vec<String>,
 }
 
 /// A moment at which the caller may do something while the container waits.
@@ -140,7 +179,7 @@ impl Birth {
     }
 
     /// Waits until the program runs or could not be started.
-    fn wait(self) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+    fn wait(self) -> Result<Born, Failure> {
         self.wait_with(None, &mut |_, _, _| Ok(()))
     }
 
@@ -149,11 +188,7 @@ impl Birth {
     /// The start of the program itself may be what another process decides about, and it may think for
     /// long. Who has `patience` takes the program for one that runs after that time, so that it can be
     /// stopped like one; what fails later is told by its exit code.
-    fn wait_with(
-        mut self,
-        patience: Option<Duration>,
-        at: AtMoment<'_>,
-    ) -> Result<(ProcessId, Option<OwnedFd>), Failure> {
+    fn wait_with(mut self, patience: Option<Duration>, at: AtMoment<'_>) -> Result<Born, Failure> {
         let mut terminal = None;
         let mut limit = None;
         loop {
@@ -165,6 +200,7 @@ impl Birth {
             match wire::receive_status(&self.status)? {
                 Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
+                Some((Status::Note(note), _)) => self.notes.push(note),
                 Some((Status::Listener, descriptor)) => {
                     at(Moment::Listening, self.process()?, descriptor)?;
                     wire::send_go(self.status.as_fd());
@@ -189,7 +225,12 @@ impl Birth {
         }
         let process = self.process()?;
         self.child = None;
-        Ok((process, terminal))
+        let notes = std::mem::take(&mut self.notes);
+        Ok(Born {
+            process,
+            terminal,
+            notes,
+        })
     }
 
     fn process(&self) -> Result<ProcessId, Failure> {
@@ -203,16 +244,20 @@ impl Birth {
 }
 
 /// Begins to start a container of which nothing is known yet but its network, its control group and
-/// its streams: the kernel takes its time for the namespaces while the caller finds out the rest.
+/// its streams: the kernel takes its time for the namespaces while the caller finds out the rest. Without a
+/// namespace of the user's own to make it in, it begins where the caller stands.
 ///
 /// # Errors
 /// When there can be no such process.
 pub fn begin(
-    namespace: &UserNamespace,
+    namespace: Option<&UserNamespace>,
     network: Network,
     cgroup: Option<&Cgroup>,
     stdio: [BorrowedFd<'_>; 3],
 ) -> Result<Stage, Failure> {
+    let Some(namespace) = namespace else {
+        return Stage::start_in(None, stdio, cgroup);
+    };
     let given = Given {
         cgroup: cgroup.and_then(Cgroup::descriptor),
         // One without a network would be half used.
@@ -246,12 +291,12 @@ pub fn launch(
         stage.birth.place(group)?;
     }
     let Stage { mut guard, birth } = stage.told(&request, Some(spec), &extra)?;
+    guard.has_keepers = spec.is_bare();
     match birth.wait_with(Some(PATIENCE), at) {
-        Ok((process, terminal)) => Ok(Running {
-            process,
-            terminal,
-            guard: Some(guard),
-        }),
+        Ok(born) => {
+            guard.leave_it_to_keepers();
+            Ok(Running::of(born, Some(guard)))
+        }
         Err(failure) => {
             guard.release();
             Err(failure)
@@ -270,6 +315,9 @@ pub fn join(
     stdio: [BorrowedFd<'_>; 3],
     at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
+    if !has_own_users(join) {
+        return join_from(None, join, cgroup, &[], stdio, at);
+    }
     let pid =
         Pid::from_raw(join.pid).ok_or_else(|| Failure::engine("the container has no process"))?;
     let namespace = userns::around(pid)?;
@@ -279,6 +327,12 @@ pub fn join(
         program: program.as_ref().map(AsFd::as_fd),
     };
     join_from(Some(entrance), join, cgroup, &[], stdio, at)
+}
+
+/// Whether the container has a user namespace of its own.
+fn has_own_users(join: &Join) -> bool {
+    let link = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
+    join.root.is_none() && link("self") != link(&join.pid.to_string())
 }
 
 /// Runs one more process in a container, from where the caller stands.
@@ -305,15 +359,29 @@ fn join_from(
 ) -> Result<Running, Failure> {
     let stage = Stage::start_in(entrance, stdio, cgroup)?;
     let request = Request::Join(Box::new(join.clone()));
-    let Stage { guard, birth } = stage.told(&request, None, carried)?;
+    let Stage { mut guard, birth } = stage.told(&request, None, carried)?;
+    guard.has_keepers = join.root.is_some();
     let result = birth.wait_with(Some(PATIENCE), at);
-    drop(guard);
-    let (process, terminal) = result?;
-    Ok(Running {
-        process,
-        terminal,
-        guard: None,
-    })
+    // Keepers would take it for the end of the caller.
+    guard.leave_it_to_keepers();
+    let guard = guard.has_keepers.then_some(guard);
+    result.map(|born| Running::of(born, guard))
+}
+
+impl Running {
+    fn of(born: Born, guard: Option<Guard>) -> Self {
+        let Born {
+            process,
+            terminal,
+            notes,
+        } = born;
+        Self {
+            process,
+            terminal,
+            guard,
+            notes,
+        }
+    }
 }
 
 /// Makes a container from where the caller stands, without a namespace of the user's own around it,
@@ -349,7 +417,7 @@ pub fn set_up(
 /// A [`Failure`] when the container has ended meanwhile.
 pub fn guard(
     process: ProcessId,
-    namespace: &UserNamespace,
+    namespace: Option<&UserNamespace>,
     sockets: &[BorrowedFd<'_>],
     guard: &str,
 ) -> Result<Guard, Failure> {
@@ -360,7 +428,7 @@ pub fn guard(
         guard: guard.to_owned(),
     };
     let stdio = [null.as_fd(); 3];
-    let entrance = Some(namespace.entrance());
+    let entrance = namespace.map(UserNamespace::entrance);
     let stage = Stage::start(entrance, stdio, &Given::default(), wire::OTHER_TASK)?;
     Ok(stage.told(&request, None, sockets)?.guard)
 }
@@ -399,7 +467,7 @@ impl Stage {
         let stage = Self::start(entrance, stdio, &given, wire::OTHER_TASK)?;
         if let (Some(group), None) = (cgroup, &given.cgroup) {
             // The process is a child of the stage, and so in its group.
-            group.add(stage.guard.pid)?;
+            stage.guard.pid.map_or(Ok(()), |pid| group.add(pid))?;
         }
         Ok(stage)
     }
@@ -426,12 +494,14 @@ impl Stage {
         .context(|| "cannot start another process".to_owned())?;
         Ok(Self {
             guard: Guard {
-                pid,
-                control: Some(control),
+                pid: Some(pid),
+                control,
+                has_keepers: false,
             },
             birth: Birth {
                 status,
                 child: None,
+                notes: Vec::new(),
             },
         })
     }
@@ -443,11 +513,9 @@ impl Stage {
         spec: Option<&Spec>,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Self, Failure> {
-        let sent = match &self.guard.control {
-            Some(control) => wire::send(control, request, descriptors)
-                .and_then(|()| spec.map_or(Ok(()), |spec| wire::send(control, spec, &[]))),
-            None => Err(Failure::engine("the stage was released")),
-        };
+        let control = &self.guard.control;
+        let sent = wire::send(control, request, descriptors)
+            .and_then(|()| spec.map_or(Ok(()), |spec| wire::send(control, spec, &[])));
         let Err(failure) = sent else {
             return Ok(self);
         };

@@ -7,8 +7,31 @@ use rustix::mount::MountAttrFlags;
 use rustix::thread::UnshareFlags;
 
 use super::failure::{Failure, describe};
-use super::userns::UserNamespace;
+use super::userns::{UserNamespace, run_apart};
 use super::{mounts, syscalls};
+
+/// Whether this process may make the namespaces of a container but for a user namespace, and mount
+/// there.
+#[must_use]
+pub fn namespaces_work() -> bool {
+    let namespaces = UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWCGROUP;
+    let text = |error: std::io::Error| describe(&error);
+    let mount = || {
+        mounts::new_mount("proc", &[], mounts::PLAIN)
+            .map(drop)
+            .map_err(text)
+    };
+    let tried = run_apart(|| {
+        syscalls::unshare(namespaces).map_err(text)?;
+        // Only a child is in the new pid namespace.
+        run_apart(mount).map_err(|failure| failure.message)?
+    });
+    matches!(tried, Ok(Ok(())))
+}
 
 /// Whether a container's root file system can be an overlay mount with its upper directory below
 /// `folder`.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, Gid, Mode, OFlags, ResolveFlags, Uid, mkdirat, openat2};
 use rustix::io::Errno;
 use rustix::process::{
-    DumpableBehavior, Resource, Signal, fchdir, getrlimit, set_dumpable_behavior,
+    DumpableBehavior, Resource, Signal, chdir, chroot, fchdir, getrlimit, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit, setsid, umask,
 };
 use rustix::thread::{CapabilitySets, set_capabilities};
@@ -89,6 +89,31 @@ impl Surroundings {
     pub(super) fn status(&self) -> BorrowedFd<'_> {
         self.status.as_fd()
     }
+}
+
+/// Becomes the program with `root` as its root directory. Returns only if that can not be entered.
+pub(super) fn start_below(
+    root: BorrowedFd<'_>,
+    process: &Process,
+    around: Surroundings,
+) -> Failure {
+    let mut process = process.clone();
+    let enter = || -> Result<(), Failure> {
+        let _ = setsid();
+        if let Some(size) = process.terminal {
+            // Of the host's terminals: there are no others.
+            terminal::open(&process, size, &around)?;
+        }
+        fchdir(root)
+            .and_then(|()| chroot("."))
+            .and_then(|()| chdir("/"))
+            .context(|| "cannot enter the root file system".to_owned())
+    };
+    if let Err(failure) = enter() {
+        return failure;
+    }
+    process.terminal = None;
+    start(&process, around)
 }
 
 /// Becomes the program. If that fails, the caller hears of it and the process ends.
@@ -181,6 +206,10 @@ fn install_filter(process: &Process, status: BorrowedFd<'_>) -> Result<(), Failu
     // Before the filter, which may know nothing of Landlock.
     landlock::restrict(process.scopes)
         .context(|| "cannot install the Landlock rules".to_owned())?;
+    if process.beside_host {
+        landlock::restrict_to_root().context(|| "cannot install the Landlock rules".to_owned())?;
+        seccomp::install_beside_host().context(|| "cannot install a seccomp filter".to_owned())?;
+    }
     let send = |listener: BorrowedFd<'_>| {
         wire::send_status(status, &Status::Listener, Some(listener));
         // Nothing of the program is done while nobody answers.

@@ -21,7 +21,8 @@ use rustix::mount::MountAttrFlags;
 use super::copy;
 use super::failure::{Context, Failure, describe};
 use super::mounts::{self, Root};
-use super::spec::{ConfigFile, Driver, ImageTree, Rootfs, Spec};
+use super::spec::{ConfigFile, Driver, ImageTree, Isolation, Rootfs, Spec};
+use super::userns;
 
 /// Directories that a mount of ours covers in every container.
 const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "sys"];
@@ -44,7 +45,8 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
     let tree = Root::open(&rootfs.tree)
         .context(|| format!("cannot open the image's files in {}", rootfs.tree.display()))?;
     let folder = Root::open(&rootfs.folder).context(|| what(""))?;
-    let root = mounts::attributes(&tree).context(|| what("upper"))?;
+    let owners = owners_of_copy(spec);
+    let root = owners.of(mounts::attributes(&tree).context(|| what("upper"))?);
     // Inside, root is the first id that is mapped, whoever that is outside.
     let owner = |own: u32, extents: &[super::spec::Extent]| {
         extents.first().map_or(own, |extent| extent.outside)
@@ -66,11 +68,20 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
     repeat_attributes(&root, &tree, &upper).context(|| what("upper"))?;
     if rootfs.driver == Driver::Copy {
         if is_empty(&upper).context(|| what("upper"))? {
-            copy::tree(tree.as_fd(), upper.as_fd()).context(|| what("upper"))?;
+            copy::tree(tree.as_fd(), upper.as_fd(), &owners).context(|| what("upper"))?;
         }
         fill(&tree, &upper, ids, &spec.files).context(|| what("upper"))?;
     }
     Ok(())
+}
+
+/// Without a user namespace the container's ids are the host's, and the image's files may have been placed
+/// from inside one.
+fn owners_of_copy(spec: &Spec) -> copy::Owners {
+    match spec.isolation {
+        Isolation::Namespaces => copy::Owners::default(),
+        Isolation::Chroot => copy::Owners::unmapped(userns::ids_of_roots_files()),
+    }
 }
 
 /// Removes the mark that a volatile overlay leaves, also where it was unmounted in order, and with which the
@@ -411,6 +422,20 @@ fn in_memory(tree: &Root, folder: &OwnedFd, size: u64) -> Result<Pair, Failure> 
                 .to_owned(),
         )),
         Err(error) => Err(error).context(what),
+    }
+}
+
+/// The copy of the image's files, as it lies on the disk.
+pub(super) fn copied(sources: &Sources) -> Result<Root, Failure> {
+    match sources {
+        Sources::Image(Layers {
+            writable: Writable::Copy(copy),
+            ..
+        }) => copy
+            .try_clone()
+            .map(Root::from)
+            .context(|| ROOT_FAILED.to_owned()),
+        _ => Err(Failure::engine("the image's files were not copied")),
     }
 }
 

@@ -57,6 +57,27 @@ pub(super) fn install(
     .map(drop)
 }
 
+/// What reaches processes and memory of the host where no namespace is in between, whatever else a
+/// profile says: key rings, looking into processes, signals to all of them at once, limits of others, and what
+/// System V and POSIX have for exchange between processes.
+const BESIDE_HOST: &str = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+    {"action": "SCMP_ACT_ERRNO", "errnoRet": 1, "names": [
+        "add_key", "keyctl", "request_key", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise",
+        "process_mrelease", "perf_event_open", "mq_open", "mq_unlink", "msgctl", "msgget", "msgrcv",
+        "msgsnd", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmget"]},
+    {"action": "SCMP_ACT_ERRNO", "errnoRet": 1, "names": ["kill"], "args": [
+        {"index": 0, "value": 4294967295, "valueTwo": 4294967295, "op": "SCMP_CMP_MASKED_EQ"}]},
+    {"action": "SCMP_ACT_ERRNO", "errnoRet": 1, "names": ["prlimit64"], "args": [
+        {"index": 0, "value": 0, "op": "SCMP_CMP_NE"}]}]}"#;
+
+/// Takes from this process and its children for good what [`BESIDE_HOST`] says.
+pub(super) fn install_beside_host() -> io::Result<()> {
+    let program = custom::Profile::parse(BESIDE_HOST.as_bytes())
+        .and_then(|profile| profile.compile(CapabilitySet::EMPTY))
+        .map_err(io::Error::other)?;
+    syscalls::install_filter(&for_kernel(&program), 0).map(drop)
+}
+
 fn for_kernel(program: &[Instruction]) -> Vec<libc::sock_filter> {
     program.iter().map(|one| one.for_kernel()).collect()
 }

@@ -16,6 +16,8 @@ pub use process::{
 /// A container before it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Spec {
+    /// What it is shut in with.
+    pub isolation: Isolation,
     /// The namespaces that it is made in; the network's is said by `network`.
     pub namespaces: Namespaces,
     /// The host name inside; `None` keeps the host's (only with the host's network).
@@ -59,6 +61,37 @@ pub struct Spec {
     pub begin: Begin,
     /// Descriptors that travel with the specification.
     pub carried: Carried,
+}
+
+/// What a container is shut in with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// A user namespace of its own, and with it all other kinds.
+    #[default]
+    Namespaces,
+    /// A copy of the image's files as its root directory (chroot(2)), and what else can be had by a
+    /// root to whom the kernel gives no user namespace.
+    Chroot,
+}
+
+impl Isolation {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::Chroot => "chroot",
+        }
+    }
+}
+
+impl Spec {
+    /// Whether the container has no namespace of its own at all.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.isolation == Isolation::Chroot && self.namespaces.new.is_empty()
+    }
 }
 
 /// Positions of descriptors among those that travel to a process.
@@ -151,6 +184,24 @@ impl Namespaces {
         use Namespace::{Cgroup, Ipc, Mount, Pid, User, Uts};
         Self {
             new: vec![User, Mount, Pid, Ipc, Uts, Cgroup],
+            joined: Vec::new(),
+            clocks: Vec::new(),
+        }
+    }
+
+    /// What a root gets to whom the kernel gives no user namespace.
+    #[must_use]
+    pub fn without_users() -> Self {
+        let mut namespaces = Self::private();
+        namespaces.new.retain(|kind| *kind != Namespace::User);
+        namespaces
+    }
+
+    /// No namespace of its own.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            new: Vec::new(),
             joined: Vec::new(),
             clocks: Vec::new(),
         }
@@ -414,6 +465,8 @@ pub struct Join {
     pub start_time: u64,
     /// What to run in it.
     pub process: Process,
+    /// The root directory of a container that has no namespaces of its own.
+    pub root: Option<PathBuf>,
     /// Whether the container sees its own control group as the root of all.
     pub own_cgroups: bool,
     /// Whether it ends with the process that started it.

@@ -18,7 +18,7 @@ use super::spec::{Join, Network, Spec};
 use super::syscalls::{self, ForkInto};
 use super::userns::{self, Ahead, Spare};
 use super::wire::{self, Request, Status};
-use super::{init, rootfs};
+use super::{init, keeper, mounts, rootfs};
 
 mod namespaces;
 
@@ -73,7 +73,7 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
                     ahead,
                     cgroup,
                 };
-                make(birth, &status, || receive_order(task, &control))
+                make(birth, (&control, &status), || receive_order(task, &control))
             }
             _ => serve_running(&control, &status, cgroup),
         }
@@ -143,7 +143,7 @@ fn serve_running(
 ) -> Result<Option<Guarded>, Failure> {
     match wire::receive(control)? {
         (Request::Join(request), carried) => {
-            join(&request, carried, status, cgroup.as_ref()).map(|()| None)
+            join(&request, carried, (control, status), cgroup.as_ref()).map(|()| None)
         }
         (
             Request::Guard {
@@ -182,7 +182,7 @@ fn serve_running(
                 ahead: None,
                 cgroup,
             };
-            make(birth, status, || Ok(order))
+            make(birth, (control, status), || Ok(order))
         }
     }
 }
@@ -250,7 +250,7 @@ struct Birth {
 /// are known.
 fn make(
     birth: Birth,
-    status: &OwnedFd,
+    (control, status): (&OwnedFd, &OwnedFd),
     order: impl FnOnce() -> Result<Order, Failure>,
 ) -> Result<Option<Guarded>, Failure> {
     let (outbox, inbox) = wire::sockets(SocketType::STREAM)?;
@@ -264,7 +264,7 @@ fn make(
     match made.context(|| "cannot make the namespaces".to_owned())? {
         ForkInto::Child => {
             drop(outbox);
-            init::main(inbox, with_network, ahead, status.as_fd())
+            init::main(inbox, with_network, ahead, (control, status.as_fd()))
         }
         ForkInto::Parent(pid, pidfd) => {
             drop((inbox, ahead));
@@ -285,8 +285,14 @@ fn make(
             if result.is_err() {
                 let _ = container.signal(libc::SIGKILL);
             }
-            let Order { sockets, guard, .. } = result?;
-            Ok(guard.map(|text| Guarded {
+            let Order {
+                spec,
+                sockets,
+                guard,
+                ..
+            } = result?;
+            // A container without namespaces has its keepers.
+            Ok(guard.filter(|_| !spec.is_bare()).map(|text| Guarded {
                 container,
                 sockets,
                 text,
@@ -362,7 +368,7 @@ fn make_network(own_ids: Option<&fs::File>, outbox: &OwnedFd) -> Result<(), Fail
 fn join(
     request: &Join,
     carried: Vec<OwnedFd>,
-    status: &OwnedFd,
+    (control, status): (&OwnedFd, &OwnedFd),
     cgroup: Option<&OwnedFd>,
 ) -> Result<(), Failure> {
     let id = ProcessId {
@@ -372,11 +378,17 @@ fn join(
     let container = id
         .open()
         .ok_or_else(|| Failure::engine("the container has ended"))?;
-    namespaces::enter_all_of(&container)?;
+    let root = match &request.root {
+        Some(root) => Some(mounts::open_host(root).context(|| "the container's files".to_owned())?),
+        None => {
+            namespaces::enter_all_of(&container)?;
+            None
+        }
+    };
     let (made, placed) = fork_in_cgroup(UnshareFlags::empty(), cgroup);
     match made.context(|| "cannot fork".to_owned())? {
         ForkInto::Child => {
-            let start = || -> Result<std::convert::Infallible, Failure> {
+            let start = || -> Result<Failure, Failure> {
                 if request.own_cgroups {
                     // Only from within the group: seen from this namespace there is nothing
                     // outside of it.
@@ -386,9 +398,15 @@ fn join(
                 }
                 program::adjust_oom_score(&request.process)?;
                 let around = Surroundings::of_joining(request, carried, status.as_fd())?;
-                program::start(&request.process, around)
+                let Some(root) = root else {
+                    program::start(&request.process, around)
+                };
+                let watched = [control.as_fd(), container.as_fd()];
+                Ok(keeper::main(&watched, || {
+                    program::start_below(root.as_fd(), &request.process, around)
+                }))
             };
-            let Err(failure) = start();
+            let (Ok(failure) | Err(failure)) = start();
             wire::send_status(status.as_fd(), &Status::failed(failure), None);
             std::process::exit(125)
         }

@@ -104,18 +104,33 @@ pub(super) fn fork_into(
     }
     // SAFETY: no memory is shared (no CLONE_VM) and no other thread exists, so this is a fork. The
     // kernel reads the structure and writes the descriptor during the call only.
-    let pid = check(unsafe {
+    let made = check(unsafe {
         libc::syscall(
             libc::SYS_clone3,
             &raw const arguments,
             size_of::<libc::clone_args>(),
         )
-    })?;
+    });
+    let pid = match made {
+        // Inside another container: a filter can not look into the structure.
+        Err(_) if cgroup.is_none() => fork_the_old_way(namespaces, &mut pidfd)?,
+        made => made?,
+    };
     Ok(match as_pid(pid) {
         None => ForkInto::Child,
         // SAFETY: the kernel just opened it for us.
         Some(pid) => ForkInto::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }),
     })
+}
+
+/// The same with clone(2), whose flags are an argument of the call.
+fn fork_the_old_way(namespaces: UnshareFlags, pidfd: &mut RawFd) -> io::Result<libc::c_long> {
+    let flags = libc::CLONE_PARENT | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let flags = libc::c_ulong::from(namespaces.bits() | flags.cast_unsigned());
+    let same_stack: libc::c_ulong = 0;
+    // SAFETY: as above; without CLONE_VM the child goes on with a copy of this stack. Of the other
+    // arguments only the third is looked at, where the descriptor is written.
+    check(unsafe { libc::syscall(libc::SYS_clone, flags, same_stack, &raw mut *pidfd, 0, 0) })
 }
 
 /// `CLONE_INTO_CGROUP` of `linux/sched.h`; the C library's constant is too narrow for it.
@@ -196,7 +211,7 @@ pub(super) fn place_descriptors(descriptors: &[BorrowedFd<'_>]) -> io::Result<()
 
 /// Puts `stdio` at 0, 1 and 2 and closes every other descriptor but `kept`, for a process that goes
 /// on without its past. Whoever owned them must not use or drop them any more: it ends by `exit`.
-pub(super) fn keep_only(stdio: [BorrowedFd<'_>; 3], kept: BorrowedFd<'_>) -> io::Result<()> {
+pub(super) fn keep_only(stdio: [BorrowedFd<'_>; 3], kept: &[BorrowedFd<'_>]) -> io::Result<()> {
     for (target, source) in (0..).zip(stdio) {
         // SAFETY: `source` is open; standard input, output and error have no owner.
         check(libc::c_long::from(unsafe {
@@ -207,11 +222,16 @@ pub(super) fn keep_only(stdio: [BorrowedFd<'_>; 3], kept: BorrowedFd<'_>) -> io:
         // SAFETY: by contract nobody uses what is closed here.
         check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })
     };
-    let kept = kept.as_raw_fd();
-    if kept > 3 {
-        close(3, kept.cast_unsigned() - 1)?;
+    let mut kept: Vec<_> = kept.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for number in kept {
+        if number > first {
+            close(first, number.cast_unsigned() - 1)?;
+        }
+        first = first.max(number + 1);
     }
-    close(kept + 1, libc::c_uint::MAX)?;
+    close(first, libc::c_uint::MAX)?;
     Ok(())
 }
 
@@ -293,6 +313,12 @@ pub(super) fn mount_set_attributes(
         )
     })?;
     Ok(())
+}
+
+/// Sends a signal to every process that this one may send one to, but for itself (kill(2), -1).
+pub(super) fn signal_everything(signal: i32) -> io::Result<()> {
+    // SAFETY: the call touches no memory.
+    check(libc::c_long::from(unsafe { libc::kill(-1, signal) })).map(drop)
 }
 
 /// The user namespace that the namespace behind `fd` belongs to, or for a user namespace its
@@ -501,6 +527,36 @@ pub(super) fn landlock_version() -> io::Result<u32> {
         libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION)
     })?;
     u32::try_from(version).map_err(io::Error::other)
+}
+
+/// Allows this access to all files below `directory` (landlock_add_rule(2)).
+pub(super) fn landlock_allow_below(
+    ruleset: &OwnedFd,
+    directory: &OwnedFd,
+    access: u64,
+) -> io::Result<()> {
+    /// `struct landlock_path_beneath_attr` of linux/landlock.h.
+    #[repr(C, packed)]
+    struct Beneath {
+        access: u64,
+        directory: libc::c_int,
+    }
+    const PATH_BENEATH: libc::c_int = 1;
+    let rule = Beneath {
+        access,
+        directory: directory.as_raw_fd(),
+    };
+    // SAFETY: the kernel reads one such structure, during the call only.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_add_rule,
+            ruleset.as_raw_fd(),
+            PATH_BENEATH,
+            &raw const rule,
+            0,
+        )
+    })
+    .map(drop)
 }
 
 /// A ruleset without a rule (landlock_create_ruleset(2)).

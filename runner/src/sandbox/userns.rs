@@ -117,35 +117,10 @@ impl UserNamespace {
         &self,
         work: impl FnOnce() -> Result<(), String>,
     ) -> Result<Result<(), String>, Failure> {
-        let (mut read, mut write) = std::io::pipe().context(|| "pipe".to_owned())?;
-        match syscalls::fork().context(|| "cannot fork".to_owned())? {
-            Fork::Child => {
-                drop(read);
-                let result = self
-                    .enter()
-                    .map_err(|failure| failure.message)
-                    .and_then(|()| work());
-                let answer = match result {
-                    Ok(()) => "+".to_owned(),
-                    Err(error) => format!("-{error}"),
-                };
-                let sent = write.write_all(answer.as_bytes());
-                std::process::exit(i32::from(sent.is_err()))
-            }
-            Fork::Parent(pid) => {
-                drop(write);
-                let mut answer = String::new();
-                let _ = read.read_to_string(&mut answer);
-                let _ = rustix::io::retry_on_intr(|| {
-                    rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
-                });
-                match answer.split_at_checked(1) {
-                    Some(("+", _)) => Ok(Ok(())),
-                    Some((_, error)) => Ok(Err(error.to_owned())),
-                    None => Err(Failure::engine("a process in the user namespace has died")),
-                }
-            }
-        }
+        run_apart(|| {
+            let entered = self.enter().map_err(|failure| failure.message);
+            entered.and_then(|()| work())
+        })
     }
 
     /// Moves this process into it, for good: it is then root over the mapped ids, and has no
@@ -156,6 +131,98 @@ impl UserNamespace {
     pub fn enter(&self) -> Result<(), Failure> {
         enter(self.descriptor.as_fd())
     }
+}
+
+/// Runs `work` in a child process, and returns what it returns.
+pub(super) fn run_apart(
+    work: impl FnOnce() -> Result<(), String>,
+) -> Result<Result<(), String>, Failure> {
+    let (mut read, mut write) = std::io::pipe().context(|| "pipe".to_owned())?;
+    match syscalls::fork().context(|| "cannot fork".to_owned())? {
+        Fork::Child => {
+            drop(read);
+            let answer = match work() {
+                Ok(()) => "+".to_owned(),
+                Err(error) => format!("-{error}"),
+            };
+            let sent = write.write_all(answer.as_bytes());
+            std::process::exit(i32::from(sent.is_err()))
+        }
+        Fork::Parent(pid) => {
+            drop(write);
+            let mut answer = String::new();
+            let _ = read.read_to_string(&mut answer);
+            let _ = rustix::io::retry_on_intr(|| {
+                rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())
+            });
+            match answer.split_at_checked(1) {
+                Some(("+", _)) => Ok(Ok(())),
+                Some((_, error)) => Ok(Err(error.to_owned())),
+                None => Err(Failure::engine("a process that changes files has died")),
+            }
+        }
+    }
+}
+
+/// From where the files of images and containers are given to the ids that an image names.
+#[derive(Debug)]
+pub enum FileIds {
+    /// From inside the user's own user namespace.
+    Namespace(UserNamespace),
+    /// From where this root stands, to whom the kernel gives no such namespace.
+    Host,
+}
+
+impl FileIds {
+    /// Finds out which of the two it is, and makes the namespace if there can be one.
+    ///
+    /// # Errors
+    /// As [`UserNamespace::acquire`], for anybody but root.
+    pub fn acquire(runroot: &Path) -> Result<Self, Failure> {
+        match UserNamespace::acquire(runroot) {
+            Ok(namespace) => Ok(Self::Namespace(namespace)),
+            Err(failure) if failure.no_namespaces && geteuid().is_root() => Ok(Self::Host),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Runs `work` there in a child process, and returns what it returns.
+    ///
+    /// # Errors
+    /// When there can be no such process, or when it dies.
+    pub fn run_inside(
+        &self,
+        work: impl FnOnce() -> Result<(), String>,
+    ) -> Result<Result<(), String>, Failure> {
+        match self {
+            Self::Namespace(namespace) => namespace.run_inside(work),
+            Self::Host => run_apart(work),
+        }
+    }
+
+    /// Moves this process there, for good.
+    ///
+    /// # Errors
+    /// As [`UserNamespace::enter`].
+    pub fn enter(&self) -> Result<(), Failure> {
+        match self {
+            Self::Namespace(namespace) => namespace.enter(),
+            Self::Host => Ok(()),
+        }
+    }
+
+    /// Whether just one id can be given away: nobody's but our own.
+    #[must_use]
+    pub fn is_single(&self) -> bool {
+        match self {
+            Self::Namespace(namespace) => namespace.ids().is_single(),
+            Self::Host => IdMap::of_process(own_pid()).is_ok_and(|ids| ids.is_single()),
+        }
+    }
+}
+
+fn own_pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
 }
 
 impl AsFd for UserNamespace {
@@ -254,6 +321,13 @@ fn find_holder(runroot: &Path) -> Option<ProcessId> {
         && parent.metadata().ok()?.ino() == ours.ino()
         && handle.is_alive())
     .then_some(holder)
+}
+
+/// What the ids of files that were placed from inside root's own user namespace are in an image, by
+/// user and by group.
+pub(super) fn ids_of_roots_files() -> (Vec<Extent>, Vec<Extent>) {
+    let ids = |path| map::without_real_root(map::of_root(&subordinate::ranges(path, 0)));
+    (ids("/etc/subuid"), ids("/etc/subgid"))
 }
 
 /// The extents of a new namespace for this user: what it may map, and nothing of others.

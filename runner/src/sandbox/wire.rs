@@ -66,6 +66,8 @@ pub(super) enum Status {
         /// Whether it was born in its control group.
         placed: bool,
     },
+    /// Something that it has to go without, in one line.
+    Note(String),
     /// Its terminal; the descriptor comes along.
     Terminal,
     /// Some of its system calls are decided by another process; the descriptor for that comes along.

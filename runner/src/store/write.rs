@@ -385,6 +385,7 @@ fn tree_name(image: &Image, owners: Owners) -> String {
     match owners {
         Owners::Mapped => hex,
         Owners::Squashed => hex + ".squashed",
+        Owners::Host => hex + ".host",
     }
 }
 

@@ -130,6 +130,7 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
         process: made.saved.process,
         terminal: master,
         guard: None,
+        notes: Vec::new(),
     };
     // Without a terminal the program has our own streams, and only signals are carried.
     let streams = Streams::new(true, false)?;

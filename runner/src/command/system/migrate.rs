@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::super::{Context, pack, stop};
-use crate::sandbox::userns::{self, UserNamespace};
+use crate::sandbox::userns::{self, FileIds};
 use crate::store::{Owners, Store};
 
 pub(in crate::command) fn run(context: &Context) -> anyhow::Result<ExitCode> {
@@ -22,11 +22,10 @@ pub(in crate::command) fn run(context: &Context) -> anyhow::Result<ExitCode> {
     }
     userns::dismiss(&context.paths.runroot)?;
     // The new one has the ids that there are now.
-    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
-    let owners = pack::owners(&namespace);
+    let ids = FileIds::acquire(&context.paths.runroot)?;
+    let owners = pack::owners(&ids);
     let store = context.store()?;
-    namespace
-        .run_inside(|| place_again(&store, owners).map_err(|error| format!("{error:#}")))?
+    ids.run_inside(|| place_again(&store, owners).map_err(|error| format!("{error:#}")))?
         .map_err(|message| anyhow!(message))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::super::{Context, stop};
 use super::confirmed;
-use crate::sandbox::userns::{self, UserNamespace};
+use crate::sandbox::userns::{self, FileIds};
 use crate::store::Pruning;
 
 /// Flags of `system reset`.
@@ -59,7 +59,7 @@ pub(in crate::command) fn run(
     }
     containers.sweep();
     let graphroot = &context.paths.graphroot;
-    let namespace = UserNamespace::acquire(&context.paths.runroot)?;
+    let ids = FileIds::acquire(&context.paths.runroot)?;
     let empty = || -> anyhow::Result<()> {
         // Image by image, so that whatever is left after a crash is a whole store.
         let everything = Pruning { keep: 0, all: true };
@@ -74,10 +74,9 @@ pub(in crate::command) fn run(
             _ => Ok(()),
         }
     };
-    namespace
-        .run_inside(|| empty().map_err(|error| format!("{error:#}")))?
+    ids.run_inside(|| empty().map_err(|error| format!("{error:#}")))?
         .map_err(|message| anyhow!(message))?;
-    drop(namespace);
+    drop(ids);
     // Of what somebody else begins at this moment, everything stays.
     for name in EMPTY {
         let path = graphroot.join(name);

@@ -47,6 +47,7 @@ fn running_until_now() -> State {
         started: 1,
         ports: Vec::new(),
         cgroup: None,
+        root: None,
         exit: None,
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::process::Pid;
 
-use super::super::handle::ProcessId;
+use super::super::handle::{self, ProcessId};
 use super::controller::Controller;
 use super::{Cgroup, Version};
 
@@ -104,9 +104,19 @@ impl Usage {
 /// The processes in the pid namespace of a container's first process, itself first.
 #[must_use]
 pub fn processes_of(first: ProcessId) -> Vec<Pid> {
+    let our_namespace = || fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
-    let Some(own) = namespace(first.pid).filter(|_| first.open().is_some()) else {
+    if first.open().is_none() {
         return Vec::new();
+    }
+    let Some(own) = namespace(first.pid).filter(|own| *own != our_namespace()) else {
+        // It has none of its own, or we may not look: then it is what is below its first process.
+        let Some(pid) = Pid::from_raw(first.pid) else {
+            return Vec::new();
+        };
+        let below = handle::below(pid).into_iter();
+        let below = below.filter_map(|process| Pid::from_raw(process.pid));
+        return std::iter::once(pid).chain(below).collect();
     };
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut found: Vec<i32> = entries

@@ -106,7 +106,7 @@ pub(super) fn place(root: &Root, mount: &OwnedFd, listed: &ListedMount) -> io::R
         return Err(io::Error::other("it lies in /proc"));
     }
     if listed.copy_up {
-        copy::tree(target.as_fd(), mount.as_fd())?;
+        copy::tree(target.as_fd(), mount.as_fd(), &copy::Owners::default())?;
     }
     change(mount, &listed.recursive, true)?;
     change(mount, &listed.attributes, false)?;

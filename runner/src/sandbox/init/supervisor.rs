@@ -1,7 +1,7 @@
 //! Our own init (`--init`): the container's first process that stays, passes signals on to the
 //! program and buries processes that nobody waits for.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
@@ -13,7 +13,7 @@ use super::super::spec::{Filter, Process};
 use super::super::syscalls::{self, Fork};
 
 /// Signals that are passed on: all that a user may send and that does not tell about ourselves.
-fn passed_on() -> Vec<i32> {
+pub(in crate::sandbox) fn passed_on() -> Vec<i32> {
     let own = [libc::SIGKILL, libc::SIGSTOP, libc::SIGCHLD];
     let faults = [
         libc::SIGSEGV,
@@ -46,12 +46,12 @@ pub(super) fn main(process: &Process, around: Surroundings) -> Failure {
             }
             let _ = rustix::thread::set_name(c"runner-init");
             let ready = program::bind_to_caller(around.status())
-                .and_then(|()| let_go(&signals))
+                .and_then(|()| let_go(&[signals.as_fd()]))
                 .and_then(|()| program::filter(&own, around.status()));
             if let Err(failure) = ready {
                 return failure;
             }
-            std::process::exit(supervise(child, &signals))
+            std::process::exit(supervise(child, &signals, &[]))
         }
     }
 }
@@ -67,21 +67,32 @@ fn own_process(process: &Process) -> Process {
     own
 }
 
-/// Closes everything but null and the signals. The end of file on the status socket then says that
+/// Closes everything but null and what is `kept`. The end of file on the status socket then says that
 /// the program runs, and the program's output ends when the program does.
-fn let_go(signals: &OwnedFd) -> Result<(), Failure> {
+pub(in crate::sandbox) fn let_go(kept: &[BorrowedFd<'_>]) -> Result<(), Failure> {
     let null = std::fs::File::open("/dev/null").context(|| "cannot open /dev/null".to_owned())?;
     // It is one of those that are closed.
     let null = std::mem::ManuallyDrop::new(null);
-    syscalls::keep_only([null.as_fd(), null.as_fd(), null.as_fd()], signals.as_fd())
+    syscalls::keep_only([null.as_fd(), null.as_fd(), null.as_fd()], kept)
         .context(|| "cannot close descriptors".to_owned())
 }
 
-/// Until the child ends: its exit code, or 128 and the signal.
-fn supervise(child: Pid, signals: &impl AsFd) -> i32 {
+/// Until the child ends: its exit code, or 128 and the signal. What ends one of `others` is as if
+/// the child had been killed.
+pub(in crate::sandbox) fn supervise(
+    child: Pid,
+    signals: &impl AsFd,
+    others: &[BorrowedFd<'_>],
+) -> i32 {
     loop {
-        let mut set = [PollFd::new(signals, PollFlags::IN)];
+        let mut set = vec![PollFd::new(signals, PollFlags::IN)];
+        let ends = PollFlags::IN | PollFlags::RDHUP;
+        set.extend(others.iter().map(|other| PollFd::new(other, ends)));
         let _ = poll(&mut set, None);
+        let has_ended = |other: &PollFd<'_>| !other.revents().is_empty();
+        if set[1..].iter().any(has_ended) {
+            return 128 + libc::SIGKILL;
+        }
         while let Ok(Some(number)) = syscalls::next_signal(signals.as_fd()) {
             if number == libc::SIGCHLD {
                 if let Some(code) = bury(child) {

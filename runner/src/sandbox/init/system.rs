@@ -6,9 +6,9 @@ use std::os::fd::OwnedFd;
 
 use rustix::mount::MountAttrFlags;
 
-use super::super::failure::{Context, Failure};
+use super::super::failure::{Context, Failure, describe};
 use super::super::mounts::{self, Kind, PLAIN, Root};
-use super::super::spec::System;
+use super::super::spec::{Namespace, System};
 use super::{Setup, has_own_network, open_host, root, set_kernel_parameter};
 
 fn is_standard(setup: &Setup<'_>) -> bool {
@@ -29,10 +29,12 @@ pub(super) fn mount_proc(setup: &Setup<'_>) -> Result<(), Failure> {
             None => (option.as_str(), None),
         })
         .collect();
-    let proc = mounts::new_mount("proc", &options, PLAIN).context(|| {
-        "cannot mount /proc (inside another container it must not be masked: run that one with \
-         --security-opt unmask=ALL)"
-            .to_owned()
+    let proc = mounts::new_mount("proc", &options, PLAIN).map_err(|error| {
+        Failure::without_namespaces(format!(
+            "cannot mount /proc (inside another container it must not be masked: run that one with \
+             --security-opt unmask=ALL): {}",
+            describe(&error)
+        ))
     })?;
     cover(root, "proc", proc).context(|| "cannot mount /proc".to_owned())
 }
@@ -162,6 +164,10 @@ pub(super) fn tune(setup: &Setup<'_>) -> Result<(), Failure> {
     if let Some(highest) = setup.spec.highest_pid {
         // Before Linux 6.14 it is one for the whole machine, and not ours to set.
         let _ = set_kernel_parameter(root, "kernel/pid_max", &highest.to_string());
+    }
+    if !setup.spec.namespaces.has_new(Namespace::User) {
+        // It would be the host's own.
+        return Ok(());
     }
     // Beside the seccomp filter, a second bar against nested user namespaces.
     let name = "user/max_user_namespaces";

@@ -102,7 +102,7 @@ fn fill_volume(target: &OwnedFd, volume: &OwnedFd) -> io::Result<()> {
         entry.is_ok_and(|entry| !matches!(entry.file_name().to_bytes(), b"." | b".."))
     });
     if is_empty {
-        copy::tree(target.as_fd(), volume.as_fd())?;
+        copy::tree(target.as_fd(), volume.as_fd(), &copy::Owners::default())?;
     }
     Ok(())
 }

@@ -39,6 +39,8 @@ pub struct Process {
     pub filter: Filter,
     /// What it reaches only among the processes that it has started, where the kernel knows that.
     pub scopes: Scopes,
+    /// Whether it sees the processes of the host, and so must not reach into them.
+    pub beside_host: bool,
     /// Whether no program that it executes can give it more rights (prctl(2)).
     pub no_new_privileges: bool,
     /// The AppArmor profile that its program runs under, if one was named.

@@ -144,7 +144,7 @@ fn wait_for_namespace(unshared: &mut impl Read) -> Result<(), Failure> {
     if answer.is_empty() {
         return Ok(());
     }
-    Err(Failure::engine(format!(
+    Err(Failure::without_namespaces(format!(
         "user namespaces are switched off here ({answer}): ask the administrator to allow them \
          ({})",
         what_forbids()
@@ -181,7 +181,10 @@ pub(in crate::sandbox) fn write_maps(
     }
     let write = |file: &str, text: &str| {
         let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
-        fs::write(&path, text).context(|| format!("cannot map ids ({path}; {})", what_forbids()))
+        fs::write(&path, text).map_err(|error| {
+            let (what, error) = (what_forbids(), describe(&error));
+            Failure::without_namespaces(format!("cannot map ids ({path}; {what}): {error}"))
+        })
     };
     if geteuid().as_raw() != 0 {
         // The kernel's condition for a group map without privilege (user_namespaces(7)).
@@ -210,10 +213,6 @@ fn run_helper(helper: &str, pid: Pid, extents: &[Extent]) -> Result<(), Failure>
     Err(Failure::engine(format!("{helper} failed: {line}")))
 }
 
-fn own_pid() -> i32 {
-    rustix::process::getpid().as_raw_nonzero().get()
-}
-
 /// The holder's own life.
 pub fn main() -> ! {
     let _ = set_name(c"runner-holder");
@@ -224,7 +223,9 @@ pub fn main() -> ! {
     };
     let runroot = PathBuf::from(std::ffi::OsString::from_vec(runroot));
     // Before anything else is opened: it has its place.
-    let shelf = IdMap::of_process(own_pid()).ok().and_then(Shelf::new);
+    let shelf = IdMap::of_process(super::own_pid())
+        .ok()
+        .and_then(Shelf::new);
     let fill = || shelf.iter().for_each(Shelf::fill);
     let mut mailbox = Mailbox::open(&runroot).ok();
     let mut idle = 0;
@@ -235,7 +236,7 @@ pub fn main() -> ! {
         }
         fill();
         // The command that started it was killed before it wrote it down, or another one is.
-        if super::written_down(&runroot).map(|holder| holder.pid) != Some(own_pid()) {
+        if super::written_down(&runroot).map(|holder| holder.pid) != Some(super::own_pid()) {
             break;
         }
         let Ok(lock) = File::open(runroot.join("holder.lock")) else {

@@ -46,16 +46,9 @@ impl IdMap {
     /// The map as a user may see it: without the entry that only our own processes use.
     #[must_use]
     pub fn shown(&self) -> Self {
-        let keep = |extents: &[Extent]| {
-            extents
-                .iter()
-                .filter(|extent| extent.inside != REAL_ROOT)
-                .copied()
-                .collect()
-        };
         Self {
-            users: keep(&self.users),
-            groups: keep(&self.groups),
+            users: without_real_root(self.users.clone()),
+            groups: without_real_root(self.groups.clone()),
         }
     }
 
@@ -113,6 +106,12 @@ pub(super) fn of_one(id: u32) -> Vec<Extent> {
 pub(super) fn of_user(id: u32, ranges: &[(u32, u32)]) -> Vec<Extent> {
     let mut extents = of_one(id);
     append(&mut extents, 1, ranges, CONTAINER_IDS);
+    extents
+}
+
+/// The map without the entry that only our own processes use.
+pub(super) fn without_real_root(mut extents: Vec<Extent>) -> Vec<Extent> {
+    extents.retain(|extent| extent.inside != REAL_ROOT);
     extents
 }
 

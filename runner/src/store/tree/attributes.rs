@@ -25,6 +25,9 @@ pub enum Owners {
     Mapped,
     /// Everything belongs to the caller, who has a single id.
     Squashed,
+    /// Each file gets its owner: the caller is root where there are no user namespaces, and the ids of
+    /// the image are the host's own.
+    Host,
 }
 
 impl Owners {
@@ -32,7 +35,7 @@ impl Owners {
     pub(super) fn of_root(self) -> Option<(Uid, Gid)> {
         match self {
             Self::Squashed => None,
-            Self::Mapped => Some((Uid::ROOT, Gid::ROOT)),
+            Self::Mapped | Self::Host => Some((Uid::ROOT, Gid::ROOT)),
         }
     }
 
@@ -47,7 +50,7 @@ impl Owners {
         };
         match self {
             Self::Squashed => Ok(None),
-            Self::Mapped => Ok(Some((
+            Self::Mapped | Self::Host => Ok(Some((
                 Uid::from_raw(id(entry.uid)?),
                 Gid::from_raw(id(entry.gid)?),
             ))),
