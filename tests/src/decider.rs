@@ -12,13 +12,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::ioctl::{Updater, ioctl, opcode};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::Value;
 
-use crate::World;
+use crate::{World, wait};
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,16 @@ impl Decider {
             }
         });
         Self { path, told }
+    }
+
+    /// The same as soon as there is something: a program that asks for nothing runs before it was heard of.
+    ///
+    /// # Panics
+    /// When there is nothing for long.
+    #[must_use]
+    pub fn wait_to_be_told(&self) -> Vec<Value> {
+        let told = || Some(self.take_told()).filter(|told| !told.is_empty());
+        wait::poll(Duration::from_secs(10), told).expect("to be told something")
     }
 
     /// What it was told since the last time it was asked.

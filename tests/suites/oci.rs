@@ -273,12 +273,12 @@ for_each_account! {
         bundle.script("mkdir /tmp/asked; sleep 100");
         bundle.config["linux"]["seccomp"] = profile.clone();
         bundle.leave(runc(), &["run", "--detach", "c"]);
-        let told = decider.take_told();
+        let told = decider.wait_to_be_told();
         assert_eq!((&told[0]["metadata"], &told[0]["fds"]), (&json!("for us"), &json!(["seccompFd"])));
         assert_eq!((&told[0]["state"]["id"], told.len()), (&json!("c"), 1));
         let made = bundle.runtime(&["exec", "c", "mkdir", "/tmp/x"]).finish().with_code(1);
         assert!(made.stderr.contains("quota"), "{made}");
-        assert_eq!(decider.take_told()[0]["state"]["status"], "running");
+        assert_eq!(decider.wait_to_be_told()[0]["state"]["status"], "running");
         bundle.runtime(&["delete", "--force", "c"]).succeed();
         // It may be asked about every call, also about those by which it is called itself.
         profile["defaultAction"] = "SCMP_ACT_NOTIFY".into();

@@ -256,7 +256,7 @@ for_each_account! {
         for more in [&[][..], &["--init"], &["-u", "7"], &["-t"], &["--security-opt", "no-new-privileges=false"]] {
             let words = [&["run", "--rm"], &asked[..], more, &[busybox::NAME], &script];
             assert_eq!(runner.to(&words.concat()).replace('\r', ""), "1\nLinux", "{more:?}");
-            let told = decider.take_told();
+            let told = decider.wait_to_be_told();
             assert_eq!(told.len(), 1, "{more:?}");
             assert_eq!((&told[0]["fds"], &told[0]["metadata"]), (&json!(["seccompFd"]), &json!("for us")));
             assert_eq!((&told[0]["state"]["status"], &told[0]["state"]["pid"]), (&json!("creating"), &told[0]["pid"]));
@@ -268,11 +268,11 @@ for_each_account! {
         world.write("asking.json", "{}");
         for _ in 0..2 {
             runner.to(&["start", "later"]);
-            let told = decider.take_told();
+            let told = decider.wait_to_be_told();
             assert_eq!((told.len(), &told[0]["state"]["id"]), (1, &json!(id)));
             let made = runner.try_to(&["exec", "later", "mkdir", "/tmp/x"]);
             assert!(made.code == 1 && made.stderr.contains("quota"), "{made}");
-            let joined = decider.take_told();
+            let joined = decider.wait_to_be_told();
             assert_eq!((joined.len(), &joined[0]["state"]["status"]), (1, &json!("running")));
             assert_eq!(joined[0]["state"]["pid"], told[0]["pid"]);
             assert_ne!(joined[0]["pid"], told[0]["pid"]);

@@ -197,6 +197,21 @@ fn with_vfs_a_container_has_a_copy() {
         succeed(&world, &["inspect", "--format", "{{.Driver}}", "copy"]),
         "vfs"
     );
+    // A start that was killed while it copied has left half a copy.
+    let list = ["ls", "/", "/bin"];
+    let words = [&["create", "--name", "half", busybox::NAME], &list[..]].concat();
+    let id = succeed(&world, &words);
+    let folder = world.home().join(".local/share/runner/containers").join(id);
+    let left = folder.join("copying");
+    std::fs::create_dir(&left).expect("a folder");
+    std::fs::write(left.join("half"), "").expect("a file");
+    world.own_all(&left);
+    let whole = succeed(
+        &world,
+        &[&["run", "--rm", busybox::NAME], &list[..]].concat(),
+    );
+    assert_eq!(succeed(&world, &["start", "-a", "half"]), whole);
+    assert!(!left.exists() && !whole.contains("half"));
     succeed(&world, &["system", "reset", "-f"]);
 }
 

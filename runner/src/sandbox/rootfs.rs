@@ -13,7 +13,7 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, Gid, Mode, OFlags, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fsetxattr,
-    futimens, getxattr, listxattr, mkdirat, openat, symlinkat,
+    futimens, getxattr, listxattr, mkdirat, openat, renameat, symlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -26,6 +26,9 @@ use super::userns;
 
 /// Directories that a mount of ours covers in every container.
 const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "sys"];
+
+/// The copy of an image's files while it is not complete, beside its place.
+const COPYING: &str = "copying";
 
 /// The most that our own files may take: `/etc/resolv.conf` and the like are the host's.
 const LAYER_SIZE: &str = "16m";
@@ -64,15 +67,29 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
             own(&folder, name, ids).context(|| what(name))?;
         }
     }
-    let upper = folder.resolve("upper").context(|| what("upper"))?;
+    let mut upper = folder.resolve("upper").context(|| what("upper"))?;
     repeat_attributes(&root, &tree, &upper).context(|| what("upper"))?;
     if rootfs.driver == Driver::Copy {
         if is_empty(&upper).context(|| what("upper"))? {
+            forget_half_a_copy(rootfs).context(|| what(COPYING))?;
+            make_directory(&folder, COPYING, 0o755).context(|| what(COPYING))?;
+            own(&folder, COPYING, ids).context(|| what(COPYING))?;
+            upper = folder.resolve(COPYING).context(|| what(COPYING))?;
             copy::tree(tree.as_fd(), upper.as_fd(), &owners).context(|| what("upper"))?;
+            repeat_attributes(&root, &tree, &upper).context(|| what("upper"))?;
+            renameat(&folder, COPYING, &folder, "upper").context(|| what("upper"))?;
         }
         fill(&tree, &upper, ids, &spec.files).context(|| what("upper"))?;
     }
     Ok(())
+}
+
+/// Removes what a start has left that was killed while it copied.
+fn forget_half_a_copy(rootfs: &ImageTree) -> io::Result<()> {
+    match std::fs::remove_dir_all(rootfs.folder.join(COPYING)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Without a user namespace the container's ids are the host's, and the image's files may have been placed
