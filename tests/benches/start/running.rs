@@ -57,7 +57,10 @@ pub(super) fn compare_exec(world: &World) {
     runner.to(&["rm", "-f", "one"]);
 }
 
-/// The memory of the processes beside a container with a published port.
+/// The processes beside a container keep for a second what its start took.
+const UNTIL_REST: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// The memory of the processes beside a container with a published port, when they rest.
 pub(super) fn show_memory(world: &World) {
     let runner = world.runner();
     let publish = ["-p", "127.0.0.1::80"];
@@ -66,6 +69,7 @@ pub(super) fn show_memory(world: &World) {
         .args(publish)
         .args([busybox::NAME, "sleep", LONG])
         .succeed();
+    std::thread::sleep(UNTIL_REST);
     for name in ["runner-monitor", "runner-stage", "runner-holder"] {
         for process in leaks::of_world(world)
             .iter()
