@@ -32,7 +32,8 @@ const GRACE: Duration = Duration::from_secs(2);
 #[must_use]
 pub fn left_by(world: &World) -> Vec<String> {
     // A process that is just ending is no leak, one that stays is.
-    let _ = wait::poll(GRACE, || strays(world).is_empty().then_some(()));
+    let is_clean = || strays(world).is_empty() && holders_that_hold_too_much(world).is_empty();
+    let _ = wait::poll(GRACE, || is_clean().then_some(()));
     let mut left: Vec<String> = strays(world).iter().map(describe).collect();
     left.extend(holders_that_hold_too_much(world));
     end(&of_world(world));
@@ -101,7 +102,8 @@ fn belongs_elsewhere(process: &Process, by_id: &HashMap<u32, &Process>, mark: &s
     false
 }
 
-/// A holder may hold a user namespace; a second one, or a network that it keeps, is a leak.
+/// A holder may hold a user namespace; a second one, or a network that it is in, is a leak. (For a moment
+/// it has a child that makes these for the next container.)
 fn holders_that_hold_too_much(world: &World) -> Vec<String> {
     let holders: Vec<Process> = of_world(world).into_iter().filter(is_holder).collect();
     let ours = Process::read(std::process::id()).and_then(|process| process.namespace("net"));
