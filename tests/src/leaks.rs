@@ -31,11 +31,14 @@ const GRACE: Duration = Duration::from_secs(2);
 /// Everything that `world` has left, one line each; it is ended and unmounted as far as possible.
 #[must_use]
 pub fn left_by(world: &World) -> Vec<String> {
-    // A process that is just ending is no leak, one that stays is.
-    let is_clean = || strays(world).is_empty() && holders_that_hold_too_much(world).is_empty();
-    let _ = wait::poll(GRACE, || is_clean().then_some(()));
-    let mut left: Vec<String> = strays(world).iter().map(describe).collect();
-    left.extend(holders_that_hold_too_much(world));
+    let mut left = Vec::new();
+    // A process that is just ending is no leak, one that stays is. Once nothing was left, that holds:
+    // the holder may have a child a moment later.
+    let _ = wait::poll(GRACE, || {
+        left = strays(world).iter().map(describe).collect();
+        left.extend(holders_that_hold_too_much(world));
+        left.is_empty().then_some(())
+    });
     end(&of_world(world));
     left.extend(mounts(world));
     left.extend(files(world));
