@@ -359,22 +359,14 @@ fn a_host_process_is_out_of_reach() {
     if let Err(missing) = scopes(&mut host) {
         return tests::missing::did_not_run("a_host_process_is_out_of_reach", &missing);
     }
-    let script = format!(
-        "sleep 999 & {}; kill -0 $! && echo lives",
-        run(
-            "--rm -e PID=$!",
-            "kill -9 $PID; kill -9 1; kill -9 $PPID; kill -9 -1; (sleep 5 & kill $! && echo own)"
-        )
-    );
-    assert_eq!(host.to(&script), "own\nlives");
-    let script = format!(
-        "sleep 999 & {}; kill -0 $! && echo lives",
-        run(
-            "--rm -u alice -e PID=$!",
-            "kill -9 $PID; kill -9 $PPID; kill -0 $PPID || echo out of reach"
-        )
-    );
-    assert_eq!(host.to(&script), "out of reach\nlives");
+    let mut beside_sleeper = |flags: &str, program: &str| {
+        let inside = run(&format!("--rm {flags} -e PID=$!"), program);
+        host.to(&format!("sleep 999 & {inside}; kill -0 $! && echo lives"))
+    };
+    let all = "kill -9 $PID; kill -9 1; kill -9 $PPID; kill -9 -1; (sleep 5 & kill $! && echo own)";
+    assert_eq!(beside_sleeper("", all), "own\nlives");
+    let some = "kill -9 $PID; kill -9 $PPID; kill -0 $PPID || echo out of reach";
+    assert_eq!(beside_sleeper("-u alice", some), "out of reach\nlives");
 }
 
 #[test]

@@ -8,20 +8,10 @@ use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::landlock::Scopes;
 use crate::sandbox::seccomp::custom::Profile;
 use crate::sandbox::spec::{
-    Begin, Capabilities, Carried, Device, DeviceKind, Directory, Extent, Filter, Isolation, Listed,
-    Namespace, Namespaces, Network, Process, Propagation, Resource, Rlimit, Rootfs, Scheduler,
-    Spec, System, Told, Traits,
+    Begin, Capabilities, Carried, DEFAULT_DEVICES, Device, DeviceKind, Directory, Extent, Filter,
+    Isolation, Listed, Namespace, Namespaces, Network, Process, Propagation, Resource, Rlimit,
+    Rootfs, Scheduler, Spec, System, Told, Traits,
 };
-
-/// The devices that every container has (config-linux.md, "Default Devices").
-const DEFAULT_DEVICES: [(&str, u32, u32); 6] = [
-    ("/dev/null", 1, 3),
-    ("/dev/zero", 1, 5),
-    ("/dev/full", 1, 7),
-    ("/dev/random", 1, 8),
-    ("/dev/urandom", 1, 9),
-    ("/dev/tty", 5, 0),
-];
 
 /// The specification of the container that `config`, which lies in `bundle`, describes.
 ///
@@ -233,10 +223,11 @@ fn devices(linux: &Linux) -> anyhow::Result<Vec<Device>> {
             gid: entry.gid.unwrap_or(0),
         });
     }
-    for (path, major, minor) in DEFAULT_DEVICES {
+    for (name, major, minor) in DEFAULT_DEVICES {
+        let path = format!("/dev/{name}");
         if devices.iter().all(|device| device.path != path) {
             devices.push(Device {
-                path: path.to_owned(),
+                path,
                 kind: DeviceKind::Character,
                 major,
                 minor,

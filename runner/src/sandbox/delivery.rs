@@ -2,17 +2,15 @@
 //! about system calls.
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, connect, sendmsg, socket_with,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
+use super::wire;
 
 /// How long whoever listens may take: a container waits meanwhile.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,12 +28,7 @@ pub fn send(path: &Path, words: &[u8], descriptor: BorrowedFd<'_>) -> io::Result
     )?;
     set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
     connect(&socket, &SocketAddrUnix::new(path)?).map_err(in_time)?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let words = [io::IoSlice::new(words)];
-    sendmsg(socket.as_fd(), &words, &mut ancillary, SendFlags::NOSIGNAL).map_err(in_time)?;
+    wire::send_with(&socket, words, &[descriptor]).map_err(in_time)?;
     Ok(())
 }
 

@@ -126,7 +126,7 @@ pub fn below(root: Pid) -> Vec<ProcessId> {
         entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
     let mut all: Vec<(i32, ProcessId)> = numbers
         .filter_map(|pid| {
-            let (parent, start_time) = (field(pid, PARENT).ok()?, start_time(pid).ok()?);
+            let [parent, start_time] = fields(pid, [PARENT, START_TIME]).ok()?;
             let pid = pid.as_raw_nonzero().get();
             Some((i32::try_from(parent).ok()?, ProcessId { pid, start_time }))
         })
@@ -148,20 +148,27 @@ pub fn below(root: Pid) -> Vec<ProcessId> {
 }
 
 fn start_time(pid: Pid) -> io::Result<u64> {
-    field(pid, START_TIME)
+    fields(pid, [START_TIME]).map(|[start_time]| start_time)
 }
 
 /// Positions of fields of `/proc/PID/stat` behind the name (proc(5)).
 const PARENT: usize = 1;
 const START_TIME: usize = 19;
 
-fn field(pid: Pid, position: usize) -> io::Result<u64> {
+fn fields<const COUNT: usize>(pid: Pid, positions: [usize; COUNT]) -> io::Result<[u64; COUNT]> {
     let stat = fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero()))?;
     // The name in parentheses may hold anything, a parenthesis too: the last one ends it.
     let after_name = stat.iter().rposition(|&byte| byte == b')');
     let fields = after_name.and_then(|end| std::str::from_utf8(&stat[end + 1..]).ok());
+    let parse = |fields: &str| -> Option<[u64; COUNT]> {
+        let all: Vec<&str> = fields.split_ascii_whitespace().collect();
+        let wanted = positions
+            .iter()
+            .map(|&position| all.get(position)?.parse().ok());
+        wanted.collect::<Option<Vec<u64>>>()?.try_into().ok()
+    };
     fields
-        .and_then(|fields| fields.split_ascii_whitespace().nth(position)?.parse().ok())
+        .and_then(parse)
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 

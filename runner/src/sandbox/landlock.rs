@@ -1,10 +1,10 @@
 //! Landlock (landlock(7)): what a process takes from itself and from all that it starts, for good and
 //! without any privilege.
 //!
-//! One ruleset is installed right before the filter of system calls. So far it holds *scopes* alone
-//! (Linux 6.12): with the network of the host a container sees every abstract unix socket of the host,
+//! It is installed right before the filter of system calls. *Scopes* (Linux 6.12) stand where a namespace
+//! is shared: with the network of the host a container sees every abstract unix socket of the host,
 //! which neither its mounts nor its users keep it from (CVE-2020-15257), and without a pid namespace of
-//! its own it sees every process of its user.
+//! its own it sees every process of its user. Rules about files stand where there are no mounts.
 //!
 //! Landlock knows no way into the restrictions of a process that runs. One that joins a container gets
 //! its own: the two can not reach each other's abstract sockets, and the one that joins can not look

@@ -17,6 +17,7 @@ use super::failure::{Context, Failure};
 use super::handle::ProcessId;
 use super::own_program;
 use super::spec::{Join, Network, Spec};
+use super::stage::namespaces;
 use super::syscalls;
 use super::userns::{self, Entrance, Spare, UserNamespace};
 use super::wire::{self, Request, Status};
@@ -315,7 +316,7 @@ pub fn join(
     stdio: [BorrowedFd<'_>; 3],
     at: AtMoment<'_>,
 ) -> Result<Running, Failure> {
-    if !has_own_users(join) {
+    if join.root.is_some() || namespaces::is_shared(join.pid, "user") {
         return join_from(None, join, cgroup, &[], stdio, at);
     }
     let pid =
@@ -327,12 +328,6 @@ pub fn join(
         program: program.as_ref().map(AsFd::as_fd),
     };
     join_from(Some(entrance), join, cgroup, &[], stdio, at)
-}
-
-/// Whether the container has a user namespace of its own.
-fn has_own_users(join: &Join) -> bool {
-    let link = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/user")).ok();
-    join.root.is_none() && link("self") != link(&join.pid.to_string())
 }
 
 /// Runs one more process in a container, from where the caller stands.

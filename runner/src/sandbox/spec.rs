@@ -110,6 +110,17 @@ pub enum Begin {
     WhenTold(Box<Told>),
 }
 
+/// The character devices that every container has, all of them harmless: name, major and minor number
+/// (config-linux.md, "Default Devices"; Documentation/admin-guide/devices.txt of Linux).
+pub const DEFAULT_DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
+
 /// What happens around a container that somebody else starts (runtime.md, "Lifecycle").
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Told {

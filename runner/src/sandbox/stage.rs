@@ -20,7 +20,7 @@ use super::userns::{self, Ahead, Spare};
 use super::wire::{self, Request, Status};
 use super::{init, keeper, mounts, rootfs};
 
-mod namespaces;
+pub(super) mod namespaces;
 
 /// What a guard works with.
 #[derive(Debug)]

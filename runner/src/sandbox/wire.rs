@@ -150,15 +150,48 @@ pub(super) fn send_text(
         }
         write_all(socket, &head)?;
         for batch in descriptors.chunks(BATCH) {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
-            let mut ancillary = SendAncillaryBuffer::new(&mut space);
-            ancillary.push(SendAncillaryMessage::ScmRights(batch));
-            let byte = io::IoSlice::new(b"d");
-            sendmsg(socket, &[byte], &mut ancillary, SendFlags::NOSIGNAL)?;
+            send_with(socket, b"d", batch)?;
         }
         write_all(socket, text)
     };
     send().context(|| "cannot reach the process that sets up the container".to_owned())
+}
+
+/// Sends `words` with at most [`BATCH`] descriptors.
+pub(super) fn send_with(
+    socket: impl AsFd,
+    words: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> rustix::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
+    }
+    let words = [io::IoSlice::new(words)];
+    sendmsg(socket, &words, &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Receives the descriptors that came with one byte; none at the end of all.
+pub(super) fn receive_with(
+    socket: impl AsFd,
+    flags: RecvFlags,
+) -> rustix::io::Result<Vec<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let slices = &mut [io::IoSliceMut::new(&mut byte)];
+    recvmsg(
+        socket,
+        slices,
+        &mut ancillary,
+        flags | RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let rights = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(some) => Some(some),
+        _ => None,
+    });
+    Ok(rights.flatten().collect())
 }
 
 fn write_all(socket: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
@@ -203,20 +236,11 @@ pub(super) fn receive_text(socket: &OwnedFd) -> Result<(Vec<u8>, Vec<OwnedFd>), 
         }
         let mut descriptors = Vec::new();
         while descriptors.len() < count {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let mut byte = [0];
-            let slices = &mut [io::IoSliceMut::new(&mut byte)];
-            let message = recvmsg(socket, slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-            let before = descriptors.len();
-            for message in ancillary.drain() {
-                if let RecvAncillaryMessage::ScmRights(some) = message {
-                    descriptors.extend(some);
-                }
-            }
-            if message.bytes == 0 || descriptors.len() == before {
+            let some = receive_with(socket, RecvFlags::empty())?;
+            if some.is_empty() {
                 return Err(io::Error::other("a descriptor is missing"));
             }
+            descriptors.extend(some);
         }
         let mut text = vec![0; length];
         read_exact(socket, &mut text)?;
@@ -233,14 +257,7 @@ pub(super) fn send_status(
     descriptor: Option<BorrowedFd<'_>>,
 ) {
     let text = serde_json::to_vec(status).unwrap_or_default();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = descriptor.as_slice();
-    if !descriptors.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-    }
-    let text = io::IoSlice::new(&text);
-    let _ = sendmsg(socket, &[text], &mut ancillary, SendFlags::NOSIGNAL);
+    let _ = send_with(socket, &text, descriptor.as_slice());
 }
 
 /// Sends the word to go on to a process that paused.

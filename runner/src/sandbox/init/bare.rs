@@ -16,6 +16,7 @@ use super::super::keeper;
 use super::super::mounts::Kind;
 use super::super::program::{self, Surroundings};
 use super::super::rootfs;
+use super::super::spec::DEFAULT_DEVICES;
 use super::super::wire::{self, Status};
 use super::devices::LINKS;
 use super::{Setup, Step, namespaces, root};
@@ -26,16 +27,6 @@ const STEPS: &[Step] = &[
     find_root,
     make_directories,
     make_devices,
-];
-
-/// The harmless devices and their numbers (Documentation/admin-guide/devices.txt of Linux).
-const DEVICES: [(&str, u32, u32); 6] = [
-    ("full", 1, 7),
-    ("null", 1, 3),
-    ("random", 1, 8),
-    ("tty", 5, 0),
-    ("urandom", 1, 9),
-    ("zero", 1, 5),
 ];
 
 /// Takes the steps and becomes the program below two keepers, which end when `control` closes.
@@ -81,7 +72,7 @@ fn make_directories(setup: &Setup<'_>) -> Result<(), Failure> {
 fn make_devices(setup: &Setup<'_>) -> Result<(), Failure> {
     let dev = new_folder(setup).context(|| "cannot make /dev".to_owned())?;
     if let Err(error) = nodes(&dev) {
-        for (name, ..) in DEVICES {
+        for (name, ..) in DEFAULT_DEVICES {
             let _ = unlinkat(&dev, name, AtFlags::empty());
         }
         let note = format!(
@@ -114,7 +105,7 @@ fn new_folder(setup: &Setup<'_>) -> io::Result<OwnedFd> {
 }
 
 fn nodes(dev: &OwnedFd) -> io::Result<()> {
-    for (name, major, minor) in DEVICES {
+    for (name, major, minor) in DEFAULT_DEVICES {
         let mode = Mode::from_raw_mode(0o666);
         mknodat(
             dev,

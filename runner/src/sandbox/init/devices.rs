@@ -11,12 +11,8 @@ use rustix::mount::MountAttrFlags;
 
 use super::super::failure::{Context, Failure};
 use super::super::mounts::{self, Kind, PLAIN, Root};
-use super::super::spec::{Device, DeviceKind, Extent, System};
+use super::super::spec::{DEFAULT_DEVICES, Device, DeviceKind, Extent, System};
 use super::{Setup, open_host, root};
-
-/// The devices of the host that every container gets, as the runtime specification lists them
-/// (config-linux.md, "Default Devices"). They are bound, because making device nodes takes the real root.
-const DEVICES: [&str; 6] = ["full", "null", "random", "tty", "urandom", "zero"];
 
 /// Links that programs expect (runtime-linux.md, "Dev symbolic links").
 pub(super) const LINKS: [(&str, &str); 5] = [
@@ -55,7 +51,8 @@ pub(in crate::sandbox) fn mount_at(
         | MountAttrFlags::MOUNT_ATTR_STRICTATIME;
     let dev = tmpfs("755", "65536k", attributes).context(|| "cannot mount /dev".to_owned())?;
     mounts::attach(&dev, target).context(|| "cannot mount /dev".to_owned())?;
-    for name in DEVICES {
+    // The host's are bound, because making device nodes takes the real root.
+    for (name, ..) in DEFAULT_DEVICES {
         device(&dev, name).context(|| format!("cannot give the container /dev/{name}"))?;
     }
     for (name, link) in LINKS {

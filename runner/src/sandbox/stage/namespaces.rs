@@ -41,7 +41,7 @@ pub(super) fn enter_all_of(container: &Handle) -> Result<(), Failure> {
 }
 
 /// Whether the process `pid` has the same namespace of this kind as this process.
-pub(super) fn is_shared(pid: i32, kind: &str) -> bool {
+pub(in crate::sandbox) fn is_shared(pid: i32, kind: &str) -> bool {
     let of = |process: &str| fs::read_link(format!("/proc/{process}/ns/{kind}")).ok();
     of("self") == of(&pid.to_string())
 }

@@ -8,17 +8,12 @@
 //! receives: without a word to the holder, and no two commands get the same set.
 
 use std::fs::File;
-use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketType, recvmsg, sendmsg,
-};
+use rustix::net::{RecvFlags, SocketType};
 use rustix::process::{
     DumpableBehavior, PidfdGetfdFlags, WaitOptions, pidfd_getfd, set_dumpable_behavior, waitpid,
 };
@@ -79,16 +74,7 @@ impl Spare {
     /// Takes the one that lies on the shelf of `holder`, which runs this very program.
     pub(super) fn take(holder: &Handle) -> Option<Self> {
         let front = pidfd_getfd(holder, FRONT, PidfdGetfdFlags::empty()).ok()?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Self::COUNT))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut byte = [0];
-        let slices = &mut [io::IoSliceMut::new(&mut byte)];
-        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-        recvmsg(&front, slices, &mut ancillary, flags).ok()?;
-        ancillary.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => Self::new(descriptors.collect()),
-            _ => None,
-        })
+        Self::new(wire::receive_with(&front, RecvFlags::DONTWAIT).ok()?)
     }
 
     /// Moves this process into the namespaces, for good; what is left is to be mounted.
@@ -103,7 +89,7 @@ impl Spare {
         Ok(self.ahead)
     }
 
-    /// Those that it makes.
+    /// Those that the first process is not to be made with any more. (The network never is.)
     pub(in crate::sandbox) const NAMESPACES: UnshareFlags =
         UnshareFlags::NEWUSER.union(UnshareFlags::NEWIPC);
 }
@@ -152,14 +138,7 @@ impl Shelf {
 
     /// In the process that made them.
     fn put(&self, spare: &Spare) -> Result<(), Failure> {
-        let descriptors = spare.descriptors();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(Spare::COUNT))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let byte = [io::IoSlice::new(b"s")];
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        sendmsg(&self.back, &byte, &mut ancillary, flags).context(|| "the shelf".to_owned())?;
-        Ok(())
+        wire::send_with(&self.back, b"s", &spare.descriptors()).context(|| "the shelf".to_owned())
     }
 }
 
