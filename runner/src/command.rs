@@ -72,7 +72,7 @@ mod watch;
     // The last one counts, as with podman: scripts add flags to what they were given.
     args_override_self = true
 )]
-struct Cli<V: Subcommand> {
+struct Cli {
     /// Where images and containers are kept [default: ~/.local/share/runner].
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -82,58 +82,13 @@ struct Cli<V: Subcommand> {
     runroot: Option<PathBuf>,
 
     #[command(subcommand)]
-    verb: V,
+    verb: Verb,
 }
 
-/// The verbs that are typed most and have to be quick. A parser for these two alone is made in a tenth
-/// of the time that one for all takes.
+// The flags of the verb that was typed are all that a command has to know: to make those of every verb
+// takes as long as many a verb itself.
 #[derive(Debug, Subcommand)]
-enum QuickVerb {
-    Run(Box<run::Arguments>),
-    Exec(exec::Arguments),
-}
-
-impl From<QuickVerb> for Verb {
-    fn from(verb: QuickVerb) -> Self {
-        match verb {
-            QuickVerb::Run(arguments) => Self::Run(*arguments),
-            QuickVerb::Exec(arguments) => Self::Exec(arguments),
-        }
-    }
-}
-
-impl Cli<Verb> {
-    /// Reads what was typed. Whatever is wrong with it, and every text of help, comes from the parser
-    /// for all verbs.
-    fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
-        if is_quick(arguments)
-            && let Ok(quick) = Cli::<QuickVerb>::try_parse_from(arguments)
-        {
-            return Ok(Self {
-                root: quick.root,
-                runroot: quick.runroot,
-                verb: quick.verb.into(),
-            });
-        }
-        Self::try_parse_from(arguments)
-    }
-}
-
-/// Whether the first word that is no global flag is a [`QuickVerb`].
-fn is_quick(arguments: &[OsString]) -> bool {
-    let mut words = arguments.iter().skip(1);
-    while let Some(word) = words.next() {
-        match word.to_str() {
-            Some("run" | "exec") => return true,
-            Some("--root" | "--runroot") => _ = words.next(),
-            Some(word) if word.starts_with("--root=") || word.starts_with("--runroot=") => {}
-            _ => return false,
-        }
-    }
-    false
-}
-
-#[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Verb {
     /// Run a program in a new container.
     Run(run::Arguments),
@@ -168,7 +123,7 @@ enum Verb {
     Rm(rm::Arguments),
     /// Print where the ports of a container are published.
     Port(port::Arguments),
-    /// Load images from an archive.
+    /// Load images from an archive, or from standard input.
     Load(load::Args),
     /// Fetch images from registries.
     Pull(pull::Arguments),
@@ -256,7 +211,7 @@ pub fn main() -> ExitCode {
     if let Some(words) = oci::words(&arguments) {
         return oci::main(words);
     }
-    let cli = match Cli::read(&arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { 125 } else { 0 };
@@ -270,7 +225,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli<Verb>) -> anyhow::Result<ExitCode> {
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let storage = Storage::load()?;
     let paths = Paths::discover(cli.root, cli.runroot, &storage)?;
     paths.create()?;
@@ -380,31 +335,27 @@ fn names_or_all(
 
 #[cfg(test)]
 mod tests {
+    use clap::{Command, CommandFactory};
+
     use super::*;
 
-    fn words(line: &str) -> Vec<OsString> {
-        line.split(' ').map(OsString::from).collect()
+    /// The flags of a verb may say what it does too, and have the last word when it is made.
+    fn expect_same_text(deferred: &Command, built: &Command) {
+        for listed in deferred.get_subcommands() {
+            let name = listed.get_name();
+            let made = built.find_subcommand(name).expect("it was there before");
+            let text = |command: &Command| command.get_about().map(ToString::to_string);
+            assert_eq!(text(listed), text(made), "{name}");
+            expect_same_text(listed, made);
+        }
     }
 
     #[test]
-    fn the_quick_parser_reads_what_the_other_one_reads_and_refuses_what_it_refuses() {
-        for line in [
-            "runner run --rm -e A=1 image sh -c true",
-            "runner --root /a --runroot=/b run --root /c image",
-            "runner exec -i name cat --root x",
-            "runner run --no-such-flag image",
-            "runner exec",
-            "runner run --help",
-            "runner --version",
-            "runner ps -a run",
-        ] {
-            let read = format!(
-                "{:?}",
-                Cli::read(&words(line)).map_err(|error| error.to_string())
-            );
-            let all = Cli::<Verb>::try_parse_from(words(line)).map_err(|error| error.to_string());
-            assert_eq!(read, format!("{all:?}"), "{line}");
-        }
-        assert!(is_quick(&words("runner --root x run")) && !is_quick(&words("runner ps run")));
+    fn a_verb_says_of_itself_what_the_list_of_verbs_says() {
+        let deferred = Cli::command();
+        let mut built = Cli::command();
+        built.build();
+        expect_same_text(&deferred, &built);
+        Cli::command().debug_assert();
     }
 }

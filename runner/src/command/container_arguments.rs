@@ -21,7 +21,6 @@ use crate::sandbox::spec::{Isolation, Network};
 /// The least that `--upper` takes, in bytes: a page for each directory and then some.
 const LEAST_UPPER: u64 = 64 << 10;
 
-/// Flags of `run` and `create`.
 #[derive(Debug, Args)]
 pub(super) struct ContainerArguments {
     /// Give the container a name.

@@ -17,7 +17,6 @@ use crate::sandbox;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::spec::{Capabilities, Carried, Join, Process, Traits};
 
-/// Flags of `exec`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Pass standard input on.

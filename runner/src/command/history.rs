@@ -14,7 +14,6 @@ use crate::human;
 use crate::store::{Generation, Resolved, Store};
 use crate::template::Template;
 
-/// Flags of `history`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The image.

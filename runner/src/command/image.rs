@@ -18,6 +18,7 @@ use crate::store::{Owners, Store, StoreError};
 
 /// The commands for images. Those that are also commands of their own are the same.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Verb {
     /// List images.
     #[command(visible_alias = "list")]
@@ -42,7 +43,7 @@ pub(super) enum Verb {
     Pull(pull::Arguments),
     /// Send an image to a registry.
     Push(push::Arguments),
-    /// Load images from an archive.
+    /// Load images from an archive, or from standard input.
     Load(load::Args),
     /// Save images to an archive.
     Save(save::Args),

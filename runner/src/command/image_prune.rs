@@ -8,7 +8,6 @@ use super::rmi::ImageUsers;
 use crate::human::tell;
 use crate::store::{Pruning, Store};
 
-/// Flags of `image prune`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Remove every image that no container uses, also those with names and the generations before

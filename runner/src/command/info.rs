@@ -20,7 +20,6 @@ use crate::template::Template;
 
 mod host;
 
-/// Flags of `info`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Print with a Go template, or `json`.

@@ -16,7 +16,6 @@ use crate::sandbox::spec::{Network, Rlimit};
 use crate::signal;
 use crate::template::Template;
 
-/// Flags of `inspect`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Print with a Go template, or `json`.
@@ -41,7 +40,6 @@ enum Kind {
     All,
 }
 
-/// Flags of `image inspect`.
 #[derive(Debug, Args)]
 pub(super) struct ImageArguments {
     /// Print with a Go template, or `json`.

@@ -10,7 +10,6 @@ use super::{Context, for_each, names_or_all};
 use crate::container::state::Status;
 use crate::signal;
 
-/// Flags of `kill`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The signal, by name or number.

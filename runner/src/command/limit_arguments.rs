@@ -15,7 +15,7 @@ const PERIOD: u64 = 100_000;
 /// The least memory that a process can start in, in bytes: docker's.
 const LEAST_MEMORY: u64 = 6 << 20;
 
-/// Limits that can be changed while the container runs.
+// Limits that can be changed while the container runs.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct LimitArguments {
     /// The most memory: 512m, 1g.
@@ -63,7 +63,7 @@ pub(super) struct LimitArguments {
     blkio_weight: Option<u64>,
 }
 
-/// What `run` and `create` take beside those.
+// What `run` and `create` take beside those.
 #[derive(Debug, Args)]
 pub(super) struct ResourceArguments {
     #[command(flatten)]

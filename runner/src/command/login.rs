@@ -9,7 +9,6 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::remote::RegistryArguments;
 
-/// Flags of `login`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginArguments {
     /// The registry, or a part of it: REGISTRY[/PATH]
@@ -40,7 +39,6 @@ pub(super) struct LoginArguments {
     access: RegistryArguments,
 }
 
-/// Flags of `logout`.
 #[derive(Debug, clap::Args)]
 pub(super) struct LogoutArguments {
     /// The registry, or a part of it: REGISTRY[/PATH]

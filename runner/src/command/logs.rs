@@ -11,7 +11,6 @@ use super::Context;
 use crate::container::Container;
 use crate::container::log::{Entry, LogReader, Stream};
 
-/// Flags of `logs`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Go on until the container ends.

@@ -64,6 +64,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Verb {
     /// Print what this runtime can do, as JSON.
     Features,

@@ -10,7 +10,6 @@ use super::{Context, for_each, names_or_all};
 use crate::container::state::Status;
 use crate::sandbox::cgroup::Limits;
 
-/// Flags of `pause` and `unpause`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Every container for which it makes sense.

@@ -9,7 +9,6 @@ use clap::Args;
 use super::Context;
 use crate::network::PortMapping;
 
-/// Flags of `port`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Every container that runs.

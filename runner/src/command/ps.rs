@@ -13,7 +13,6 @@ use crate::container::{Container, Record};
 use crate::human;
 use crate::template::Template;
 
-/// Flags of `ps`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Every container, not only those that run.

@@ -17,7 +17,6 @@ use crate::sandbox::userns::FileIds;
 use crate::store::{Resolved, Store, StoreError, StoredImage};
 use packer::credentials::Credentials;
 
-/// Flags of `pull`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The images: [docker://][REGISTRY/]REPOSITORY[:TAG][@DIGEST], docker-archive:FILE,

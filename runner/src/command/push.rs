@@ -21,7 +21,6 @@ use super::watch::{PushWatch, Watch};
 use crate::store::Resolved;
 use packer::credentials::Credentials;
 
-/// Flags of `push`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The image

@@ -12,7 +12,7 @@ use super::watch::Watch;
 use crate::store::{Owners, Store, StoredImage};
 use crate::trust::{Origin, Provenance, Trust, lookaside};
 
-/// How registries are asked.
+// How registries are asked.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct RegistryArguments {
     /// Whether the registry must prove who it is; false allows plain HTTP too [default: true, and

@@ -11,7 +11,6 @@ use super::{Context, ExitWith, for_each, names_or_all, stop};
 use crate::container::folder::ContainerError;
 use crate::container::{Container, Containers};
 
-/// Flags of `rm`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Kill a container that runs; say nothing of one that is not there.

@@ -23,7 +23,6 @@ use crate::sandbox::userns::UserNamespace;
 use crate::store::{Owners, StoreError};
 use crate::trust::Trust;
 
-/// Flags of `run`.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct Arguments {
@@ -38,7 +37,6 @@ pub(super) struct Arguments {
     words: Words,
 }
 
-/// Flags of `create`.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub(super) struct CreateArguments {
@@ -49,7 +47,7 @@ pub(super) struct CreateArguments {
     words: Words,
 }
 
-/// What is run.
+// What is run.
 #[derive(Debug, Args)]
 struct Words {
     /// The image, or a folder of a Cargo package that is packed first (., ./DIR or /DIR; the

@@ -24,12 +24,12 @@ use crate::sandbox::spec::{Filter, Isolation, Network};
 
 /// The verbs of `runner security`.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(super) enum Verb {
     /// Print what is open and what is shut: capabilities, system calls, mounts, namespaces.
     Report(Arguments),
 }
 
-/// Flags of `security report`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// How to print it.

@@ -19,7 +19,7 @@ use crate::store::{Resolved, Store, StoreError};
 use crate::trust::lookaside::{self, Lookaside};
 use crate::trust::{Claim, Signature, openpgp, sigstore};
 
-/// Who signs.
+// Who signs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Signer {
     /// Sign with this OpenPGP key: a file with a secret key, or the name of a key that gpg has
@@ -35,7 +35,7 @@ pub(super) struct Signer {
     sign_passphrase_file: Option<PathBuf>,
 }
 
-/// Sign images
+/// Sign images, so that others can tell whose they are
 ///
 /// The signature says that the manifest of the image, as it is here or else in its registry, is the
 /// image with this name.

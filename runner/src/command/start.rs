@@ -10,7 +10,6 @@ use crate::container::{Container, Containers};
 use crate::monitor::{self, Attach, detached};
 use crate::trust::Trust;
 
-/// Flags of `start`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Show the output and pass signals on, as `run` without --detach.

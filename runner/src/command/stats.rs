@@ -17,7 +17,6 @@ use crate::template::Template;
 /// How long processor time is watched for a first figure.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 
-/// Flags of `stats`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Every container, also those that do not run.

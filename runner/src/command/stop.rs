@@ -11,7 +11,6 @@ use super::{Context, for_each, names_or_all};
 use crate::container::Container;
 use crate::container::state::Status;
 
-/// Flags of `stop`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// How many seconds to wait before the container is killed.

@@ -14,6 +14,7 @@ mod reset;
 
 /// The commands for everything at once.
 #[derive(Debug, clap::Subcommand)]
+#[command(defer = true)]
 pub(super) enum Verb {
     /// Show how much room everything takes.
     Df(df::Arguments),

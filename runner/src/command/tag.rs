@@ -9,7 +9,6 @@ use super::Context;
 use crate::human::tell;
 use crate::store::{Resolved, StoreError};
 
-/// Flags of `tag`.
 #[derive(Debug, clap::Args)]
 pub(super) struct TagArguments {
     /// The image.
@@ -28,7 +27,6 @@ pub(super) fn tag(arguments: &TagArguments, context: &Context) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Flags of `untag`.
 #[derive(Debug, clap::Args)]
 pub(super) struct UntagArguments {
     /// The image.
@@ -58,7 +56,6 @@ pub(super) fn untag(arguments: &UntagArguments, context: &Context) -> anyhow::Re
     Ok(ExitCode::SUCCESS)
 }
 
-/// Flags of `image rollback`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RollbackArguments {
     /// The name that moves.

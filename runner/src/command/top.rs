@@ -16,7 +16,6 @@ use crate::template;
 /// Clock ticks of proc(5) in a second (`USER_HZ`, the same on every machine).
 const TICKS: u64 = 100;
 
-/// Flags of `top`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The name or the id.

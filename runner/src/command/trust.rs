@@ -16,6 +16,7 @@ use crate::trust::{Policy, openpgp, sigstore};
 
 /// The commands for the policy.
 #[derive(Debug, clap::Subcommand)]
+#[command(defer = true)]
 pub(super) enum Verb {
     /// Show which images are accepted.
     Show(ShowArguments),
@@ -23,7 +24,6 @@ pub(super) enum Verb {
     Set(SetArguments),
 }
 
-/// Flags of `image trust show`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArguments {
     /// Only what is said about this registry, namespace or repository
@@ -47,7 +47,6 @@ pub(super) struct ShowArguments {
     policy: Option<PathBuf>,
 }
 
-/// Flags of `image trust set`.
 #[derive(Debug, clap::Args)]
 pub(super) struct SetArguments {
     /// A registry, a namespace, a repository or an image in it; default for everything that has no

@@ -6,7 +6,6 @@ use std::process::{Command, ExitCode};
 use super::{Context, ExitWith};
 use crate::sandbox::userns::UserNamespace;
 
-/// Flags of `unshare`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The command and its arguments [default: $SHELL]

@@ -9,7 +9,6 @@ use clap::Args;
 use super::Context;
 use super::limit_arguments::LimitArguments;
 
-/// Flags of `update`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::template::Template;
 
-/// Flags of `version`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Print with a Go template, or `json`.

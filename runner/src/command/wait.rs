@@ -11,7 +11,6 @@ use crate::container::Container;
 use crate::container::state::Status;
 use crate::sandbox::handle::Handle;
 
-/// Flags of `wait`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Names or ids.

@@ -15,7 +15,6 @@ use crate::oci::container::{self, Options};
 use crate::oci::process::Passed;
 use crate::sandbox::Running;
 
-/// Flags of `create`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The folder of config.json.
@@ -47,7 +46,6 @@ pub(super) struct Arguments {
     id: String,
 }
 
-/// Flags of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
     /// Do not wait for the program's end.

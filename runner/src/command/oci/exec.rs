@@ -15,7 +15,6 @@ use crate::oci::config::{self, Capabilities, Config};
 use crate::oci::process::{self, Passed};
 use crate::oci::state;
 
-/// Flags of `exec`.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Send the terminal to this socket.

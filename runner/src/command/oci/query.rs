@@ -12,7 +12,6 @@ use super::Context;
 use crate::oci::{container, features, state, template};
 use crate::signal;
 
-/// A verb about one container.
 #[derive(Debug, Args)]
 pub(super) struct Name {
     /// The container's name.
@@ -20,7 +19,6 @@ pub(super) struct Name {
     pub(super) id: String,
 }
 
-/// Flags of `kill`.
 #[derive(Debug, Args)]
 pub(super) struct Kill {
     /// Send it to all processes of the container.
@@ -36,7 +34,6 @@ pub(super) struct Kill {
     signal: String,
 }
 
-/// Flags of `delete`.
 #[derive(Debug, Args)]
 pub(super) struct Delete {
     /// Kill it if it runs; that there is none is no error.
@@ -48,7 +45,6 @@ pub(super) struct Delete {
     id: String,
 }
 
-/// Flags of `list`.
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Print names only.
@@ -60,7 +56,6 @@ pub(super) struct List {
     format: String,
 }
 
-/// Flags of `spec`.
 #[derive(Debug, Args)]
 pub(super) struct Spec {
     /// The folder that it is written into.

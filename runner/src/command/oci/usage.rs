@@ -16,7 +16,6 @@ use crate::oci::state::{Container, Status};
 use crate::oci::{container, resources};
 use crate::sandbox::cgroup::Usage;
 
-/// Flags of `ps`.
 #[derive(Debug, Args)]
 pub(super) struct Ps {
     /// How to print.
@@ -32,7 +31,6 @@ pub(super) struct Ps {
     options: Vec<String>,
 }
 
-/// Flags of `update`.
 #[derive(Debug, Args)]
 pub(super) struct Update {
     /// A file with the resources of a configuration, or - for standard input.
@@ -84,7 +82,6 @@ pub(super) struct Update {
     id: String,
 }
 
-/// Flags of `events`.
 #[derive(Debug, Args)]
 pub(super) struct Events {
     /// How often.

@@ -7,7 +7,6 @@ use super::super::rmi::ImageUsers;
 use super::super::{Context, image};
 use crate::store::Finding;
 
-/// Flags of `system check`.
 #[derive(Debug, clap::Args)]
 pub(in crate::command) struct Arguments {
     /// Mend what can be mended: files of an image from its layers, names that point at nothing; an

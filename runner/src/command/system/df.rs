@@ -17,7 +17,6 @@ use crate::human::{self, ago};
 use crate::store::{Store, StoreError, StoredImage};
 use crate::template::{Template, align};
 
-/// Flags of `system df`.
 #[derive(Debug, clap::Args)]
 pub(in crate::command) struct Arguments {
     /// Show every image, container and volume

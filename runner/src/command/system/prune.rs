@@ -19,7 +19,6 @@ use crate::container::{Container, Containers};
 use crate::human::size;
 use crate::store::Pruning;
 
-/// Flags of `system prune`.
 #[derive(Debug, clap::Args)]
 pub(in crate::command) struct Arguments {
     /// Remove every image that no container uses, also those with names and the generations before

@@ -11,7 +11,6 @@ use super::confirmed;
 use crate::sandbox::userns::{self, FileIds};
 use crate::store::Pruning;
 
-/// Flags of `system reset`.
 #[derive(Debug, clap::Args)]
 pub(in crate::command) struct Arguments {
     /// Do not ask
