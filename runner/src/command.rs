@@ -72,7 +72,7 @@ mod watch;
     // The last one counts, as with podman: scripts add flags to what they were given.
     args_override_self = true
 )]
-struct Cli {
+struct Cli<V: Subcommand> {
     /// Where images and containers are kept [default: ~/.local/share/runner].
     #[arg(long, global = true, value_name = "DIR")]
     root: Option<PathBuf>,
@@ -82,7 +82,56 @@ struct Cli {
     runroot: Option<PathBuf>,
 
     #[command(subcommand)]
-    verb: Verb,
+    verb: V,
+}
+
+/// The verbs that are typed most and have to be quick: even the names of all verbs take half a
+/// millisecond to gather.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+enum QuickVerb {
+    Run(Box<run::Arguments>),
+    Exec(exec::Arguments),
+}
+
+impl From<QuickVerb> for Verb {
+    fn from(verb: QuickVerb) -> Self {
+        match verb {
+            QuickVerb::Run(arguments) => Self::Run(*arguments),
+            QuickVerb::Exec(arguments) => Self::Exec(arguments),
+        }
+    }
+}
+
+impl Cli<Verb> {
+    /// Reads what was typed. Whatever is wrong with it, and every text of help, comes from the parser
+    /// for all verbs.
+    fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        if is_quick(arguments)
+            && let Ok(quick) = Cli::<QuickVerb>::try_parse_from(arguments)
+        {
+            return Ok(Self {
+                root: quick.root,
+                runroot: quick.runroot,
+                verb: quick.verb.into(),
+            });
+        }
+        Self::try_parse_from(arguments)
+    }
+}
+
+/// Whether the first word that is no global flag is a [`QuickVerb`].
+fn is_quick(arguments: &[OsString]) -> bool {
+    let mut words = arguments.iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("run" | "exec") => return true,
+            Some("--root" | "--runroot") => _ = words.next(),
+            Some(word) if word.starts_with("--root=") || word.starts_with("--runroot=") => {}
+            _ => return false,
+        }
+    }
+    false
 }
 
 // The flags of the verb that was typed are all that a command has to know: to make those of every verb
@@ -211,7 +260,7 @@ pub fn main() -> ExitCode {
     if let Some(words) = oci::words(&arguments) {
         return oci::main(words);
     }
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match Cli::read(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { 125 } else { 0 };
@@ -225,7 +274,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+fn execute(cli: Cli<Verb>) -> anyhow::Result<ExitCode> {
     let storage = Storage::load()?;
     let paths = Paths::discover(cli.root, cli.runroot, &storage)?;
     paths.create()?;
@@ -352,10 +401,36 @@ mod tests {
 
     #[test]
     fn a_verb_says_of_itself_what_the_list_of_verbs_says() {
-        let deferred = Cli::command();
-        let mut built = Cli::command();
+        let deferred = Cli::<Verb>::command();
+        let mut built = Cli::<Verb>::command();
         built.build();
         expect_same_text(&deferred, &built);
-        Cli::command().debug_assert();
+        Cli::<Verb>::command().debug_assert();
+    }
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_quick_parser_reads_what_the_other_one_reads_and_refuses_what_it_refuses() {
+        for line in [
+            "runner run --rm -e A=1 image sh -c true",
+            "runner --root /a --runroot=/b run --root /c image",
+            "runner exec -i name cat --root x",
+            "runner run --no-such-flag image",
+            "runner exec",
+            "runner run --help",
+            "runner --version",
+            "runner ps -a run",
+        ] {
+            let read = format!(
+                "{:?}",
+                Cli::read(&words(line)).map_err(|error| error.to_string())
+            );
+            let all = Cli::<Verb>::try_parse_from(words(line)).map_err(|error| error.to_string());
+            assert_eq!(read, format!("{all:?}"), "{line}");
+        }
+        assert!(is_quick(&words("runner --root x run")) && !is_quick(&words("runner ps run")));
     }
 }
