@@ -171,6 +171,7 @@ fn inspect_tells_the_fields_that_scripts_use(engine: &Engine) {
 /// What is true of podman and has to be true of us.
 const ALIKE: &[fn(&Engine)] = &[
     a_detached_container_lives_until_it_is_stopped,
+    inspect_tells_what_the_last_container_wrote,
     a_container_with_rm_goes_when_it_ends,
     a_container_keeps_its_files_from_one_start_to_the_next,
     rm_force_ends_a_container_that_ignores_term,
@@ -187,6 +188,53 @@ fn podman_behaves_as_these_tests_expect() {
     for behaviour in ALIKE {
         behaviour(&podman.engine);
     }
+}
+
+fn inspect_tells_what_the_last_container_wrote(engine: &Engine) {
+    let script = "mkdir -m 700 /closed; for file in /open /closed/one; do head -c 5000 /dev/zero > $file; done
+        chown 7:7 /closed 2> /dev/null || true";
+    for (name, script) in [("idle", "true"), ("writer", script)] {
+        engine.to(&["run", "--name", name, busybox::NAME, "sh", "-c", script]);
+    }
+    let told = |format: &str, words: &[&str]| {
+        engine.to(&[&["inspect", "--format", format], words].concat())
+    };
+    assert_eq!(told("{{.Name}}", &["-l"]), "writer");
+    // podman itself writes into each container, too.
+    for (size, more) in [("{{.SizeRw}}", 10_000), ("{{.SizeRootFs}}", 0)] {
+        let [writer, idle] = [&["-s", "-l"], &["--size", "idle"]]
+            .map(|words| told(size, words).parse::<u64>().expect("a number"));
+        assert_eq!(writer, idle + more, "{size}");
+    }
+    for (words, message) in [
+        (
+            &["-l", "idle"][..],
+            "--latest and arguments cannot be used together",
+        ),
+        (
+            &["-s", "--type", "image", "idle"],
+            "size is not supported for type \"image\"",
+        ),
+        (
+            &["-l", "--type", "image"],
+            "latest is not supported for type \"image\"",
+        ),
+    ] {
+        let words = [&["inspect"], words].concat();
+        let refused = engine.command(&words).finish().with_code(125);
+        assert!(refused.stderr.contains(message), "{refused}");
+    }
+    for name in ["idle", "writer"] {
+        engine.to(&["rm", name]);
+    }
+    let words = ["inspect", "--latest"];
+    let refused = engine.command(&words).finish().with_code(125);
+    assert!(
+        refused
+            .stderr
+            .contains("no containers to inspect: no such container"),
+        "{refused}"
+    );
 }
 
 /// A test of the runner for each account, on a store with the busybox image in it.
@@ -212,6 +260,7 @@ the_runner! {
     rm_force_ends_a_container_that_ignores_term
     input_and_outputs_of_run_are_those_of_the_program
     inspect_tells_the_fields_that_scripts_use
+    inspect_tells_what_the_last_container_wrote
     killing_any_process_of_ours_leaves_a_state_that_is_reported_rightly
 }
 

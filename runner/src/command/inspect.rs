@@ -3,10 +3,11 @@
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::{Context, ExitWith, port, time};
+use super::{Context, ExitWith, port, system, time};
 use crate::container::folder::ContainerError;
 use crate::container::record::Volume;
 use crate::container::state::Status;
@@ -26,9 +27,32 @@ pub(super) struct Arguments {
     #[arg(short, long = "type", value_name = "TYPE", value_enum, default_value_t)]
     kind: Kind,
 
+    /// Print how much a container wrote and how large its image is, in bytes.
+    #[arg(short, long)]
+    size: bool,
+
+    /// The container that was made last.
+    #[arg(short, long)]
+    latest: bool,
+
     /// Names or ids.
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required_unless_present = "latest", value_name = "NAME")]
     names: Vec<String>,
+}
+
+impl Arguments {
+    /// Refuses what podman refuses, in its words.
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            !self.latest || self.names.is_empty(),
+            "--latest and arguments cannot be used together"
+        );
+        if let Kind::Image = self.kind {
+            ensure!(!self.size, "size is not supported for type \"image\"");
+            ensure!(!self.latest, "latest is not supported for type \"image\"");
+        }
+        Ok(())
+    }
 }
 
 /// What a name may be one of.
@@ -55,15 +79,23 @@ pub(super) fn image(arguments: &ImageArguments, context: &Context) -> anyhow::Re
     let arguments = Arguments {
         format: arguments.format.clone(),
         kind: Kind::Image,
+        size: false,
+        latest: false,
         names: arguments.images.clone(),
     };
     run(&arguments, context)
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    arguments.check()?;
+    if arguments.size {
+        // What containers wrote may be closed to everybody but their own root.
+        super::image::enter(context)?;
+    }
+    let latest = arguments.latest.then(|| latest(context)).transpose()?;
     let (mut found, mut errors) = (Vec::new(), Vec::new());
-    for name in &arguments.names {
-        match inspect(arguments.kind, name, context) {
+    for name in latest.iter().chain(&arguments.names) {
+        match inspect(arguments, name, context) {
             Ok(value) => found.push(value),
             Err(error) => errors.push(error),
         }
@@ -85,18 +117,32 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     }
 }
 
-fn inspect(kind: Kind, name: &str, context: &Context) -> anyhow::Result<Value> {
+/// The id of the container that was made last.
+fn latest(context: &Context) -> anyhow::Result<String> {
+    let last = context.containers().all()?.pop();
+    let last = last.context("no containers to inspect: no such container")?;
+    Ok(last.record.id.to_string())
+}
+
+fn inspect(arguments: &Arguments, name: &str, context: &Context) -> anyhow::Result<Value> {
+    let described = |container: &Container| {
+        let mut value = describe(container);
+        if arguments.size {
+            add_sizes(&mut value, container, context)?;
+        }
+        anyhow::Ok(value)
+    };
     let container = || context.containers().find(name);
     let image = || {
         context
             .store()
             .map(|store| super::inspect_image::inspect(name, &store, "overlay"))
     };
-    match kind {
-        Kind::Container => Ok(describe(&container()?)),
+    match arguments.kind {
+        Kind::Container => described(&container()?),
         Kind::Image => Ok(image()??),
         Kind::All => match container() {
-            Ok(container) => Ok(describe(&container)),
+            Ok(container) => described(&container),
             Err(ContainerError::NotFound(_)) => image()?.map_err(|_| {
                 let message = format!("no such object: \"{}\"", name.escape_debug());
                 ExitWith { message, code: 125 }.into()
@@ -104,6 +150,15 @@ fn inspect(kind: Kind, name: &str, context: &Context) -> anyhow::Result<Value> {
             Err(error) => Err(error.into()),
         },
     }
+}
+
+/// Adds the bytes that the container wrote, and those of its image.
+fn add_sizes(value: &mut Value, container: &Container, context: &Context) -> anyhow::Result<()> {
+    let written = system::room(&container.folder().join("upper"));
+    let image = context.store()?.image(&container.record.image_id)?;
+    value["SizeRw"] = json!(written);
+    value["SizeRootFs"] = json!(image.map_or(0, |image| image.size));
+    Ok(())
 }
 
 fn describe(container: &Container) -> Value {

@@ -12,6 +12,8 @@ mod migrate;
 mod prune;
 mod reset;
 
+pub(super) use df::room;
+
 /// The commands for everything at once.
 #[derive(Debug, clap::Subcommand)]
 #[command(defer = true)]

@@ -93,7 +93,7 @@ fn headers() -> Value {
 }
 
 /// The bytes of the regular files in a folder, each once.
-pub(super) fn room(folder: &Path) -> u64 {
+pub(in crate::command) fn room(folder: &Path) -> u64 {
     let mut seen = std::collections::BTreeSet::new();
     let mut folders = vec![folder.to_owned()];
     let mut bytes = 0;
