@@ -34,6 +34,7 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Verb {
     /// Pack a program into an image archive and print the archive's path
     Build(Box<build::Arguments>),
@@ -93,4 +94,16 @@ fn finish(done: anyhow::Result<ExitCode>) -> ExitCode {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn the_flags_of_every_verb_fit_together() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -24,7 +24,6 @@ use super::report::Report;
 use super::sbom::{Bills, Wanted};
 use super::transfer::RegistryArguments;
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// What is packed: the name of a package, a folder, or a definition [default: the package of

@@ -10,7 +10,6 @@ use packer::transport::Transport;
 
 use super::transfer::{RegistryArguments, platform};
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// An image: a path, docker-archive:FILE[:NAME], oci-archive:FILE[:NAME], oci:DIR[:NAME], dir:DIR

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::transfer::{RegistryArguments, platform};
 use packer::credentials::Credentials;
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The image: a path, docker-archive:FILE[:NAME], oci-archive:FILE[:NAME], oci:DIR[:NAME],

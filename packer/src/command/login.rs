@@ -8,7 +8,6 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::transfer::RegistryArguments;
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Login {
     /// The registry, with a path if the login is for a part of it
@@ -40,7 +39,6 @@ pub(super) struct Login {
     registry: RegistryArguments,
 }
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Logout {
     /// The registry

@@ -11,7 +11,6 @@ use super::transfer::{RegistryArguments, Watcher, platform};
 use super::write::{Destination, Format, folder_of};
 use packer::credentials::Credentials;
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The image: [REGISTRY/]REPOSITORY[:TAG][@DIGEST]

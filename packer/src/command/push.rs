@@ -13,7 +13,6 @@ use super::sbom;
 use super::transfer::{RegistryArguments, Watcher};
 use packer::credentials::Credentials;
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The image: an archive or a folder, as docker-archive:FILE, oci-archive:FILE, oci:DIR, dir:DIR

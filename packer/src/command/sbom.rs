@@ -19,7 +19,6 @@ use super::output::cannot_be_written;
 use super::transfer::{RegistryArguments, platform};
 use super::write::folder_of;
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// A reference, to whose image a bill is attached; an archive, beside which one lies; or a

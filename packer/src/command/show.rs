@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use packer::package::Package;
 
-/// What was typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The name of a package, a folder, or a definition [default: the package that `packer build`

@@ -15,7 +15,7 @@ use packer::registry::{Access, Options, Pushing, RETRIES, Verify};
 
 use super::report;
 
-/// How registries are asked.
+// How registries are asked.
 #[derive(Debug, clap::Args)]
 pub(super) struct RegistryArguments {
     /// Whether the registry must prove who it is; false allows plain HTTP too [default: true, and
