@@ -216,7 +216,7 @@ fn inspect_tells_what_the_last_container_wrote(engine: &Engine) {
             "size is not supported for type \"image\"",
         ),
         (
-            &["-l", "--type", "image"],
+            &["-l", "-t", "image"],
             "latest is not supported for type \"image\"",
         ),
     ] {

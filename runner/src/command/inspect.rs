@@ -24,7 +24,13 @@ pub(super) struct Arguments {
     format: Option<String>,
 
     /// What the names mean.
-    #[arg(short, long = "type", value_name = "TYPE", value_enum, default_value_t)]
+    #[arg(
+        short = 't',
+        long = "type",
+        value_name = "TYPE",
+        value_enum,
+        default_value_t
+    )]
     kind: Kind,
 
     /// Print how much a container wrote and how large its image is, in bytes.
