@@ -33,6 +33,7 @@ struct Arguments {
     verb: Verb,
 }
 
+// The flags are made for the verb that was typed; a doc comment on their struct would then be its text.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 enum Verb {

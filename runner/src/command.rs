@@ -135,7 +135,7 @@ fn is_quick(arguments: &[OsString]) -> bool {
 }
 
 // The flags of the verb that was typed are all that a command has to know: to make those of every verb
-// takes as long as many a verb itself.
+// takes as long as many a verb itself. A doc comment on a struct of flags would then be the verb's text.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 enum Verb {
