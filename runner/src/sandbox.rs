@@ -13,7 +13,7 @@
 //!
 //! A fourth one, the holder ([`userns`]), keeps the user namespace between two commands.
 //!
-//! This is the only room with `unsafe` code, and [`syscalls`] is the only file of it that has any.
+//! This is the only room with `unsafe` code, and [`syscalls`] is the only corner of it that has any.
 
 pub mod address;
 pub mod capability;
@@ -42,7 +42,7 @@ pub(crate) mod rest;
 mod rootfs;
 #[allow(
     unsafe_code,
-    reason = "the one file that calls the kernel where rustix has no safe call"
+    reason = "where the kernel is called for which rustix has no safe call"
 )]
 mod syscalls;
 mod volume;
@@ -66,6 +66,8 @@ const HOLDER: &str = "runner-holder";
 ///
 /// `guard` is what a stage does while its container runs.
 pub fn dispatch(guard: stage::GuardMain) {
+    #[cfg(all(target_env = "musl", target_pointer_width = "64"))]
+    syscalls::protect_constants();
     match std::env::args_os().next() {
         Some(name) if name == STAGE => stage::main(guard),
         Some(name) if name == HOLDER => userns::holder::main(),

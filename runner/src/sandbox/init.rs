@@ -79,25 +79,51 @@ const STEPS: &[Step] = &[
     make_read_only,
 ];
 
-/// Waits for the specification, which comes when the ids are mapped, takes the steps and becomes
-/// the program. `control` closes when the caller has died.
-///
-/// `with_network` says whether its network is made meanwhile and comes through `inbox` too.
-pub(super) fn main(
-    inbox: OwnedFd,
-    with_network: bool,
-    ahead: Option<Ahead>,
-    (control, status): (&OwnedFd, BorrowedFd<'_>),
-) -> ! {
+/// Where the first process has its specification from.
+#[derive(Debug)]
+pub(super) enum Coming {
+    /// It comes when the ids are mapped.
+    Later {
+        /// Through this.
+        inbox: OwnedFd,
+        /// Whether the network is made meanwhile and comes the same way.
+        with_network: bool,
+    },
+    /// It was known before.
+    Known {
+        spec: Box<Spec>,
+        /// Descriptors that came with it.
+        carried: Vec<OwnedFd>,
+        /// What is mounted already.
+        ahead: Ahead,
+    },
+}
+
+/// Waits for the specification, takes the steps and becomes the program. `control` closes when the caller
+/// has died.
+pub(super) fn main(coming: Coming, (control, status): (&OwnedFd, BorrowedFd<'_>)) -> ! {
     let start = || -> Result<Failure, Failure> {
-        let (spec, carried): (Spec, _) = wire::receive(&inbox)?;
+        let (spec, carried, inbox, ahead) = match coming {
+            Coming::Known {
+                spec,
+                carried,
+                ahead,
+            } => (*spec, carried, None, Some(ahead)),
+            Coming::Later {
+                inbox,
+                with_network,
+            } => {
+                let (spec, carried): (Spec, _) = wire::receive(&inbox)?;
+                (spec, carried, with_network.then_some(inbox), None)
+            }
+        };
         let setup = Setup {
             // While this process still is the user outside, to whom the way to them is open.
             sources: Sources::open(&spec.rootfs)?,
             listed: open_listed(&spec)?,
             spec,
             carried,
-            inbox: with_network.then_some(inbox),
+            inbox,
             ahead,
             status,
             root: OnceCell::new(),

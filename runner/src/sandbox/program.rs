@@ -125,7 +125,7 @@ pub(super) fn start(process: &Process, mut around: Surroundings) -> ! {
     // The code says the same to a caller that waits no more.
     let code = i32::from(failure.code);
     wire::send_status(around.status(), &Status::failed(failure), None);
-    std::process::exit(code)
+    syscalls::end(code)
 }
 
 fn prepare(process: &Process, around: &mut Surroundings) -> Result<(), Failure> {
@@ -432,6 +432,9 @@ fn execute(process: &Process) -> Failure {
     };
     let mut refused = None;
     for path in candidates(name, &process.environment) {
+        if let Err(Errno::NOENT | Errno::NOTDIR) = rustix::fs::lstat(&path) {
+            continue;
+        }
         if is_not_of_the_image(&path) {
             return Failure::not_startable(format!("{name} is no program of the image"));
         }
@@ -440,12 +443,11 @@ fn execute(process: &Process) -> Failure {
         };
         let error = syscalls::execute(&file, &arguments, &environment);
         match error.kind() {
-            io::ErrorKind::NotFound if std::fs::symlink_metadata(&path).is_ok() => {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 return Failure::not_found(format!(
                     "{path} can not be started: its interpreter or its loader is not in the image"
                 ));
             }
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {}
             io::ErrorKind::PermissionDenied => refused = Some((path, error)),
             _ => return cannot_execute(&path, &error),
         }

@@ -61,17 +61,20 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
     if rootfs.temporary {
         forget_volatile(&folder);
     }
-    for name in ["upper", "work"] {
-        // What is there already is a container's that starts again.
-        if make_directory(&folder, name, 0o755).context(|| what(name))? {
-            own(&folder, name, ids).context(|| what(name))?;
-        }
+    // What is there already is a container's that starts again, or was made ahead and belongs to whom
+    // most containers belong to.
+    let make = |name| make_directory(&folder, name, 0o755).context(|| what(name));
+    let own_it = |name| own(&folder, name, ids).context(|| what(name));
+    let is_new = make("work")? | own_it("work")?;
+    if make("upper")? | is_new {
+        own_it("upper")?;
     }
     let mut upper = folder.resolve("upper").context(|| what("upper"))?;
     repeat_attributes(&root, &tree, &upper).context(|| what("upper"))?;
     if rootfs.driver == Driver::Copy {
         if is_empty(&upper).context(|| what("upper"))? {
-            forget_half_a_copy(rootfs).context(|| what(COPYING))?;
+            // A start that was killed while it copied has left half of one.
+            userns::remove_tree(&rootfs.folder.join(COPYING)).context(|| what(COPYING))?;
             make_directory(&folder, COPYING, 0o755).context(|| what(COPYING))?;
             own(&folder, COPYING, ids).context(|| what(COPYING))?;
             upper = folder.resolve(COPYING).context(|| what(COPYING))?;
@@ -82,14 +85,6 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), Failure> {
         fill(&tree, &upper, ids, &spec.files).context(|| what("upper"))?;
     }
     Ok(())
-}
-
-/// Removes what a start has left that was killed while it copied.
-fn forget_half_a_copy(rootfs: &ImageTree) -> io::Result<()> {
-    match std::fs::remove_dir_all(rootfs.folder.join(COPYING)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Without a user namespace the container's ids are the host's, and the image's files may have been placed
@@ -125,14 +120,15 @@ fn is_empty(directory: &OwnedFd) -> io::Result<bool> {
     }))
 }
 
-/// Gives a new directory to its owner, if that is somebody else than who made it.
-fn own(folder: &Root, name: &str, ids: (u32, u32)) -> io::Result<()> {
+/// Gives a directory to its owner; whether it was somebody else's.
+fn own(folder: &Root, name: &str, ids: (u32, u32)) -> io::Result<bool> {
     let is = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    if (is.st_uid, is.st_gid) != ids {
+    let is_other = (is.st_uid, is.st_gid) != ids;
+    if is_other {
         let (user, group) = (Uid::from_raw(ids.0), Gid::from_raw(ids.1));
         chownat(folder, name, Some(user), Some(group), AtFlags::empty())?;
     }
-    Ok(())
+    Ok(is_other)
 }
 
 /// Makes a directory; whether it is new.

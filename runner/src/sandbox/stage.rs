@@ -13,10 +13,11 @@ use rustix::thread::{
 
 use super::failure::{Context, Failure};
 use super::handle::{Handle, ProcessId};
+use super::init::Coming;
 use super::program::{self, Surroundings};
 use super::spec::{Join, Network, Spec};
 use super::syscalls::{self, ForkInto};
-use super::userns::{self, Ahead, Spare};
+use super::userns::{self, Spare};
 use super::wire::{self, Request, Status};
 use super::{init, keeper, mounts, rootfs};
 
@@ -61,19 +62,16 @@ fn serve(guard: GuardMain) -> Result<(), Failure> {
         let _ = setsid();
         match std::env::args().nth(1).as_deref() {
             Some(task @ (wire::OWN_NETWORK | wire::HOST_NETWORK)) => {
-                let with_network = task == wire::OWN_NETWORK && spare.is_none();
-                let ahead = spare.map(Spare::enter).transpose()?;
-                let namespaces = match ahead {
-                    Some(_) => NAMESPACES.difference(Spare::NAMESPACES),
-                    None => NAMESPACES,
-                };
+                let order = || receive_order(task, &control);
+                if let Some(spare) = spare {
+                    return make_in_spare(spare, cgroup.as_ref(), (&control, &status), order);
+                }
                 let birth = Birth {
-                    namespaces,
-                    with_network,
-                    ahead,
+                    namespaces: NAMESPACES,
+                    with_network: task == wire::OWN_NETWORK,
                     cgroup,
                 };
-                make(birth, (&control, &status), || receive_order(task, &control))
+                make(birth, (&control, &status), order)
             }
             _ => serve_running(&control, &status, cgroup),
         }
@@ -179,7 +177,6 @@ fn serve_running(
             let birth = Birth {
                 namespaces,
                 with_network,
-                ahead: None,
                 cgroup,
             };
             make(birth, (control, status), || Ok(order))
@@ -241,8 +238,6 @@ struct Birth {
     namespaces: UnshareFlags,
     /// Whether its network is made beside it.
     with_network: bool,
-    /// What is made already.
-    ahead: Option<Ahead>,
     cgroup: Option<OwnedFd>,
 }
 
@@ -257,22 +252,21 @@ fn make(
     let Birth {
         namespaces,
         with_network,
-        ahead,
         cgroup,
     } = birth;
     let (made, placed) = fork_in_cgroup(namespaces, cgroup.as_ref());
     match made.context(|| "cannot make the namespaces".to_owned())? {
         ForkInto::Child => {
             drop(outbox);
-            init::main(inbox, with_network, ahead, (control, status.as_fd()))
+            let coming = Coming::Later {
+                inbox,
+                with_network,
+            };
+            init::main(coming, (control, status.as_fd()))
         }
         ForkInto::Parent(pid, pidfd) => {
-            drop((inbox, ahead));
-            let started = Status::Started {
-                pid: pid.as_raw_nonzero().get(),
-                placed,
-            };
-            wire::send_status(status.as_fd(), &started, None);
+            drop(inbox);
+            tell_started(status, pid, placed);
             let container = Handle::new(pid, pidfd);
             let result = own_ids(namespaces, pid).and_then(|own_ids| {
                 let order = order()?;
@@ -299,6 +293,56 @@ fn make(
             }))
         }
     }
+}
+
+/// The same in namespaces that were made ahead. So little is left for the kernel that it is not begun
+/// before the order is there, and then that process has it already.
+fn make_in_spare(
+    spare: Spare,
+    cgroup: Option<&OwnedFd>,
+    (control, status): (&OwnedFd, &OwnedFd),
+    order: impl FnOnce() -> Result<Order, Failure>,
+) -> Result<Option<Guarded>, Failure> {
+    let ahead = spare.enter()?;
+    let Order {
+        spec,
+        carried,
+        sockets,
+        guard,
+        ..
+    } = order()?;
+    rootfs::prepare(&spec)?;
+    let (made, placed) = fork_in_cgroup(NAMESPACES.difference(Spare::NAMESPACES), cgroup);
+    match made.context(|| "cannot make the namespaces".to_owned())? {
+        ForkInto::Child => {
+            if cgroup.is_some() && !placed {
+                // The caller moves it there.
+                wire::wait_for_go(status.as_fd())?;
+            }
+            let known = Coming::Known {
+                spec,
+                carried,
+                ahead,
+            };
+            init::main(known, (control, status.as_fd()))
+        }
+        ForkInto::Parent(pid, pidfd) => {
+            tell_started(status, pid, placed);
+            Ok(guard.map(|text| Guarded {
+                container: Handle::new(pid, pidfd),
+                sockets,
+                text,
+            }))
+        }
+    }
+}
+
+fn tell_started(status: &OwnedFd, pid: Pid, placed: bool) {
+    let started = Status::Started {
+        pid: pid.as_raw_nonzero().get(),
+        placed,
+    };
+    wire::send_status(status.as_fd(), &started, None);
 }
 
 /// The user namespace of the process `pid` if it was made with it. Opened before that process can

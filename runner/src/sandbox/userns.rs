@@ -20,12 +20,14 @@ use super::own_program;
 use super::spec::Extent;
 use super::syscalls::{self, Fork};
 
+mod folder;
 pub mod holder;
 mod mailbox;
 mod map;
 mod spare;
 mod subordinate;
 
+pub use folder::{forget_ahead, remove_tree, take_ahead};
 pub(super) use holder::write_maps;
 pub use mailbox::{TRASH, ask_to_remove};
 pub use map::IdMap;

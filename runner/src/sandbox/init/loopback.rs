@@ -26,9 +26,14 @@ pub(super) fn raise(setup: &Setup<'_>) -> Result<(), Failure> {
     if setup.spec.network == Network::Host {
         return Ok(());
     }
+    let is_up = setup.ahead.is_some();
+    if is_up && setup.spec.network == Network::None {
+        return Ok(());
+    }
     let routes = Routes::open().context(what)?;
-    // Nothing to do for the kernel in a network that was made ahead.
-    routes.change(&loopback_up()).context(what)?;
+    if !is_up {
+        routes.change(&loopback_up()).context(what)?;
+    }
     if setup.spec.network == Network::None {
         return Ok(());
     }

@@ -4,8 +4,8 @@
 //! null, its mailbox and its shelf, and ends when nobody has used the namespace for a while: every user of it
 //! keeps a shared lock on `holder.lock`, and the holder tries for the exclusive one.
 //!
-//! It makes namespaces for the next container ahead, when a command has ended that used the last ones
-//! ([`Shelf`]).
+//! It makes namespaces and a folder for the next container ahead, when a command has ended that used the
+//! last ones ([`Shelf`], [`folder`]).
 //!
 //! The mailbox is a FIFO that only the user can write to. Commands that have reported how their
 //! container ended leave its files to the holder, which removes them while nobody waits for that.
@@ -16,7 +16,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -28,6 +28,7 @@ use super::super::handle::ProcessId;
 use super::super::spec::Extent;
 use super::super::syscalls::{self, Fork};
 use super::super::{launch, own_program};
+use super::folder;
 use super::mailbox::Mailbox;
 use super::map::{self, IdMap};
 use super::spare::Shelf;
@@ -176,8 +177,11 @@ pub(in crate::sandbox) fn write_maps(
     groups: &[Extent],
 ) -> Result<(), Failure> {
     if geteuid().as_raw() != 0 && users.len() > 1 {
-        run_helper("newuidmap", pid, users)?;
-        return run_helper("newgidmap", pid, groups);
+        // Beside each other: to start a program takes as long as what these do.
+        let users = Helper::start("newuidmap", pid, users)?;
+        let groups = Helper::start("newgidmap", pid, groups);
+        let (users, groups) = (users.finish(), groups.and_then(Helper::finish));
+        return users.and(groups);
     }
     let write = |file: &str, text: &str| {
         let path = format!("/proc/{}/{file}", pid.as_raw_nonzero());
@@ -194,23 +198,42 @@ pub(in crate::sandbox) fn write_maps(
     write("gid_map", &map::to_text(groups))
 }
 
-fn run_helper(helper: &str, pid: Pid, extents: &[Extent]) -> Result<(), Failure> {
-    let numbers = extents
-        .iter()
-        .flat_map(|extent| [extent.inside, extent.outside, extent.count])
-        .map(|number| number.to_string());
-    let output = Command::new(helper)
-        .arg(pid.as_raw_nonzero().to_string())
-        .args(numbers)
-        .stdin(Stdio::null())
-        .output()
-        .context(|| format!("cannot run {helper}"))?;
-    if output.status.success() {
-        return Ok(());
+/// A program that maps ids which others than their user's own cannot (newuidmap(1)).
+struct Helper {
+    name: &'static str,
+    process: Child,
+}
+
+impl Helper {
+    fn start(name: &'static str, pid: Pid, extents: &[Extent]) -> Result<Self, Failure> {
+        let numbers = extents
+            .iter()
+            .flat_map(|extent| [extent.inside, extent.outside, extent.count])
+            .map(|number| number.to_string());
+        let process = Command::new(name)
+            .arg(pid.as_raw_nonzero().to_string())
+            .args(numbers)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context(|| format!("cannot run {name}"))?;
+        Ok(Self { name, process })
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let line = said.lines().next().unwrap_or("no reason given");
-    Err(Failure::engine(format!("{helper} failed: {line}")))
+
+    /// Waits until it has done so.
+    fn finish(self) -> Result<(), Failure> {
+        let Self { name, process } = self;
+        let output = process
+            .wait_with_output()
+            .context(|| format!("cannot run {name}"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let line = said.lines().next().unwrap_or("no reason given");
+        Err(Failure::engine(format!("{name} failed: {line}")))
+    }
 }
 
 /// The holder's own life.
@@ -227,11 +250,17 @@ pub fn main() -> ! {
         .ok()
         .and_then(Shelf::new);
     let fill = || shelf.iter().for_each(Shelf::fill);
+    let prepare = |trash: &Path| {
+        if shelf.is_some() {
+            let _ = folder::make_ahead(trash);
+        }
+        fill();
+    };
     let mut mailbox = Mailbox::open(&runroot).ok();
     let mut idle = 0;
     while idle < IDLE_LOOKS {
         match &mut mailbox {
-            Some(mailbox) => mailbox.serve(LOOK_EVERY, fill),
+            Some(mailbox) => mailbox.serve(LOOK_EVERY, prepare),
             None => std::thread::sleep(LOOK_EVERY),
         }
         fill();

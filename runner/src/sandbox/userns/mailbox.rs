@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -45,8 +45,9 @@ impl Mailbox {
         Ok(Self { fifo, pending })
     }
 
-    /// Does what is asked for, for as long as `time`; and `after` something was done, that.
-    pub(super) fn serve(&mut self, time: Duration, after: impl Fn()) {
+    /// Does what is asked for, for as long as `time`; and `after` something was removed from a folder of
+    /// trash, that.
+    pub(super) fn serve(&mut self, time: Duration, after: impl Fn(&Path)) {
         let end = Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -57,15 +58,18 @@ impl Mailbox {
             match rest::wait(&mut [PollFd::new(&self.fifo, PollFlags::IN)], Some(&limit)) {
                 Ok(0) => return,
                 Ok(_) => {
-                    self.read();
-                    after();
+                    if let Some(trash) = self.read() {
+                        after(&trash);
+                    }
                 }
                 Err(_) => {}
             }
         }
     }
 
-    fn read(&mut self) {
+    /// Reads what there is and does it. Where the last folder lay that was removed.
+    fn read(&mut self) -> Option<PathBuf> {
+        let mut trash = None;
         let mut buffer = [0; LONGEST];
         let count = rustix::io::read(&self.fifo, &mut buffer).unwrap_or(0);
         self.pending.extend_from_slice(&buffer[..count]);
@@ -75,8 +79,10 @@ impl Mailbox {
             if is_trash(folder) {
                 // What stays is found by the next command that looks.
                 let _ = fs::remove_dir_all(folder);
+                trash = folder.parent().map(Path::to_owned);
             }
         }
+        trash
     }
 }
 
@@ -129,7 +135,7 @@ mod tests {
         assert!(!ask_to_remove(folder.path(), &other));
         assert!(!is_trash(&trash.join("../../containers/b")));
         assert!(!is_trash(Path::new("container-trash/a")));
-        mailbox.serve(Duration::from_millis(20), || {});
+        mailbox.serve(Duration::from_millis(20), |_| {});
         assert!(!trash.exists() && other.exists());
     }
 }
