@@ -2,13 +2,15 @@
 //! the digest of the uncompressed tar, and the tree.
 //!
 //! Reading and uncompressing happen in the caller's thread, placing files in one beside it; a few
-//! buffers of fixed size travel between them, so memory stays bounded for any layer. The digest of a
-//! compressed layer's tar is computed where there is less to do, in the placing thread, and that of
-//! a large blob in a thread of its own.
+//! buffers of fixed size travel between them, so memory stays bounded for any layer. What else there
+//! is to do happens where there is less: the digest of a compressed layer's tar is computed in the
+//! placing thread, and a layer that is not compressed is kept there. The digest of a large compressed
+//! blob is computed in a thread of its own.
 
 use std::fs::File;
 use std::io::{self, BufRead, Cursor, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use packer::Digest;
@@ -27,8 +29,10 @@ const QUEUE: usize = 8;
 /// Where a layer's bytes come from, and what else happens to them on their way.
 pub(super) struct Blob<'a> {
     source: &'a mut dyn Read,
-    /// Where the bytes are kept, if they are not yet.
-    keep: Option<(&'a File, Hash)>,
+    /// Where the bytes are to be kept, if they are not yet and the placing thread does not do it.
+    keep: Option<&'a File>,
+    /// The digest of what is kept.
+    hash: Option<Hash>,
     /// Whether what is kept is the tar itself, so that one digest does for both.
     is_tar: bool,
     /// Whether the bytes could be read but not kept.
@@ -79,7 +83,8 @@ impl<'a> Blob<'a> {
     ) -> Self {
         Self {
             source,
-            keep: keep.map(|file| (file, Hash::new())),
+            keep,
+            hash: keep.map(|_| Hash::new()),
             is_tar: false,
             full: false,
             observe,
@@ -95,8 +100,8 @@ impl<'a> Blob<'a> {
             true => Err(io::ErrorKind::StorageFull.into()),
             false => io::copy(&mut self, &mut io::sink()),
         };
-        let kept = self.keep.filter(|_| drained.is_ok());
-        let blob = kept.map(|(_, hash)| hash.finish().0);
+        let hash = self.hash.filter(|_| drained.is_ok());
+        let blob = hash.map(|hash| hash.finish().0);
         let full = self.full;
         let tar = tar.and_then(|contents| {
             drained?;
@@ -115,14 +120,18 @@ impl<'a> Blob<'a> {
     fn read_tar(&mut self, mut placing: Option<&mut Placing>) -> Result<Contents, Stopped> {
         let mut start = [0; 6];
         let length = fill(self, &mut start)?;
-        self.is_tar = self.keep.is_some() && Encoding::of(&start[..length]) == Encoding::Plain;
+        self.is_tar = self.hash.is_some() && Encoding::of(&start[..length]) == Encoding::Plain;
         let is_hashed = self.is_tar;
+        if let Some(placing) = &mut placing {
+            let keep = self.leave_keeping().map_err(Stopped::Keeping)?;
+            placing.send(Message::Layer {
+                hash: !is_hashed,
+                keep,
+            })?;
+        }
         let whole = Cursor::new(start).take(length as u64).chain(self);
         let mut tar = decompress(Box::new(whole))?;
         let mut hash = (placing.is_none() && !is_hashed).then(new_hash);
-        if let Some(placing) = &mut placing {
-            placing.send(Message::Layer { hash: !is_hashed })?;
-        }
         let mut size = 0;
         let mut spare = None;
         loop {
@@ -150,15 +159,27 @@ impl<'a> Blob<'a> {
         let diff_id = hash.map(digest);
         Ok(Contents { diff_id, size })
     }
+
+    /// The file that the placing thread is to keep the tar in, if it gets the very bytes of the blob.
+    /// Two threads have about as much to do then, and none passes on what it has hashed.
+    fn leave_keeping(&mut self) -> io::Result<Option<File>> {
+        match (self.is_tar, &mut self.hash) {
+            (true, Some(hash)) => hash.stay_here(),
+            _ => return Ok(None),
+        }
+        self.keep.take().map(File::try_clone).transpose()
+    }
 }
 
 impl Read for Blob<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.source.read(buffer)?;
-        if let Some((file, hash)) = &mut self.keep {
+        if let Some(file) = &mut self.keep {
             let kept = file.write_all(&buffer[..length]);
             self.full = kept.is_err();
             kept?;
+        }
+        if let Some(hash) = &mut self.hash {
             hash.write_all(&buffer[..length])?;
         }
         (self.observe)(length as u64);
@@ -194,12 +215,17 @@ fn digest(hash: TarHash) -> Digest {
 
 /// What travels to the placing thread.
 enum Message {
-    /// A layer begins; whether the digest of its tar is not known otherwise.
+    /// A layer begins.
     Layer {
+        /// Whether the digest of its tar is not known otherwise.
         hash: bool,
+        /// Where the tar is kept too.
+        keep: Option<File>,
     },
     Tar(Piece),
     EndOfLayer,
+    /// Everything before this is to be done, and then the other end closed.
+    Pause(Sender<()>),
 }
 
 /// A part of a layer's tar, in a buffer that is used again and again. Its length does not change:
@@ -233,6 +259,15 @@ impl Placing {
     fn send(&mut self, message: Message) -> Result<(), Stopped> {
         self.full.send(message).map_err(|_| Stopped::Placing)
     }
+
+    /// Waits until every layer that was read is kept in whole. If one can not be, the thread has ended,
+    /// which shows when more is sent to it.
+    pub(super) fn settle(&mut self) {
+        let (done, wait) = channel();
+        if self.send(Message::Pause(done)).is_ok() {
+            let _ = wait.recv();
+        }
+    }
 }
 
 /// What was placed.
@@ -261,7 +296,11 @@ pub(super) fn place<T>(
             let mut diff_ids = Vec::with_capacity(layers);
             for layer in 0..layers {
                 let mut tar = Tar::new(&incoming, &outgoing);
-                tree.place_layer(&mut tar).map_err(|error| (layer, error))?;
+                let placed = tree.place_layer(&mut tar);
+                match tar.unkept {
+                    Some(error) => return Err((layer, LayerError::Keep(error))),
+                    None => placed.map_err(|error| (layer, error))?,
+                }
                 diff_ids.push(tar.hash.map(digest));
             }
             let entries = tree.finish().map_err(|error| (layers, error))?;
@@ -283,6 +322,10 @@ struct Tar<'a> {
     incoming: &'a Receiver<Message>,
     outgoing: &'a Sender<Piece>,
     hash: Option<TarHash>,
+    /// Where it is kept, and how many bytes of it are.
+    keep: Option<(File, u64)>,
+    /// Why it could not be kept.
+    unkept: Option<io::Error>,
     piece: Option<Piece>,
     /// How much of the piece is read, in bytes.
     read: usize,
@@ -295,6 +338,8 @@ impl<'a> Tar<'a> {
             incoming,
             outgoing,
             hash: None,
+            keep: None,
+            unkept: None,
             piece: None,
             read: 0,
             ended: false,
@@ -309,16 +354,34 @@ impl<'a> Tar<'a> {
         }
     }
 
+    fn keep(&mut self, piece: &Piece) -> io::Result<()> {
+        let Some((file, kept)) = &mut self.keep else {
+            return Ok(());
+        };
+        // From the beginning, of which the reader has written some bytes: whole pages are faster.
+        if let Err(error) = file.write_all_at(piece.content(), *kept) {
+            self.unkept = Some(error);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        *kept += piece.length as u64;
+        Ok(())
+    }
+
     /// Waits for the next piece.
     fn receive(&mut self) -> io::Result<()> {
         match self.incoming.recv() {
-            Ok(Message::Layer { hash }) => self.hash = hash.then(new_hash),
+            Ok(Message::Layer { hash, keep }) => {
+                self.hash = hash.then(new_hash);
+                self.keep = keep.map(|file| (file, 0));
+            }
             Ok(Message::Tar(piece)) => {
                 if let Some(hash) = &mut self.hash {
                     hash.write_all(piece.content())?;
                 }
+                self.keep(&piece)?;
                 self.piece = Some(piece);
             }
+            Ok(Message::Pause(done)) => drop(done),
             // Gone without an end: reading failed, and what it says is what counts.
             Ok(Message::EndOfLayer) | Err(_) => self.ended = true,
         }

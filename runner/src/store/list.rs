@@ -64,19 +64,18 @@ struct Remembered {
     images: Vec<Row>,
 }
 
-/// A [`ListedImage`] in the file.
+/// A [`ListedImage`] in the file: its fields in their order, without their names, which would take as
+/// long to read as all that they stand for.
 #[derive(Debug, Serialize, Deserialize)]
-struct Row {
-    id: Digest,
-    digest: Digest,
-    size: u64,
-    loaded: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    created: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<String, String>,
-    names: Vec<String>,
-}
+struct Row(
+    Digest,
+    Digest,
+    u64,
+    u64,
+    Option<String>,
+    BTreeMap<String, String>,
+    Vec<String>,
+);
 
 impl Store {
     /// All images with their names, the newest first.
@@ -155,14 +154,15 @@ impl Store {
 
 impl Row {
     fn into_image(self) -> Option<ListedImage> {
-        let names = self.names.iter().map(|name| name.parse());
+        let Self(id, digest, size, loaded, created, labels, names) = self;
+        let names = names.iter().map(|name| name.parse());
         Some(ListedImage {
-            id: self.id,
-            digest: self.digest,
-            size: self.size,
-            loaded: self.loaded,
-            created: self.created,
-            labels: self.labels,
+            id,
+            digest,
+            size,
+            loaded,
+            created,
+            labels,
             names: names.collect::<Result<_, _>>().ok()?,
         })
     }
@@ -170,15 +170,16 @@ impl Row {
 
 impl From<ListedImage> for Row {
     fn from(image: ListedImage) -> Self {
-        Self {
-            id: image.id,
-            digest: image.digest,
-            size: image.size,
-            loaded: image.loaded,
-            created: image.created,
-            labels: image.labels,
-            names: image.names.iter().map(ToString::to_string).collect(),
-        }
+        let names = image.names.iter().map(ToString::to_string).collect();
+        Self(
+            image.id,
+            image.digest,
+            image.size,
+            image.loaded,
+            image.created,
+            image.labels,
+            names,
+        )
     }
 }
 

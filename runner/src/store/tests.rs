@@ -41,9 +41,23 @@ impl Source for Memory {
     }
 }
 
+/// The media type of a layer, and what makes it of a tar.
+type Form = (&'static str, fn(&[u8]) -> Vec<u8>);
+
 impl Memory {
     /// Adds an image of gzip'd layers.
     pub(crate) fn add(&mut self, names: &[&str], architecture: &str, layers: &[&[u8]]) -> Image {
+        self.add_as((media_type::LAYER_GZIP, gzip), names, architecture, layers)
+    }
+
+    /// Adds an image of layers that are encoded so.
+    fn add_as(
+        &mut self,
+        (media_type, encode): Form,
+        names: &[&str],
+        architecture: &str,
+        layers: &[&[u8]],
+    ) -> Image {
         let mut config = ImageConfig {
             architecture: architecture.to_owned(),
             os: "linux".to_owned(),
@@ -55,11 +69,11 @@ impl Memory {
         };
         config.config.cmd = vec!["/x".to_owned()];
         let descriptors = layers.iter().map(|tar| {
-            let blob = gzip(tar);
+            let blob = encode(tar);
             let digest = Digest::of(&blob);
             let size = blob.len() as u64;
             self.blobs.insert(digest, blob);
-            Descriptor::new(media_type::LAYER_GZIP, digest, size)
+            Descriptor::new(media_type, digest, size)
         });
         let layers = descriptors.collect();
         let config_bytes = to_json(&config);

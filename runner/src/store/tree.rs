@@ -60,6 +60,9 @@ pub enum LayerError {
     /// The layer could not be read.
     #[error("the layer cannot be read: {0}")]
     Read(io::Error),
+    /// The layer itself could not be written down.
+    #[error("the layer cannot be kept: {0}")]
+    Keep(io::Error),
     /// The tree's own folder failed.
     #[error("the tree of the image cannot be written: {0}")]
     Tree(io::Error),

@@ -22,7 +22,7 @@ mod publish;
 use super::layer::{Blob, Placing, Stopped, place};
 use super::record::{ImageRecord, TREE_RECORD, TREE_ROOT, TreeRecord, write_new};
 use super::temporary::Temporary;
-use super::tree::Owners;
+use super::tree::{LayerError, Owners};
 use super::{Hold, Store, StoreError, StoredImage};
 use crate::trust::Provenance;
 
@@ -199,13 +199,15 @@ impl Writer<'_> {
             Ok::<(), StoreError>(())
         });
         fed?;
-        let placed = placed.map_err(|(at, cause)| match image.manifest.layers.get(at) {
-            Some(layer) => StoreError::Layer {
-                layer: layer.digest,
-                cause,
-            },
-            None => StoreError::file(&folder)(io::Error::other(cause)),
-        })?;
+        let placed =
+            placed.map_err(|(at, cause)| match (image.manifest.layers.get(at), cause) {
+                (_, LayerError::Keep(error)) => StoreError::file(&self.store.root)(error),
+                (Some(layer), cause) => StoreError::Layer {
+                    layer: layer.digest,
+                    cause,
+                },
+                (None, cause) => StoreError::file(&folder)(io::Error::other(cause)),
+            })?;
         for ((layer, expected), found) in layers(image).zip(placed.diff_ids) {
             check_diff_id(layer, *expected, found)?;
         }
@@ -227,7 +229,7 @@ impl Writer<'_> {
         layer: &Descriptor,
         diff_id: &Digest,
         source: Option<&dyn Source>,
-        placing: Option<&mut Placing>,
+        mut placing: Option<&mut Placing>,
         progress: &mut dyn FnMut(Step<'_>),
     ) -> Result<Option<u64>, StoreError> {
         let unreadable = |cause| StoreError::ReadLayer {
@@ -235,6 +237,12 @@ impl Writer<'_> {
             cause,
         };
         let mut observe = |bytes| progress(Step::Bytes(bytes));
+        if let Some(placing) = placing.as_deref_mut()
+            && self.blobs.contains_key(&layer.digest)
+        {
+            // The same layer once more.
+            placing.settle();
+        }
         let stored = self.open_stored(&layer.digest)?;
         let (outcome, new) = match stored {
             Some(mut stored) => (

@@ -18,6 +18,8 @@ const QUEUE: usize = 4;
 pub(super) struct Hash {
     worker: Worker,
     size: u64,
+    /// How many bytes are hashed in place.
+    here: u64,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,13 @@ impl Hash {
         Self {
             worker: Worker::Here(DigestWriter::new(io::sink())),
             size: 0,
+            here: SMALL,
         }
+    }
+
+    /// Hashes what is still to come in place, however much that is.
+    pub(super) fn stay_here(&mut self) {
+        self.here = u64::MAX;
     }
 
     /// The digest of what was written, and its length in bytes.
@@ -94,7 +102,7 @@ impl Write for Hash {
         self.size += content.len() as u64;
         match &mut self.worker {
             Worker::Beside(thread) => thread.hash(content)?,
-            Worker::Here(writer) if self.size <= SMALL => writer.write_all(content)?,
+            Worker::Here(writer) if self.size <= self.here => writer.write_all(content)?,
             Worker::Here(writer) => {
                 let writer = std::mem::replace(writer, DigestWriter::new(io::sink()));
                 let thread = Thread::start(writer)?;

@@ -152,6 +152,34 @@ fn a_layer_that_is_not_what_the_config_says_is_refused() {
     assert!(home.is_empty());
 }
 
+/// Such a layer is kept by another thread than the one that reads it, also when it comes again.
+#[test]
+fn a_layer_that_is_not_compressed_is_kept_as_it_came() {
+    const PLAIN: Form = (media_type::LAYER, <[u8]>::to_vec);
+    let home = Home::new();
+    let large = "0123456789abcde\n".repeat(300_000);
+    let layers = [
+        tar(&[("a", &large)]),
+        tar(&[("b", "1")]),
+        tar(&[]),
+        tar(&[("b", "2"), ("c", &large)]),
+    ];
+    let [large_layer, one, empty, two] = layers.each_ref().map(|layer| &layer[..]);
+    let mut source = Memory::default();
+    let order = [large_layer, large_layer, one, empty, two, one, large_layer];
+    let image = source.add_as(PLAIN, &["x"], "amd64", &order);
+    let stored = home.load(&source).unwrap().remove(0);
+    assert_eq!(source.opened.take().len(), layers.len());
+    for layer in &image.manifest.layers {
+        let blob = fs::read(home.store.blob(&layer.digest)).unwrap();
+        assert_eq!(Digest::of(&blob), layer.digest);
+    }
+    assert_eq!(fs::read_to_string(stored.tree.join("b")).unwrap(), "1");
+    for name in ["a", "c"] {
+        assert_eq!(fs::read_to_string(stored.tree.join(name)).unwrap(), large);
+    }
+}
+
 #[test]
 fn another_compression_of_a_known_layer_must_have_its_content() {
     let home = Home::new();
