@@ -17,6 +17,7 @@ use crate::paths::Paths;
 use crate::sandbox::Failure;
 use crate::store::Store;
 
+mod chosen;
 mod container_arguments;
 mod exec;
 mod history;
@@ -40,12 +41,14 @@ mod ps;
 mod pull;
 mod push;
 mod remote;
+mod restart;
 mod rm;
 pub mod rmi;
 mod run;
 mod save;
 mod security;
 mod sign;
+mod sizes;
 mod start;
 mod stats;
 mod stop;
@@ -154,6 +157,8 @@ enum Verb {
     Logs(logs::Arguments),
     /// End containers in an orderly way.
     Stop(stop::Arguments),
+    /// End containers and start them again.
+    Restart(restart::Arguments),
     /// Send a signal to containers.
     Kill(kill::Arguments),
     /// Make every process of containers stand still.
@@ -287,6 +292,7 @@ fn execute(cli: Cli<Verb>) -> anyhow::Result<ExitCode> {
         Verb::Ps(arguments) => ps::run(&arguments, &context),
         Verb::Logs(arguments) => logs::run(&arguments, &context),
         Verb::Stop(arguments) => stop::run(&arguments, &context),
+        Verb::Restart(arguments) => restart::run(&arguments, &context),
         Verb::Kill(arguments) => kill::run(&arguments, &context),
         Verb::Pause(arguments) => pause::run(&arguments, &context, true),
         Verb::Unpause(arguments) => pause::run(&arguments, &context, false),
@@ -344,6 +350,20 @@ fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// The first word of a verb whose other words are those of a program, flags too; and these.
+///
+/// # Errors
+/// For a flag before them, which is none of ours.
+fn split_words(words: &[String]) -> anyhow::Result<Option<(&str, &[String])>> {
+    match words.split_first() {
+        Some((flag, _)) if flag.starts_with('-') => {
+            anyhow::bail!("unknown flag: {} (see --help)", flag.escape_debug())
+        }
+        Some((first, rest)) => Ok(Some((first, rest))),
+        None => Ok(None),
+    }
+}
+
 /// Does `work` for each of `names` and goes on after an error, as podman does: each error is
 /// printed, and the exit code is that of the first.
 fn for_each<T: AsRef<str>>(
@@ -358,28 +378,6 @@ fn for_each<T: AsRef<str>>(
         }
     }
     first.unwrap_or(ExitCode::SUCCESS)
-}
-
-/// The containers that were named, or all that run.
-fn names_or_all(
-    names: &[String],
-    all: bool,
-    context: &Context,
-    only_running: bool,
-) -> anyhow::Result<Vec<String>> {
-    if !all {
-        anyhow::ensure!(
-            !names.is_empty(),
-            "name at least one container, or give --all"
-        );
-        return Ok(names.to_vec());
-    }
-    let containers = context.containers().all()?;
-    Ok(containers
-        .iter()
-        .filter(|container| !only_running || container.status().is_running())
-        .map(|container| container.record.id.to_string())
-        .collect())
 }
 
 #[cfg(test)]

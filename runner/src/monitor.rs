@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -30,11 +30,36 @@ use crate::sandbox::spec::{Driver, Isolation, Mount, Network, Spec};
 use crate::sandbox::userns::UserNamespace;
 use crate::sandbox::{self, Failure, Launch, Running, Stage};
 
+mod background;
 pub mod detached;
 pub mod relay;
+pub mod session;
 pub mod terminal;
 
 use relay::{Relay, Streams};
+
+/// Continues as a process that stays behind if this one was started as such, and returns otherwise.
+pub fn dispatch() {
+    let mut arguments = std::env::args_os();
+    let life = match arguments.next() {
+        Some(name) if name == detached::NAME => detached::main,
+        Some(name) if name == session::NAME => session::main,
+        _ => return,
+    };
+    let words: Vec<PathBuf> = arguments.map(PathBuf::from).collect();
+    std::process::exit(match words.try_into() {
+        Ok(words) => i32::from(life(words)),
+        Err(_) => 125,
+    })
+}
+
+/// The container that such a process is for.
+fn find(containers: &Containers, id: &Path) -> Result<Container, Failure> {
+    let id = id.to_string_lossy();
+    containers
+        .find(&id)
+        .map_err(|error| Failure::engine(error.to_string()))
+}
 
 /// Which of the caller's own streams the container is connected with.
 #[derive(Debug, Clone, Copy, Default)]
@@ -141,8 +166,7 @@ pub fn start<'a>(
             record.name
         )));
     }
-    lock.set_len(0)
-        .map_err(|error| engine("the lock", &error))?;
+    Container::forget_end(&lock).map_err(|error| engine("the lock", &error))?;
     make_volumes(container)?;
     let Begun {
         namespace,

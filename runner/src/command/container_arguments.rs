@@ -31,6 +31,10 @@ pub(super) struct ContainerArguments {
     #[arg(long, value_enum, default_value_t)]
     pull: Policy,
 
+    /// Do not say how far the image is that is pulled.
+    #[arg(short, long)]
+    quiet: bool,
+
     /// Taken for docker's sake: nothing changes.
     #[arg(long, hide = true)]
     disable_content_trust: bool,
@@ -172,8 +176,9 @@ impl ContainerArguments {
         self.interactive
     }
 
-    pub(super) fn pull(&self) -> Policy {
-        self.pull
+    /// When a registry is asked for the image, and whether nothing is said of how far it is.
+    pub(super) fn pull(&self) -> (Policy, bool) {
+        (self.pull, self.quiet)
     }
 
     pub(super) fn has_name(&self) -> bool {

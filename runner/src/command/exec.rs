@@ -1,24 +1,29 @@
 //! `runner exec`.
 
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::Args;
 
 use super::container_arguments::environment;
-use super::{Context, ExitWith};
+use super::{Context, ExitWith, chosen, split_words};
 use crate::container::state::Status;
-use crate::container::{Record, State, isolation, user};
-use crate::monitor::Attach;
-use crate::monitor::relay::{self, Relay, Streams};
+use crate::container::{ContainerId, Record, State, isolation, user};
+use crate::monitor::session::Session;
 use crate::monitor::terminal;
-use crate::sandbox;
+use crate::paths::Paths;
+use crate::sandbox::Failure;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::spec::{Capabilities, Carried, Join, Process, Traits};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// Let it run in the background, without the caller's streams, and print the id of the session.
+    #[arg(short, long)]
+    detach: bool,
+
     /// Pass standard input on.
     #[arg(short, long)]
     interactive: bool,
@@ -43,21 +48,50 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
 
-    /// The name or the id.
-    container: String,
+    /// In the container that was made last.
+    #[arg(short, long)]
+    latest: bool,
 
-    /// The program and its arguments.
+    /// The name or the id of the container, unless --latest says which; then the program and its
+    /// arguments.
+    // One list and not two: everything after the container is the program's, flags too.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
-        required = true,
-        value_name = "COMMAND"
+        value_name = "CONTAINER COMMAND"
     )]
-    command: Vec<String>,
+    words: Vec<String>,
+}
+
+impl Arguments {
+    /// podman's code for what can not be executed at all.
+    fn refusal(&self) -> u8 {
+        if self.detach { 125 } else { 255 }
+    }
+
+    /// The container's name or id, and the program with its arguments.
+    fn split(&self, context: &Context) -> anyhow::Result<(String, &[String])> {
+        let (name, command) = match self.latest {
+            true => (chosen::latest(context)?, &self.words[..]),
+            false => {
+                let missing = "exec requires the name or ID of a container or the --latest flag";
+                let (name, command) = split_words(&self.words)?.context(missing)?;
+                (name.to_owned(), command)
+            }
+        };
+        if command.is_empty() {
+            bail!(ExitWith {
+                message: format!("name a program to execute in {name}, and its arguments"),
+                code: self.refusal(),
+            });
+        }
+        Ok((name, command))
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let container = context.containers().find(&arguments.container)?;
+    let (name, command) = arguments.split(context)?;
+    let container = context.containers().find(&name)?;
     let (Status::Running(handle), Some(state)) = (container.status(), container.state()) else {
         bail!(ExitWith {
             message: format!(
@@ -65,11 +99,11 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
                  ({} does not run)",
                 container.record.name
             ),
-            code: 255,
+            code: arguments.refusal(),
         });
     };
     drop(handle);
-    let process = process(arguments, &container.record, &state)?;
+    let process = process(arguments, command, &container.record, &state)?;
     let join = Join {
         pid: state.process.pid,
         start_time: state.process.start_time,
@@ -79,28 +113,31 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         bound: true,
         carried: Carried::default(),
     };
-    let attach = Attach {
-        input: arguments.interactive,
-        output: true,
+    let session = Session {
+        join,
+        cgroup: state.cgroup,
+        terminal: arguments.tty,
+        interactive: arguments.interactive && !arguments.detach,
     };
-    let signals = relay::catch_signals()?;
-    let streams = Streams::new(arguments.tty, arguments.interactive)?;
-    let group = state.cgroup.as_ref();
-    let mut running = sandbox::join(
-        &join,
-        &context.paths.runroot,
-        group,
-        streams.inside(),
-        &mut container.moments(Some(state.process)),
-    )?;
-    let process = running.process;
-    let mut relay = Relay::new(&mut running, signals, streams, None, attach)?;
-    let code = relay.run(process, || ());
-    relay.finish();
-    Ok(ExitCode::from(code))
+    let Paths { graphroot, runroot } = &context.paths;
+    if !arguments.detach {
+        return Ok(ExitCode::from(session.run(&container, runroot)?));
+    }
+    let id = ContainerId::random()?;
+    // Whatever was wrong, as with podman.
+    session
+        .leave(&container, graphroot, runroot)
+        .map_err(|failure| Failure::engine(failure.message))?;
+    writeln!(stdout(), "{id}")?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn process(arguments: &Arguments, record: &Record, state: &State) -> anyhow::Result<Process> {
+fn process(
+    arguments: &Arguments,
+    command: &[String],
+    record: &Record,
+    state: &State,
+) -> anyhow::Result<Process> {
     let root = match &state.root {
         Some(root) => root.clone(),
         None => PathBuf::from(format!("/proc/{}/root", state.process.pid)),
@@ -129,7 +166,7 @@ fn process(arguments: &Arguments, record: &Record, state: &State) -> anyhow::Res
         record.ambient.intersection(bounding)
     };
     Ok(Process {
-        arguments: arguments.command.clone(),
+        arguments: command.to_vec(),
         environment: variables,
         directory: directory.clone(),
         make_directory: false,

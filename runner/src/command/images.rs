@@ -219,38 +219,65 @@ fn history(listed: &ListedImage) -> String {
     names.join(", ")
 }
 
+/// A column of the table.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    Repository,
+    Tag,
+    Digest,
+    Id,
+    Created,
+    Size,
+    History,
+}
+
+impl Column {
+    fn wanted(args: &Args) -> Vec<Self> {
+        let mut columns = vec![Self::Repository, Self::Tag];
+        columns.extend(args.digests.then_some(Self::Digest));
+        columns.extend([Self::Id, Self::Created, Self::Size]);
+        columns.extend(args.history.then_some(Self::History));
+        columns
+    }
+
+    fn head(self) -> &'static str {
+        match self {
+            Self::Repository => "REPOSITORY",
+            Self::Tag => "TAG",
+            Self::Digest => "DIGEST",
+            Self::Id => "IMAGE ID",
+            Self::Created => "CREATED",
+            Self::Size => "SIZE",
+            Self::History => "HISTORY",
+        }
+    }
+
+    fn cell(self, args: &Args, (listed, name): Line<'_>) -> String {
+        match self {
+            Self::Repository => repository(name),
+            Self::Tag => tag(name).to_owned(),
+            Self::Digest => listed.digest.to_string(),
+            Self::Id => id(args, listed),
+            Self::Created => since(listed),
+            Self::Size => human::size(listed.size),
+            Self::History => history(listed),
+        }
+    }
+}
+
 fn table(args: &Args, lines: &[Line<'_>]) -> String {
-    let columns = |repository, tag, digest, id, created, size, history| {
-        let mut cells: Vec<String> = vec![repository, tag];
-        cells.extend(args.digests.then_some(digest));
-        cells.extend([id, created, size]);
-        cells.extend(args.history.then_some(history));
-        cells.join("\t") + "\n"
-    };
-    let heads = [
-        "REPOSITORY",
-        "TAG",
-        "DIGEST",
-        "IMAGE ID",
-        "CREATED",
-        "SIZE",
-        "HISTORY",
-    ];
-    let [repo, tags, digest, ids, age, bytes, names] = heads.map(str::to_owned);
+    let columns = Column::wanted(args);
     let mut text = String::new();
     if !args.noheading {
-        text += &columns(repo, tags, digest, ids, age, bytes, names);
+        let heads: Vec<_> = columns.iter().map(|column| column.head()).collect();
+        text += &(heads.join("\t") + "\n");
     }
-    for (listed, name) in lines {
-        text += &columns(
-            repository(*name),
-            tag(*name).to_owned(),
-            listed.digest.to_string(),
-            id(args, listed),
-            since(listed),
-            human::size(listed.size),
-            history(listed),
-        );
+    for &line in lines {
+        let cells: Vec<_> = columns
+            .iter()
+            .map(|column| column.cell(args, line))
+            .collect();
+        text += &(cells.join("\t") + "\n");
     }
     align(&text)
 }

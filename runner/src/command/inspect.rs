@@ -7,7 +7,8 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::{Context, ExitWith, port, system, time};
+use super::sizes::Sizes;
+use super::{Context, ExitWith, chosen, port, time};
 use crate::container::folder::ContainerError;
 use crate::container::record::Volume;
 use crate::container::state::Status;
@@ -98,9 +99,16 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         // What containers wrote may be closed to everybody but their own root.
         super::image::enter(context)?;
     }
-    let latest = arguments.latest.then(|| latest(context)).transpose()?;
+    let last = match arguments.latest {
+        true => {
+            let last = chosen::last(context)?;
+            let last = last.context("no containers to inspect: no such container")?;
+            Some(last.record.id.to_string())
+        }
+        false => None,
+    };
     let (mut found, mut errors) = (Vec::new(), Vec::new());
-    for name in latest.iter().chain(&arguments.names) {
+    for name in last.iter().chain(&arguments.names) {
         match inspect(arguments, name, context) {
             Ok(value) => found.push(value),
             Err(error) => errors.push(error),
@@ -121,13 +129,6 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         None => Ok(ExitCode::SUCCESS),
         Some(error) => Err(error),
     }
-}
-
-/// The id of the container that was made last.
-fn latest(context: &Context) -> anyhow::Result<String> {
-    let last = context.containers().all()?.pop();
-    let last = last.context("no containers to inspect: no such container")?;
-    Ok(last.record.id.to_string())
 }
 
 fn inspect(arguments: &Arguments, name: &str, context: &Context) -> anyhow::Result<Value> {
@@ -160,10 +161,9 @@ fn inspect(arguments: &Arguments, name: &str, context: &Context) -> anyhow::Resu
 
 /// Adds the bytes that the container wrote, and those of its image.
 fn add_sizes(value: &mut Value, container: &Container, context: &Context) -> anyhow::Result<()> {
-    let written = system::room(&container.folder().join("upper"));
-    let image = context.store()?.image(&container.record.image_id)?;
-    value["SizeRw"] = json!(written);
-    value["SizeRootFs"] = json!(image.map_or(0, |image| image.size));
+    let sizes = Sizes::of(container, &context.store()?)?;
+    value["SizeRw"] = json!(sizes.written);
+    value["SizeRootFs"] = json!(sizes.image);
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::{Context, for_each, names_or_all};
+use super::chosen::{All, Chosen};
+use super::{Context, for_each};
 use crate::container::state::Status;
 use crate::signal;
 
@@ -20,16 +21,17 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     all: bool,
 
-    /// Names or ids.
-    #[arg(value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let number = signal::parse(&arguments.signal)
         .with_context(|| format!("\"{}\" is no signal", arguments.signal.escape_debug()))?;
     let containers = context.containers();
-    let names = names_or_all(&arguments.containers, arguments.all, context, true)?;
+    let names = arguments
+        .chosen
+        .names(arguments.all.then_some(All::Running), context)?;
     Ok(for_each(&names, |name| {
         let container = containers.find(name)?;
         let Status::Running(handle) = container.status() else {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::Context;
+use super::{Context, chosen};
 use crate::container::Container;
 use crate::container::log::{Entry, LogReader, Stream};
 
@@ -22,13 +22,7 @@ pub(super) struct Arguments {
     timestamps: bool,
 
     /// Only so many lines of the end.
-    #[arg(
-        long,
-        short = 'n',
-        visible_short_alias = 'l',
-        value_name = "LINES",
-        allow_negative_numbers = true
-    )]
+    #[arg(long, short = 'n', value_name = "LINES", allow_negative_numbers = true)]
     tail: Option<i64>,
 
     /// Only what was printed since then: a time (RFC 3339) or a duration, such as 10m.
@@ -39,12 +33,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 
+    /// The container that was made last.
+    #[arg(short, long)]
+    latest: bool,
+
     /// The name or the id.
-    container: String,
+    container: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let container = context.containers().find(&arguments.container)?;
+    let name = chosen::one(arguments.container.as_deref(), arguments.latest, context)?;
+    let container = context.containers().find(&name)?;
     let since = arguments.since.as_deref().map(read_time).transpose()?;
     let until = arguments.until.as_deref().map(read_time).transpose()?;
     let wanted = |entry: &Entry| {

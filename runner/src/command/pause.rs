@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use super::{Context, for_each, names_or_all};
+use super::chosen::{All, Chosen};
+use super::{Context, for_each};
 use crate::container::state::Status;
 use crate::sandbox::cgroup::Limits;
 
@@ -16,9 +17,8 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     all: bool,
 
-    /// Names or ids.
-    #[arg(value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(super) fn run(
@@ -27,7 +27,9 @@ pub(super) fn run(
     pause: bool,
 ) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
-    let names = names_or_all(&arguments.containers, arguments.all, context, true)?;
+    let names = arguments
+        .chosen
+        .names(arguments.all.then_some(All::Running), context)?;
     Ok(for_each(&names, |name| {
         let container = containers.find(name)?;
         let (is_running, is_paused) = match container.status() {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::ensure;
 use clap::Args;
 
-use super::Context;
+use super::{Context, chosen};
 use crate::network::PortMapping;
 
 #[derive(Debug, Args)]
@@ -15,12 +15,14 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     all: bool,
 
-    /// The name or the id.
-    #[arg(required_unless_present = "all")]
-    container: Option<String>,
+    /// The container that was made last.
+    #[arg(short, long, conflicts_with = "all")]
+    latest: bool,
 
-    /// Only this port of the container: 8080 or 8080/tcp.
-    port: Option<String>,
+    /// The name or the id, unless --latest or --all says which; then the only port of the container that
+    /// is wanted: 8080 or 8080/tcp.
+    #[arg(value_name = "CONTAINER PORT", num_args = 0..=2)]
+    words: Vec<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
@@ -38,14 +40,15 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let name = arguments.container.as_deref().unwrap_or("");
-    let container = containers.find(name)?;
+    let (name, wanted) = chosen::first(&arguments.words, arguments.latest, context)?;
+    ensure!(wanted.len() < 2, "give one port at most");
+    let container = containers.find(&name)?;
     ensure!(
         container.status().is_running(),
         "container {name} does not run, so no port of it is open"
     );
     let ports = open_ports(&container);
-    let Some(wanted) = &arguments.port else {
+    let Some(wanted) = wanted.first() else {
         for mapping in &ports {
             writeln!(out, "{}", line(mapping))?;
         }

@@ -7,6 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::sizes::Sizes;
 use super::{Context, port, time};
 use crate::container::state::Status;
 use crate::container::{Container, Record};
@@ -43,6 +44,10 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<String>,
 
+    /// How much each wrote, and how large its image is.
+    #[arg(short, long)]
+    size: bool,
+
     /// Print with a Go template, or `json`.
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
@@ -54,6 +59,10 @@ const TABLE: &str =
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
     containers.sweep();
+    if arguments.size {
+        // What containers wrote may be closed to everybody but their own root.
+        super::image::enter(context)?;
+    }
     let filters = Filter::parse_all(&arguments.filter)?;
     let by_status = filters
         .iter()
@@ -80,11 +89,15 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     if let Some(last) = last {
         rows.truncate(last);
     }
-    print(arguments, &rows)?;
+    print(arguments, &rows, context)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(arguments: &Arguments, rows: &[(Container, Status)]) -> anyhow::Result<()> {
+fn print(
+    arguments: &Arguments,
+    rows: &[(Container, Status)],
+    context: &Context,
+) -> anyhow::Result<()> {
     let mut out = stdout().lock();
     if arguments.quiet {
         for (container, _) in rows {
@@ -101,20 +114,38 @@ fn print(arguments: &Arguments, rows: &[(Container, Status)]) -> anyhow::Result<
         }
         return Ok(());
     }
-    let format = arguments.format.as_deref().unwrap_or(TABLE);
+    let sizes = match arguments.size {
+        true => {
+            let store = context.store()?;
+            let sizes = rows
+                .iter()
+                .map(|(container, _)| Sizes::of(container, &store));
+            sizes.collect::<anyhow::Result<Vec<_>>>()?
+        }
+        false => Vec::new(),
+    };
+    let with_size = if arguments.size { "\t{{.Size}}" } else { "" };
+    let table = format!("{TABLE}{with_size}");
+    let format = arguments.format.as_deref().unwrap_or(&table);
     if format == "json" {
-        let list: Vec<_> = rows
+        let mut list: Vec<_> = rows
             .iter()
             .map(|(container, status)| as_json(container, status))
             .collect();
+        for (value, sizes) in list.iter_mut().zip(&sizes) {
+            value["Size"] = json!({"rootFsSize": sizes.image, "rwSize": sizes.written});
+        }
         writeln!(out, "{:#}", Value::Array(list))?;
         return Ok(());
     }
     let template = Template::parse(format)?;
-    let values: Vec<_> = rows
+    let mut values: Vec<_> = rows
         .iter()
         .map(|(container, status)| row(container, status, arguments.no_trunc))
         .collect();
+    for (value, sizes) in values.iter_mut().zip(&sizes) {
+        value["Size"] = json!(sizes.text());
+    }
     let text = template.render_rows(&values, &headings())?;
     let skip = usize::from(arguments.noheading && template.is_table());
     for line in text.lines().skip(skip) {
@@ -128,7 +159,7 @@ fn headings() -> Value {
         "ID": "CONTAINER ID", "Image": "IMAGE", "ImageID": "IMAGE ID", "Command": "COMMAND",
         "CreatedAt": "CREATED AT", "RunningFor": "CREATED", "Status": "STATUS", "State": "STATE",
         "Ports": "PORTS", "Names": "NAMES", "Labels": "LABELS", "Pid": "PID", "ExitCode": "EXIT CODE",
-        "Networks": "NETWORKS",
+        "Networks": "NETWORKS", "Size": "SIZE",
     })
 }
 
@@ -154,6 +185,8 @@ fn row(container: &Container, status: &Status, whole: bool) -> Value {
         "Pid": pid(status),
         "ExitCode": exit_code(status),
         "Networks": "",
+        // Unless it was asked for.
+        "Size": "",
     })
 }
 

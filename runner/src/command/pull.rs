@@ -195,10 +195,10 @@ fn known(store: &Store, name: &str) -> anyhow::Result<Option<StoredImage>> {
 }
 
 /// The image that is to be run, and its name: the one that is here, or else, as `policy` says, one
-/// from a registry.
+/// from a registry, which is fetched with a word about it unless that is to be `quiet`.
 pub(super) fn for_run(
     typed: &str,
-    policy: Policy,
+    (policy, quiet): (Policy, bool),
     context: &Context,
     store: &Store,
 ) -> anyhow::Result<Resolved> {
@@ -241,7 +241,7 @@ pub(super) fn for_run(
     // In a process of its own: what follows in this one must not be inside.
     let ids = FileIds::acquire(&context.paths.runroot)?;
     let owners = pack::owners(&ids);
-    let fetch = || accepted.store(store, owners, false);
+    let fetch = || accepted.store(store, owners, quiet);
     ids.run_inside(|| fetch().map(drop).map_err(|error| format!("{error:#}")))?
         .map_err(|message| anyhow!(message))?;
     let found = accepted.found.image();

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 
-use super::{Context, ExitWith, for_each, names_or_all, stop};
+use super::chosen::{All, Chosen};
+use super::{Context, ExitWith, for_each, stop};
 use crate::container::folder::ContainerError;
 use crate::container::{Container, Containers};
 
@@ -33,15 +34,16 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     volumes: bool,
 
-    /// Names or ids.
-    #[arg(value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
     containers.sweep();
-    let mut names = names_or_all(&arguments.containers, arguments.all, context, false)?;
+    let mut names = arguments
+        .chosen
+        .names(arguments.all.then_some(All::Every), context)?;
     let force = arguments.force || arguments.time.is_some();
     // Whoever removes a container with all its files does not wait for it to save them.
     let patience = Duration::from_secs(arguments.time.unwrap_or(0));

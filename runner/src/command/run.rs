@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use super::container_arguments::ContainerArguments;
-use super::{Context, pack, pull};
+use super::{Context, pack, pull, split_words};
 use crate::config::storage::Driver;
 use crate::container::create::{self, Source};
 use crate::container::folder::ContainerError;
@@ -64,13 +64,7 @@ struct Words {
 
 impl Words {
     fn split(&self) -> anyhow::Result<(&str, &[String])> {
-        match self.words.split_first() {
-            None => Ok((".", &[])),
-            Some((flag, _)) if flag.starts_with('-') => {
-                anyhow::bail!("unknown flag: {} (see --help)", flag.escape_debug())
-            }
-            Some((image, command)) => Ok((image, command)),
-        }
+        Ok(split_words(&self.words)?.unwrap_or((".", &[])))
     }
 }
 
@@ -85,7 +79,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     if arguments.detach {
         let paths = &context.paths;
         let started = detached::start(&paths.graphroot, &paths.runroot, &container);
-        containers.sweep_soon();
+        containers.sweep_soon(Some(&container.record.id));
         match started {
             Ok(ports) => {
                 tell_implied(&container, &ports);
@@ -123,7 +117,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     };
     tell_implied(&container, watched.ports());
     // Of what others left, while the program is at work.
-    containers.sweep_soon();
+    containers.sweep_soon(Some(&container.record.id));
     Ok(ExitCode::from(watched.wait()))
 }
 
@@ -223,7 +217,7 @@ fn make(
     let container = match containers.add(record.clone(), arguments.has_name()) {
         // Perhaps by one that should be gone already.
         Err(ContainerError::NameInUse { .. }) => {
-            containers.sweep_soon();
+            containers.sweep_soon(None);
             containers.add(record, arguments.has_name())?
         }
         added => added?,

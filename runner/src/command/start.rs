@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::chosen::{All, Chosen};
 use super::{Context, for_each};
 use crate::container::{Container, Containers};
 use crate::monitor::{self, Attach, detached};
@@ -20,13 +21,29 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     interactive: bool,
 
-    /// Names or ids.
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    /// Every container that does not run.
+    #[arg(long)]
+    all: bool,
+
+    #[command(flatten)]
+    chosen: Chosen,
+}
+
+/// Starts the container with a monitor of its own, unless it runs: that is no error, as with podman.
+pub(super) fn in_background(container: &Container, context: &Context) -> anyhow::Result<()> {
+    let paths = &context.paths;
+    if !container.status().is_running() {
+        detached::start(&paths.graphroot, &paths.runroot, container)?;
+    }
+    Ok(())
 }
 
 /// The container, if the policy accepts its image still.
-fn find(name: &str, containers: &Containers, context: &Context) -> anyhow::Result<Container> {
+pub(super) fn find(
+    name: &str,
+    containers: &Containers,
+    context: &Context,
+) -> anyhow::Result<Container> {
     let container = containers.find(name)?;
     let store = context.store()?;
     let id = container.record.image_id;
@@ -38,9 +55,11 @@ fn find(name: &str, containers: &Containers, context: &Context) -> anyhow::Resul
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
-    let paths = &context.paths;
+    let names = arguments
+        .chosen
+        .names(arguments.all.then_some(All::Every), context)?;
     if arguments.attach || arguments.interactive {
-        let [name] = arguments.containers.as_slice() else {
+        let [name] = names.as_slice() else {
             anyhow::bail!("you cannot start and attach multiple containers at once");
         };
         let container = find(name, &containers, context)?;
@@ -49,16 +68,13 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
             output: true,
         };
         let listeners = monitor::open_ports(&container)?;
-        let runroot = &paths.runroot;
+        let runroot = &context.paths.runroot;
         let watched = monitor::start(&containers, &container, None, runroot, listeners, attach)?;
         return Ok(ExitCode::from(watched.wait()));
     }
-    Ok(for_each(&arguments.containers, |name| {
+    Ok(for_each(&names, |name| {
         let container = find(name, &containers, context)?;
-        // Starting what runs is no error, as with podman.
-        if !container.status().is_running() {
-            detached::start(&paths.graphroot, &paths.runroot, &container)?;
-        }
+        in_background(&container, context)?;
         Ok(writeln!(stdout(), "{name}")?)
     }))
 }

@@ -5,10 +5,11 @@ use std::io::{IsTerminal, Write, stdout};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use anyhow::ensure;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, chosen};
 use crate::container::Container;
 use crate::human;
 use crate::sandbox::cgroup::Usage;
@@ -43,6 +44,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
 
+    /// The container that was made last.
+    #[arg(short, long)]
+    latest: bool,
+
     /// Names or ids; every container that runs if there are none.
     #[arg(value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -61,10 +66,24 @@ struct Sample {
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
+    let ways = [
+        arguments.all,
+        arguments.latest,
+        !arguments.containers.is_empty(),
+    ];
+    ensure!(
+        ways.into_iter().filter(|&way| way).count() < 2,
+        "--all, --latest and containers cannot be used together"
+    );
+    let latest = arguments
+        .latest
+        .then(|| chosen::latest(context))
+        .transpose()?;
+    let names: Vec<_> = latest.iter().chain(&arguments.containers).collect();
     let chosen = || -> anyhow::Result<Vec<Container>> {
-        if !arguments.containers.is_empty() {
-            let names = arguments.containers.iter();
+        if !names.is_empty() {
             return Ok(names
+                .iter()
                 .map(|name| containers.find(name))
                 .collect::<Result<_, _>>()?);
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{Context, for_each, names_or_all};
+use super::chosen::{All, Chosen};
+use super::{Context, for_each};
 use crate::container::Container;
 use crate::container::state::Status;
 
@@ -25,14 +26,15 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     ignore: bool,
 
-    /// Names or ids.
-    #[arg(value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
-    let names = names_or_all(&arguments.containers, arguments.all, context, true)?;
+    let names = arguments
+        .chosen
+        .names(arguments.all.then_some(All::Running), context)?;
     Ok(for_each(&names, |name| {
         let container = match containers.find(name) {
             Err(_) if arguments.ignore => return Ok(()),

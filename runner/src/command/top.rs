@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use rustix::process::Pid;
 
-use super::{Context, ExitWith};
+use super::{Context, ExitWith, chosen};
 use crate::human;
 use crate::sandbox::cgroup::processes_of;
 use crate::template;
@@ -18,13 +18,14 @@ const TICKS: u64 = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The name or the id.
-    container: String,
+    /// The container that was made last.
+    #[arg(short, long)]
+    latest: bool,
 
-    /// The columns, as of ps(1): user, group, pid, ppid, pgid, hpid, pcpu, etime, tty, time, vsz, rss,
+    /// The name or the id, unless --latest says which; then the columns, as of ps(1): user, group, pid, ppid, pgid, hpid, pcpu, etime, tty, time, vsz, rss,
     /// nice, state, comm, args.
-    #[arg(value_name = "COLUMN")]
-    columns: Vec<String>,
+    #[arg(value_name = "CONTAINER COLUMN")]
+    words: Vec<String>,
 }
 
 /// podman's columns.
@@ -33,7 +34,8 @@ const DEFAULT: [&str; 8] = [
 ];
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
-    let container = context.containers().find(&arguments.container)?;
+    let (name, columns) = chosen::first(&arguments.words, arguments.latest, context)?;
+    let container = context.containers().find(&name)?;
     let processes = container.process().map(processes_of).unwrap_or_default();
     if processes.is_empty() {
         bail!(ExitWith {
@@ -44,10 +46,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
             code: 125,
         });
     }
-    let words = arguments
-        .columns
-        .iter()
-        .flat_map(|words| words.split([',', ' ']));
+    let words = columns.iter().flat_map(|words| words.split([',', ' ']));
     let mut columns: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
     if columns.is_empty() {
         columns = DEFAULT.to_vec();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
+use super::chosen::Chosen;
 use super::{Context, for_each};
 use crate::container::Container;
 use crate::container::state::Status;
@@ -13,14 +14,14 @@ use crate::sandbox::handle::Handle;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Names or ids.
-    #[arg(required = true, value_name = "CONTAINER")]
-    containers: Vec<String>,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
-    Ok(for_each(&arguments.containers, |name| {
+    let names = arguments.chosen.names(None, context)?;
+    Ok(for_each(&names, |name| {
         let container = containers.find(name)?;
         let code = match container.status() {
             Status::Running(handle) => wait(&container, &handle)?,

@@ -129,12 +129,11 @@ fn section(text: &str, heading: &str) -> Option<String> {
         .skip(1)
         // A list may begin a line with a bracket too, but then it is indented.
         .take_while(|line| !line.starts_with('['));
-    let begins_text = |line: &str| line.contains("\"\"\"") || line.contains("'''");
+    let mut section: String = inside.clone().filter(says_something).collect();
     // In a text of several lines, what looks like a comment is none.
-    let keeps_all = inside.clone().filter(says_something).any(begins_text);
-    let section: String = inside
-        .filter(|line| keeps_all || says_something(line))
-        .collect();
+    if section.contains("\"\"\"") || section.contains("'''") {
+        section = inside.collect();
+    }
     (!section.is_empty()).then_some(section)
 }
 

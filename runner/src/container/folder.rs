@@ -14,7 +14,7 @@ mod one;
 
 pub use one::Container;
 
-use one::write_json;
+use one::write_unseen;
 
 use super::id::ContainerId;
 use super::name::ContainerName;
@@ -28,6 +28,7 @@ const NAME_ATTEMPTS: usize = 64;
 /// All containers of a store.
 #[derive(Debug, Clone)]
 pub struct Containers {
+    graphroot: PathBuf,
     folder: PathBuf,
     names: PathBuf,
     trash: PathBuf,
@@ -96,6 +97,7 @@ impl Containers {
     #[must_use]
     pub fn open(graphroot: &Path, runroot: &Path) -> Self {
         Self {
+            graphroot: graphroot.to_owned(),
             folder: graphroot.join("containers"),
             names: graphroot.join("container-names"),
             trash: graphroot.join(userns::TRASH),
@@ -118,12 +120,14 @@ impl Containers {
         self.make_folders()?;
         let folder = self.folder.join(record.id.as_str());
         let new = self.trash.join(format!("{}.new", record.id));
-        // Root inside, which is another user than the real root, passes through it to what is its
-        // own; the folder above is closed to everybody else.
-        fs::DirBuilder::new()
-            .mode(0o711)
-            .create(&new)
-            .at("make", &new)?;
+        if !userns::take_ahead(&self.graphroot, &new) {
+            // Root inside, which is another user than the real root, passes through it to what is its
+            // own; the folder above is closed to everybody else.
+            fs::DirBuilder::new()
+                .mode(0o711)
+                .create(&new)
+                .at("make", &new)?;
+        }
         // Until it is written down, so that a claim without a container is always a dead one.
         let _lock = self.lock_names()?;
         let mut attempt = 0;
@@ -137,7 +141,7 @@ impl Containers {
             }
         };
         let written = claimed.and_then(|()| {
-            write_json(&new.join("config.json"), &record)?;
+            write_unseen(&new.join("config.json"), &record)?;
             fs::rename(&new, &folder).at("make", &folder)
         });
         if let Err(error) = written {
@@ -207,6 +211,10 @@ impl Containers {
     /// # Errors
     /// When the folder can not be read. A container that is just being removed is left out.
     pub fn all(&self) -> Result<Vec<Container>, ContainerError> {
+        self.all_but(None)
+    }
+
+    fn all_but(&self, own: Option<&ContainerId>) -> Result<Vec<Container>, ContainerError> {
         let mut containers = Vec::new();
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(containers),
@@ -214,6 +222,9 @@ impl Containers {
         };
         for entry in entries {
             let entry = entry.at("read", &self.folder)?;
+            if own.is_some_and(|own| entry.file_name() == *own.as_str()) {
+                continue;
+            }
             if let Some(container) = Container::read(&entry.path()) {
                 containers.push(container);
             }
@@ -301,17 +312,18 @@ impl Containers {
     /// Removes what killed commands left: containers that were to be removed at their end, also
     /// those that never began, folders that were on their way out, and names of neither.
     pub fn sweep(&self) {
-        self.sweep_by(Self::delete);
+        self.sweep_by(None, Self::delete);
     }
 
     /// As [`sweep`](Self::sweep), but files go while the caller goes on, as with
-    /// [`discard`](Self::discard).
-    pub fn sweep_soon(&self) {
-        self.sweep_by(Self::delete_soon);
+    /// [`forget`](Self::forget). The container `own` is the caller's and not looked at.
+    pub fn sweep_soon(&self, own: Option<&ContainerId>) {
+        self.sweep_by(own, Self::delete_soon);
     }
 
-    fn sweep_by(&self, delete: Delete) {
-        for container in self.all().unwrap_or_default() {
+    fn sweep_by(&self, own: Option<&ContainerId>, delete: Delete) {
+        let others = self.all_but(own).unwrap_or_default();
+        for container in others {
             if container.is_left_over()
                 && container
                     .lock(FlockOperation::NonBlockingLockExclusive)
@@ -346,23 +358,13 @@ impl Containers {
     fn delete(&self, folder: &Path) -> Result<(), ContainerError> {
         // The overlay's own working folder has mode 0 and is empty.
         let _ = fs::remove_dir(folder.join("work/work"));
-        match fs::remove_dir_all(folder) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(_) => {}
+        if userns::remove_tree(folder).is_ok() {
+            return Ok(());
         }
         FileIds::acquire(&self.runroot)?
-            .run_inside(|| remove_tree(folder))?
+            .run_inside(|| userns::remove_tree(folder).map_err(|error| error.to_string()))?
             .map_err(io::Error::other)
             .at("remove", folder)
-    }
-}
-
-/// Removes a tree as its root: directories that are closed to their owner are opened first.
-fn remove_tree(folder: &Path) -> Result<(), String> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.to_string()),
-        _ => Ok(()),
     }
 }
 

@@ -21,6 +21,7 @@ pub(in crate::command) fn run(context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     userns::dismiss(&context.paths.runroot)?;
+    userns::forget_ahead(&context.paths.graphroot)?;
     // The new one has the ids that there are now.
     let ids = FileIds::acquire(&context.paths.runroot)?;
     let owners = pack::owners(&ids);

@@ -66,12 +66,8 @@ pub(in crate::command) fn run(
             .store()?
             .prune(everything, &|_| true, &|_| Vec::new())?;
         let volumes = graphroot.join("volumes");
-        match fs::remove_dir_all(&volumes) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", volumes.display()))
-            }
-            _ => Ok(()),
-        }
+        userns::remove_tree(&volumes)
+            .with_context(|| format!("cannot remove {}", volumes.display()))
     };
     ids.run_inside(|| empty().map_err(|error| format!("{error:#}")))?
         .map_err(|message| anyhow!(message))?;
@@ -82,5 +78,6 @@ pub(in crate::command) fn run(
         let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
     }
     userns::dismiss(&context.paths.runroot)?;
+    userns::forget_ahead(&context.paths.graphroot)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -122,6 +122,14 @@ impl Container {
         write_json(&self.folder.join("state.json"), state)
     }
 
+    /// Takes out of the locked file how it ended before, if it did.
+    ///
+    /// # Errors
+    /// What the file system gives.
+    pub fn forget_end(lock: &File) -> io::Result<()> {
+        empty(lock)
+    }
+
     /// Writes down how it ended: also into the file that the monitor keeps locked, where whoever
     /// waits finds it even if the container is removed at its end.
     ///
@@ -132,7 +140,7 @@ impl Container {
         serde_json::to_vec(&state.exit)
             .map_err(io::Error::other)
             .and_then(|text| {
-                lock.set_len(0)?;
+                Self::forget_end(lock)?;
                 lock.write_all_at(&text, 0)
             })
             .at("write", &path)?;
@@ -209,9 +217,31 @@ fn lock_within(lock: &File, operation: FlockOperation, limit: Duration) -> io::R
 /// Writes a file so that a reader sees the old content or the new one.
 pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), ContainerError> {
     let new = path.with_extension("new");
-    serde_json::to_vec(value)
-        .map_err(io::Error::other)
-        .and_then(|text| fs::write(&new, text))
-        .and_then(|()| fs::rename(&new, path))
-        .at("write", path)
+    write_unseen(&new, value)?;
+    fs::rename(&new, path).at("write", path)
+}
+
+/// Writes a file that nobody can see yet.
+pub(super) fn write_unseen(
+    path: &Path,
+    value: &impl serde::Serialize,
+) -> Result<(), ContainerError> {
+    let write = |text: Vec<u8>| {
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false);
+        let file = file.open(path)?;
+        empty(&file)?;
+        file.write_all_at(&text, 0)
+    };
+    let text = serde_json::to_vec(value).map_err(io::Error::other);
+    text.and_then(write).at("write", path)
+}
+
+/// Cuts a file if there is something in it. ext4 takes the cutting of an empty one, too, as a sign that new
+/// content is about to take the place of the old, which it brings to disk when the file is closed.
+fn empty(file: &File) -> io::Result<()> {
+    match file.metadata()?.len() {
+        0 => Ok(()),
+        _ => file.set_len(0),
+    }
 }
