@@ -65,6 +65,18 @@ fn reachable() -> Result<&'static Path, Missing> {
     toolchain.as_deref().map_err(Clone::clone)
 }
 
+/// The target for static programs on this machine, if its standard library is installed.
+#[must_use]
+pub fn musl_target() -> Option<String> {
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let library = sysroot()
+        .ok()?
+        .join("lib/rustlib")
+        .join(&target)
+        .join("lib");
+    library.is_dir().then_some(target)
+}
+
 fn sysroot() -> Result<PathBuf, Missing> {
     let rustc = Run::new("rustc").args(["--print", "sysroot"]);
     crate::client::find("rustc")?;

@@ -4,14 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tests::fixture::busybox;
-use tests::{Missing, Mode, Outcome, World, for_each_account, leaks, require, wait};
-
-/// A new world with the busybox image in the runner's store.
-fn with_busybox(mode: Mode) -> Result<World, Missing> {
-    let world = World::new(mode)?;
-    world.runner().load(&busybox::image()?.docker());
-    Ok(world)
-}
+use tests::{Outcome, for_each_account, leaks, require, wait};
 
 for_each_account! {
     fn of_twenty_containers_of_one_name_one_wins(world) {
@@ -41,89 +34,92 @@ fn nasty_texts() -> [String; 6] {
     .map(str::to_owned)
 }
 
-#[test]
-fn nasty_names_are_refused() {
-    let world = require!(with_busybox(Mode::Mapped));
-    let runner = world.runner();
-    for text in nasty_texts() {
-        for flag in ["--name", "--hostname"] {
-            if flag == "--hostname" && !matches!(text.as_str(), "two\nlines") && text.len() < 100 {
-                continue;
+for_each_account! {
+    fn nasty_names_are_refused(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        for text in nasty_texts() {
+            for flag in ["--name", "--hostname"] {
+                if flag == "--hostname" && !matches!(text.as_str(), "two\nlines") && text.len() < 100 {
+                    continue;
+                }
+                let outcome = runner.try_to(&["run", "--rm", flag, &text, busybox::NAME, "true"]);
+                assert_eq!(
+                    outcome.code,
+                    125,
+                    "{flag} {:?}: {}",
+                    text.escape_debug(),
+                    outcome.stderr
+                );
+                let error = outcome.only_error();
+                assert!(
+                    error.len() < 1000 && !error.contains(char::is_control),
+                    "{error:?}"
+                );
             }
-            let outcome = runner.try_to(&["run", "--rm", flag, &text, busybox::NAME, "true"]);
-            assert_eq!(
-                outcome.code,
-                125,
-                "{flag} {:?}: {}",
-                text.escape_debug(),
-                outcome.stderr
-            );
-            let error = outcome.only_error();
+        }
+        assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
+    }
+}
+
+for_each_account! {
+    fn nasty_labels_and_variables_are_escaped_wherever_they_are_shown(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        for text in nasty_texts() {
+            let (label, variable) = (format!("key={text}"), format!("VARIABLE={text}"));
+            let words = [
+                "run",
+                "-d",
+                "--name",
+                "nasty",
+                "--label",
+                &label,
+                "-e",
+                &variable,
+                busybox::NAME,
+            ];
+            runner.to(&[
+                &words[..],
+                &["sh", "-c", "printf %s \"$VARIABLE\" | wc -c", &text],
+            ]
+            .concat());
+            runner.to(&["wait", "nasty"]);
+            assert_eq!(runner.to(&["logs", "nasty"]), text.len().to_string());
+            let list = runner.to(&["ps", "-a", "--no-trunc"]);
             assert!(
-                error.len() < 1000 && !error.contains(char::is_control),
-                "{error:?}"
+                list.lines().count() == 2 && !list.contains('\u{1b}'),
+                "{list:?}"
             );
+            let all: serde_json::Value =
+                serde_json::from_str(&runner.to(&["inspect", "nasty"])).expect("JSON");
+            assert_eq!(all[0]["Config"]["Labels"]["key"], text.as_str());
+            runner.to(&["rm", "nasty"]);
         }
     }
-    assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
 }
 
-#[test]
-fn nasty_labels_and_variables_are_escaped_wherever_they_are_shown() {
-    let world = require!(with_busybox(Mode::Mapped));
-    let runner = world.runner();
-    for text in nasty_texts() {
-        let (label, variable) = (format!("key={text}"), format!("VARIABLE={text}"));
-        let words = [
-            "run",
-            "-d",
-            "--name",
-            "nasty",
-            "--label",
-            &label,
-            "-e",
-            &variable,
-            busybox::NAME,
-        ];
-        runner.to(&[
-            &words[..],
-            &["sh", "-c", "printf %s \"$VARIABLE\" | wc -c", &text],
-        ]
-        .concat());
-        runner.to(&["wait", "nasty"]);
-        assert_eq!(runner.to(&["logs", "nasty"]), text.len().to_string());
-        let list = runner.to(&["ps", "-a", "--no-trunc"]);
-        assert!(
-            list.lines().count() == 2 && !list.contains('\u{1b}'),
-            "{list:?}"
-        );
-        let all: serde_json::Value =
-            serde_json::from_str(&runner.to(&["inspect", "nasty"])).expect("JSON");
-        assert_eq!(all[0]["Config"]["Labels"]["key"], text.as_str());
-        runner.to(&["rm", "nasty"]);
+for_each_account! {
+    fn a_hundred_containers_one_after_the_other_end_rightly(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        for round in 0..100 {
+            let expected = round % 3;
+            let code = expected.to_string();
+            let outcome = runner.try_to(&[
+                "run",
+                "--rm",
+                busybox::NAME,
+                "sh",
+                "-c",
+                &format!("exit {code}"),
+            ]);
+            assert_eq!(outcome.code, expected, "round {round}: {outcome}");
+        }
+        assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
+        let processes = leaks::of_world(world);
+        assert!(processes.iter().all(leaks::is_holder), "{processes:?}");
     }
-}
-
-#[test]
-fn a_hundred_containers_one_after_the_other_end_rightly() {
-    let world = require!(with_busybox(Mode::Mapped));
-    let runner = world.runner();
-    for round in 0..100 {
-        let expected = round % 3;
-        let code = expected.to_string();
-        let outcome = runner.try_to(&[
-            "run",
-            "--rm",
-            busybox::NAME,
-            "sh",
-            "-c",
-            &format!("exit {code}"),
-        ]);
-        assert_eq!(outcome.code, expected, "round {round}: {outcome}");
-    }
-    assert_eq!(runner.to(&["ps", "-a", "-q"]), "");
-    let processes = leaks::of_world(&world);
-    assert!(processes.iter().all(leaks::is_holder), "{processes:?}");
 }
 
 for_each_account! {
@@ -153,36 +149,37 @@ for_each_account! {
 /// How long `stop` and `rm` may take with a program that does not want to end.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-#[test]
-fn a_program_that_ignores_term_or_is_stopped_ends_all_the_same() {
-    let world = require!(with_busybox(Mode::Mapped));
-    let runner = world.runner();
-    let ignoring = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
-    let stopped = "sh -c 'kill -STOP $PPID' & trap : TERM; echo ready; while :; do sleep 0.1; done";
-    for script in [ignoring, stopped] {
-        for end in [
-            &["stop", "-t", "1", "stubborn"][..],
-            &["rm", "-f", "-t", "1", "stubborn"],
-        ] {
-            runner.to(&[
-                "run",
-                "-d",
-                "--name",
-                "stubborn",
-                busybox::NAME,
-                "sh",
-                "-c",
-                script,
-            ]);
-            runner.wait_for_log("stubborn", "ready");
-            let start = Instant::now();
-            runner.to(end);
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{end:?} took {:?} with {script}",
-                start.elapsed()
-            );
-            runner.to(&["rm", "-f", "-i", "stubborn"]);
+for_each_account! {
+    fn a_program_that_ignores_term_or_is_stopped_ends_all_the_same(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let ignoring = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
+        let stopped = "sh -c 'kill -STOP $PPID' & trap : TERM; echo ready; while :; do sleep 0.1; done";
+        for script in [ignoring, stopped] {
+            for end in [
+                &["stop", "-t", "1", "stubborn"][..],
+                &["rm", "-f", "-t", "1", "stubborn"],
+            ] {
+                runner.to(&[
+                    "run",
+                    "-d",
+                    "--name",
+                    "stubborn",
+                    busybox::NAME,
+                    "sh",
+                    "-c",
+                    script,
+                ]);
+                runner.wait_for_log("stubborn", "ready");
+                let start = Instant::now();
+                runner.to(end);
+                assert!(
+                    start.elapsed() < PATIENCE,
+                    "{end:?} took {:?} with {script}",
+                    start.elapsed()
+                );
+                runner.to(&["rm", "-f", "-i", "stubborn"]);
+            }
         }
     }
 }

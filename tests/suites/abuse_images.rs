@@ -4,12 +4,11 @@
 use tests::attack::images::{configs, entries, system_folders};
 use tests::attack::{Attack, Attempt, Probe};
 use tests::fixture::{Archive, Layer, busybox};
-use tests::{Mode, World, require};
+use tests::{Missing, World, for_each_account, require};
 
-fn withstand(mode: Mode, attacks: fn(&str, &Layer) -> Vec<Attack>) -> Result<(), tests::Missing> {
-    let world = World::new(mode)?;
+fn withstand(world: &World, attacks: fn(&str, &Layer) -> Vec<Attack>) -> Result<(), Missing> {
     let base = busybox::layer()?;
-    let probe = Probe::new(&world);
+    let probe = Probe::new(world);
     for attack in attacks(probe.folder.to_str().expect("a plain path"), &base) {
         let name = attack.name;
         let attempt = attack.on(&world.runner());
@@ -24,63 +23,46 @@ fn withstand(mode: Mode, attacks: fn(&str, &Layer) -> Vec<Attack>) -> Result<(),
     Ok(())
 }
 
-#[test]
-fn entries_stay_in_the_tree() {
-    require!(withstand(Mode::Mapped, entries));
+for_each_account! {
+    fn entries_stay_in_the_tree(world) {
+        require!(withstand(world, entries));
+    }
 }
 
-#[test]
-fn entries_stay_in_the_tree_for_root() {
-    require!(withstand(Mode::Root, entries));
+for_each_account! {
+    fn configs_do_not_lead_to_the_host(world) {
+        require!(withstand(world, configs));
+    }
 }
 
-#[test]
-fn configs_do_not_lead_to_the_host() {
-    require!(withstand(Mode::Mapped, configs));
+for_each_account! {
+    fn folders_of_the_system_that_are_symlinks_do_not_lead_to_the_host(world) {
+        require!(withstand(world, system_folders));
+    }
 }
 
-#[test]
-fn configs_do_not_lead_to_the_host_for_root() {
-    require!(withstand(Mode::Root, configs));
-}
-
-#[test]
-fn configs_do_not_lead_to_the_host_for_a_user_with_a_single_id() {
-    require!(withstand(Mode::Single, configs));
-}
-
-#[test]
-fn folders_of_the_system_that_are_symlinks_do_not_lead_to_the_host() {
-    require!(withstand(Mode::Mapped, system_folders));
-}
-
-#[test]
-fn folders_of_the_system_that_are_symlinks_do_not_lead_to_the_host_for_root() {
-    require!(withstand(Mode::Root, system_folders));
-}
-
-/// A set-uid file of the image gives nothing: nobody gains privileges in a container.
-#[test]
-fn a_set_uid_file_gives_no_rights() {
-    let world = require!(World::of_a_user());
-    let busybox_file = require!(tests::client::find("busybox"));
-    let content = std::fs::read(busybox_file).expect("a program");
-    let layer = require!(busybox::layer()).file("bin/gain", 0o4755, content);
-    let runner = world.runner();
-    runner.load(&Archive::new("localhost/gain:latest", &[&layer], &["/bin/sh"]).docker());
-    let script = "cp /bin/gain /tmp/id 2>/dev/null; ln -s /bin/gain /tmp/sh; /tmp/sh -c 'grep ^Uid /proc/self/status'";
-    let said = runner.to(&[
-        "run",
-        "--rm",
-        "-u",
-        "1000",
-        "localhost/gain",
-        "sh",
-        "-c",
-        script,
-    ]);
-    assert_eq!(
-        said.split_whitespace().collect::<Vec<_>>(),
-        ["Uid:", "1000", "1000", "1000", "1000"]
-    );
+for_each_account! {
+    /// A set-uid file of the image gives nothing: nobody gains privileges in a container.
+    fn a_set_uid_file_gives_no_rights(world) {
+        let busybox_file = require!(tests::client::find("busybox"));
+        let content = std::fs::read(busybox_file).expect("a program");
+        let layer = require!(busybox::layer()).file("bin/gain", 0o4755, content);
+        let runner = world.runner();
+        runner.load(&Archive::new("localhost/gain:latest", &[&layer], &["/bin/sh"]).docker());
+        let script = "cp /bin/gain /tmp/id 2>/dev/null; ln -s /bin/gain /tmp/sh; /tmp/sh -c 'grep ^Uid /proc/self/status'";
+        let said = runner.to(&[
+            "run",
+            "--rm",
+            "-u",
+            "1000",
+            "localhost/gain",
+            "sh",
+            "-c",
+            script,
+        ]);
+        assert_eq!(
+            said.split_whitespace().collect::<Vec<_>>(),
+            ["Uid:", "1000", "1000", "1000", "1000"]
+        );
+    }
 }

@@ -8,17 +8,10 @@ use std::os::unix::net::UnixListener;
 
 use tests::attack::inside::{self, DEFAULT_CAPABILITIES, HostSockets, in_a_container, status};
 use tests::fixture::{Archive, busybox, probe};
-use tests::{Engine, Missing, Mode, World, for_each_account, require};
+use tests::{Engine, Missing, for_each_account, require};
 
 /// What is open that should be shut.
 const NOTHING: [&str; 0] = [];
-
-/// A new world with the busybox image in the runner's store.
-fn with_busybox(mode: Mode) -> Result<World, Missing> {
-    let world = World::new(mode)?;
-    world.runner().load(&busybox::image()?.docker());
-    Ok(world)
-}
 
 for_each_account! {
     fn no_descriptor_but_the_three_reaches_the_program(world) {
@@ -53,10 +46,12 @@ for_each_account! {
     }
 }
 
-#[test]
-fn masked_and_read_only_paths_hold() {
-    let world = require!(with_busybox(Mode::Mapped));
-    assert_eq!(require!(inside::paths(&world.runner())), NOTHING);
+for_each_account! {
+    fn masked_and_read_only_paths_hold(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        assert_eq!(require!(inside::paths(&runner)), NOTHING);
+    }
 }
 
 for_each_account! {
@@ -86,58 +81,60 @@ for_each_account! {
     }
 }
 
-#[test]
-fn dangerous_system_calls_are_closed() {
-    let world = require!(World::of_a_user());
-    assert_eq!(require!(inside::system_calls(&world.runner())), NOTHING);
+for_each_account! {
+    fn dangerous_system_calls_are_closed(world) {
+        assert_eq!(require!(inside::system_calls(&world.runner())), NOTHING);
+    }
 }
 
-#[test]
-fn the_terminal_of_the_user_cannot_be_typed_into() {
-    require!(tests::client::find("script"));
-    let world = require!(World::of_a_user());
-    // ioctl(0, TIOCSTI, address of the program itself) and TIOCLINUX.
-    let layer = require!(busybox::layer())
-        .file(
-            "bin/type",
-            0o755,
-            require!(probe::system_call(16, &[0, 0x5412, 0x40_0000])),
-        )
-        .file(
-            "bin/paste",
-            0o755,
-            require!(probe::system_call(16, &[0, 0x541c, 0x40_0000])),
+for_each_account! {
+    fn the_terminal_of_the_user_cannot_be_typed_into(world) {
+        require!(tests::client::find("script"));
+        // ioctl(0, TIOCSTI, address of the program itself) and TIOCLINUX.
+        let layer = require!(busybox::layer())
+            .file(
+                "bin/type",
+                0o755,
+                require!(probe::system_call(16, &[0, 0x5412, 0x40_0000])),
+            )
+            .file(
+                "bin/paste",
+                0o755,
+                require!(probe::system_call(16, &[0, 0x541c, 0x40_0000])),
+            );
+        let name = "localhost/typist:latest";
+        let runner = world.runner();
+        runner.load(&tests::fixture::Archive::new(name, &[&layer], &["/bin/sh"]).docker());
+        let inner = "tty; /bin/type; echo type $?; /bin/paste; echo paste $?";
+        let run = runner
+            .command(&["run", "--rm", "-i", "-t", name, "sh", "-c", inner])
+            .line();
+        let outcome = world
+            .run("script")
+            .args(["-qec", &run, "/dev/null"])
+            .succeed();
+        let said: Vec<&str> = outcome.stdout.lines().map(str::trim_end).collect();
+        assert!(
+            said.iter().any(|line| line.ends_with("/dev/pts/0")),
+            "{outcome}"
         );
-    let name = "localhost/typist:latest";
-    let runner = world.runner();
-    runner.load(&tests::fixture::Archive::new(name, &[&layer], &["/bin/sh"]).docker());
-    let inner = "tty; /bin/type; echo type $?; /bin/paste; echo paste $?";
-    let run = runner
-        .command(&["run", "--rm", "-i", "-t", name, "sh", "-c", inner])
-        .line();
-    let outcome = world
-        .run("script")
-        .args(["-qec", &run, "/dev/null"])
-        .succeed();
-    let said: Vec<&str> = outcome.stdout.lines().map(str::trim_end).collect();
-    assert!(
-        said.iter().any(|line| line.ends_with("/dev/pts/0")),
-        "{outcome}"
-    );
-    // EPERM from a filter, EIO from a kernel that has it switched off, ENOTTY or EINVAL: not on this terminal.
-    let refused = |what: &str| {
-        ["1", "5", "22", "25"].iter().any(|code| {
-            said.iter()
-                .any(|line| line.ends_with(&format!("{what} {code}")))
-        })
-    };
-    assert!(refused("type") && refused("paste"), "{outcome}");
+        // EPERM from a filter, EIO from a kernel that has it switched off, ENOTTY or EINVAL: not on this terminal.
+        let refused = |what: &str| {
+            ["1", "5", "22", "25"].iter().any(|code| {
+                said.iter()
+                    .any(|line| line.ends_with(&format!("{what} {code}")))
+            })
+        };
+        assert!(refused("type") && refused("paste"), "{outcome}");
+    }
 }
 
-#[test]
-fn abstract_sockets_of_the_host_are_out_of_reach() {
-    let world = require!(with_busybox(Mode::Mapped));
-    assert_eq!(require!(inside::abstract_sockets(&world.runner())), NOTHING);
+for_each_account! {
+    fn abstract_sockets_of_the_host_are_out_of_reach(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        assert_eq!(require!(inside::abstract_sockets(&runner)), NOTHING);
+    }
 }
 
 for_each_account! {

@@ -24,6 +24,10 @@ fn start_worker(engine: &Engine, name: &str) -> String {
     id
 }
 
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.chars().all(|digit| digit.is_ascii_hexdigit())
+}
+
 fn state(engine: &Engine, name: &str) -> String {
     engine.to(&[
         "inspect",
@@ -42,10 +46,7 @@ fn listed(engine: &Engine, all: bool) -> Vec<String> {
 
 fn a_detached_container_lives_until_it_is_stopped(engine: &Engine) {
     let id = start_worker(engine, "worker");
-    assert!(
-        id.len() == 64 && id.chars().all(|digit| digit.is_ascii_hexdigit()),
-        "{id}"
-    );
+    assert!(is_id(&id), "{id}");
     assert_eq!(listed(engine, false), ["worker"]);
     assert_eq!(state(engine, "worker"), "running 0");
 
@@ -168,8 +169,163 @@ fn inspect_tells_the_fields_that_scripts_use(engine: &Engine) {
     engine.to(&["rm", "-f", "-t", "0", "seen"]);
 }
 
+/// Expects that podman and we refuse these words, with podman's code and words.
+fn expect_refused(engine: &Engine, words: &[&str], message: &str) {
+    let refused = engine.command(words).finish().with_code(125);
+    assert!(refused.stderr.contains(message), "{words:?}: {refused}");
+}
+
+fn restart_ends_a_container_and_starts_it_again(engine: &Engine) {
+    start_worker(engine, "worker");
+    let pid = || engine.to(&["inspect", "--format", "{{.State.Pid}}", "worker"]);
+    engine.to(&["exec", "worker", "touch", "/kept"]);
+    let before = pid();
+    assert_eq!(engine.to(&["restart", "worker"]), "worker");
+    assert_eq!(state(engine, "worker"), "running 0");
+    assert_ne!(pid(), before);
+    // It was asked to end, and was not killed.
+    engine.wait_for_log("worker", "bye");
+    engine.to(&["exec", "worker", "ls", "/kept"]);
+
+    // One that never ran, and one that has ended, are started.
+    let id = engine.to(&["create", "--name", "new", busybox::NAME, "sleep", "300"]);
+    assert_eq!(engine.to(&["restart", "-l"]), id);
+    assert_eq!(state(engine, "new"), "running 0");
+    engine.to(&["stop", "-t", "0", "worker", "new"]);
+    let mut all: Vec<_> = engine
+        .to(&["restart", "--all"])
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    all.sort();
+    let mut listed = listed(engine, false);
+    listed.sort();
+    assert_eq!(
+        (all.len(), &listed[..]),
+        (2, &["new".to_owned(), "worker".to_owned()][..])
+    );
+
+    expect_refused(engine, &["restart"], "name");
+    expect_refused(engine, &["restart", "nobody"], "no such container");
+    expect_refused(
+        engine,
+        &["restart", "-a", "new"],
+        "no arguments are needed with --all",
+    );
+    expect_refused(
+        engine,
+        &["restart", "-a", "-l"],
+        "--all and --latest cannot be used together",
+    );
+    engine.to(&["rm", "-f", "-t", "0", "worker", "new"]);
+}
+
+fn exec_leaves_a_program_in_the_background(engine: &Engine) {
+    let name = "host";
+    engine.to(&["run", "-d", "--name", name, busybox::NAME, "sleep", "300"]);
+    let wait_for = |file: &str, content: &str| {
+        wait::until(file, Duration::from_secs(10), || {
+            let read = engine.command(&["exec", name, "cat", file]).finish();
+            (read.stdout.trim() == content).then_some(())
+        });
+    };
+    let id = engine.to(&[
+        "exec",
+        "-d",
+        "-e",
+        "A=b",
+        name,
+        "sh",
+        "-c",
+        "echo $A > /one; sleep 301",
+    ]);
+    assert!(is_id(&id), "{id}");
+    wait_for("/one", "b");
+    // With a terminal.
+    engine.to(&[
+        "exec",
+        "-d",
+        "-t",
+        name,
+        "sh",
+        "-c",
+        "tty > /two; sleep 302",
+    ]);
+    wait_for("/two", "/dev/pts/0");
+    expect_refused(engine, &["exec", "-d", name, "nowhere"], "nowhere");
+    // Not the number alone, which may be in the name of the world's folder.
+    let among = |program: &str| {
+        let of_world = leaks::of_world(engine.world);
+        of_world
+            .iter()
+            .any(|process| process.arguments.contains(program))
+    };
+    assert!(among("sleep 301") && among("sleep 302"));
+    engine.to(&["stop", "-t", "0", name]);
+    wait::until("the end of both", Duration::from_secs(10), || {
+        (!among("sleep 301") && !among("sleep 302")).then_some(())
+    });
+    expect_refused(
+        engine,
+        &["exec", "-d", name, "true"],
+        "can only create exec sessions on running containers",
+    );
+    engine.to(&["rm", name]);
+}
+
+fn latest_is_the_container_that_was_made_last(engine: &Engine) {
+    for verb in ["stop", "start", "kill", "restart", "wait", "logs", "top"] {
+        expect_refused(engine, &[verb, "-l"], "no such container");
+    }
+    engine.to(&[
+        "run",
+        "-d",
+        "--name",
+        "first",
+        busybox::NAME,
+        "sleep",
+        "300",
+    ]);
+    let id = engine.to(&[
+        "run",
+        "-d",
+        "--name",
+        "last",
+        busybox::NAME,
+        "sh",
+        "-c",
+        "echo seen; exec sleep 300",
+    ]);
+    engine.wait_for_log("last", "seen");
+    assert_eq!(engine.to(&["logs", "-l"]), "seen");
+    assert_eq!(engine.to(&["exec", "-l", "hostname"]), id[..12]);
+    assert!(
+        engine
+            .to(&["top", "--latest", "pid", "args"])
+            .contains("sleep 300")
+    );
+    assert_eq!(engine.to(&["port", "-l"]), "");
+    assert_eq!(engine.to(&["kill", "-l"]), id);
+    assert_eq!(engine.to(&["wait", "-l"]), "137");
+    assert_eq!(engine.to(&["start", "-l"]), id);
+    assert_eq!(engine.to(&["stop", "-t", "0", "--latest"]), id);
+    for verb in ["stop", "start", "kill", "rm", "wait", "logs"] {
+        expect_refused(
+            engine,
+            &[verb, "-l", "first"],
+            "--latest and containers cannot be used together",
+        );
+    }
+    assert_eq!(engine.to(&["rm", "-l"]), id);
+    engine.to(&["rm", "-f", "-t", "0", "-l"]);
+    assert!(listed(engine, true).is_empty());
+}
+
 /// What is true of podman and has to be true of us.
 const ALIKE: &[fn(&Engine)] = &[
+    latest_is_the_container_that_was_made_last,
+    restart_ends_a_container_and_starts_it_again,
+    exec_leaves_a_program_in_the_background,
     a_detached_container_lives_until_it_is_stopped,
     inspect_tells_what_the_last_container_wrote,
     a_container_with_rm_goes_when_it_ends,
@@ -206,6 +362,13 @@ fn inspect_tells_what_the_last_container_wrote(engine: &Engine) {
             .map(|words| told(size, words).parse::<u64>().expect("a number"));
         assert_eq!(writer, idle + more, "{size}");
     }
+    let listed = |format: &str| engine.to(&["ps", "-a", "-s", "-n", "1", "--format", format]);
+    let size = told("{{.SizeRw}}", &["-s", "-l"]);
+    let columns = listed("{{.Names}} {{.Size}}");
+    assert!(columns.starts_with("writer 10"), "{columns}");
+    assert!(columns.contains("kB (virtual "), "{columns}");
+    let all: serde_json::Value = serde_json::from_str(&listed("json")).expect("JSON");
+    assert_eq!(all[0]["Size"]["rwSize"].to_string(), size);
     for (words, message) in [
         (
             &["-l", "idle"][..],
@@ -221,19 +384,15 @@ fn inspect_tells_what_the_last_container_wrote(engine: &Engine) {
         ),
     ] {
         let words = [&["inspect"], words].concat();
-        let refused = engine.command(&words).finish().with_code(125);
-        assert!(refused.stderr.contains(message), "{refused}");
+        expect_refused(engine, &words, message);
     }
     for name in ["idle", "writer"] {
         engine.to(&["rm", name]);
     }
-    let words = ["inspect", "--latest"];
-    let refused = engine.command(&words).finish().with_code(125);
-    assert!(
-        refused
-            .stderr
-            .contains("no containers to inspect: no such container"),
-        "{refused}"
+    expect_refused(
+        engine,
+        &["inspect", "--latest"],
+        "no containers to inspect: no such container",
     );
 }
 
@@ -254,6 +413,9 @@ macro_rules! the_runner {
 }
 
 the_runner! {
+    latest_is_the_container_that_was_made_last
+    restart_ends_a_container_and_starts_it_again
+    exec_leaves_a_program_in_the_background
     a_detached_container_lives_until_it_is_stopped
     a_container_with_rm_goes_when_it_ends
     a_container_keeps_its_files_from_one_start_to_the_next

@@ -285,56 +285,56 @@ fn other_addresses() -> BTreeSet<IpAddr> {
         .collect()
 }
 
-#[test]
-fn a_client_from_elsewhere_does_not_look_like_localhost_to_the_program() {
-    let world = require!(World::of_a_user());
-    let runner = world.runner();
-    runner.load(&require!(busybox::image()).docker());
-    let found = other_addresses().pop_first();
-    let address =
-        require!(found.ok_or_else(|| Missing::because("this machine has no address but loopback")));
-    let port = wait::free_port();
-    // A program that tells who calls, as a program that trusts localhost would look at it.
-    let listen = [
-        "nc",
-        "-ll",
-        "-p",
-        "7000",
-        "-e",
-        "sh",
-        "-c",
-        "netstat -tn | grep :7000",
-    ];
-    let options = [
-        "run",
-        "-d",
-        "--name",
-        "listener",
-        "-p",
-        &format!("{port}:7000"),
-        busybox::NAME,
-    ];
-    runner.to(&[&options[..], &listen].concat());
-    let said = wait::until("who calls", SILENCE, || {
-        let mut stream = TcpStream::connect((address, port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-        let mut said = String::new();
-        stream.read_to_string(&mut said).ok()?;
-        said.contains("ESTABLISHED").then_some(said)
-    });
-    let callers: Vec<&str> = said
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(4))
-        .collect();
-    assert!(
-        !callers.is_empty() && callers.iter().all(|caller| !caller.contains("127.0.0.1")),
-        "{said}"
-    );
-    assert!(
-        callers.iter().all(|caller| !caller.contains("::1:")),
-        "{said}"
-    );
-    runner.to(&["rm", "-f", "-t", "0", "listener"]);
+for_each_account! {
+    fn a_client_from_elsewhere_does_not_look_like_localhost_to_the_program(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let found = other_addresses().pop_first();
+        let address =
+            require!(found.ok_or_else(|| Missing::because("this machine has no address but loopback")));
+        let port = wait::free_port();
+        // A program that tells who calls, as a program that trusts localhost would look at it.
+        let listen = [
+            "nc",
+            "-ll",
+            "-p",
+            "7000",
+            "-e",
+            "sh",
+            "-c",
+            "netstat -tn | grep :7000",
+        ];
+        let options = [
+            "run",
+            "-d",
+            "--name",
+            "listener",
+            "-p",
+            &format!("{port}:7000"),
+            busybox::NAME,
+        ];
+        runner.to(&[&options[..], &listen].concat());
+        let said = wait::until("who calls", SILENCE, || {
+            let mut stream = TcpStream::connect((address, port)).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+            let mut said = String::new();
+            stream.read_to_string(&mut said).ok()?;
+            said.contains("ESTABLISHED").then_some(said)
+        });
+        let callers: Vec<&str> = said
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(4))
+            .collect();
+        assert!(
+            !callers.is_empty() && callers.iter().all(|caller| !caller.contains("127.0.0.1")),
+            "{said}"
+        );
+        assert!(
+            callers.iter().all(|caller| !caller.contains("::1:")),
+            "{said}"
+        );
+        runner.to(&["rm", "-f", "-t", "0", "listener"]);
+    }
 }
 
 #[test]

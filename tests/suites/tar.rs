@@ -97,14 +97,17 @@ fn planned(tree: &Tree) -> Listing {
     entries.collect()
 }
 
-fn found(root: &Path, below: &Path, into: &mut Listing) {
+/// With `dated` folders their times are looked at, too.
+fn found(root: &Path, below: &Path, dated: bool, into: &mut Listing) {
     for entry in fs::read_dir(root.join(below)).expect("a folder") {
         let path = below.join(entry.expect("an entry").file_name());
         let place = root.join(&path);
         let metadata = fs::symlink_metadata(&place).expect("what was listed");
-        assert_eq!(metadata.mtime(), 0, "{}", path.display());
+        if dated || !metadata.is_dir() {
+            assert_eq!(metadata.mtime(), 0, "{}", path.display());
+        }
         let (kind, content) = if metadata.is_dir() {
-            found(root, &path, into);
+            found(root, &path, dated, into);
             ('d', Vec::new())
         } else if metadata.is_symlink() {
             let target = fs::read_link(&place).expect("a link");
@@ -128,7 +131,7 @@ fn tar_of(tree: &Tree) -> Vec<u8> {
 /// Unpacks ten trees with `program`. Only root can read and give away everything, so without it a
 /// tree has the modes and owners of one user.
 fn expect_unpacked(program: &str, words: &[&str]) -> Result<(), Missing> {
-    let program = find(program)?;
+    let path = find(program)?;
     if !we_are_root() {
         return Err(Missing::because("only root can give files to others"));
     }
@@ -136,13 +139,14 @@ fn expect_unpacked(program: &str, words: &[&str]) -> Result<(), Missing> {
     for _ in 0..10 {
         let tree = tree(&mut random);
         let folder = tempfile::tempdir().expect("a folder");
-        let run = Run::new(&program)
+        let run = Run::new(&path)
             .args(words)
             .current_dir(folder.path())
             .input(tar_of(&tree));
         run.succeed();
         let mut listing = Listing::new();
-        found(folder.path(), Path::new(""), &mut listing);
+        // GNU tar makes symlinks with `..` in them when all else is done, which touches their folders.
+        found(folder.path(), Path::new(""), program != "tar", &mut listing);
         let planned = planned(&tree);
         for (path, what) in &planned {
             assert_eq!(

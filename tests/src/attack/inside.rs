@@ -129,7 +129,8 @@ pub fn nested_namespaces(engine: &Engine) -> Answer {
 /// # Panics
 /// When the socket cannot be made.
 pub fn abstract_sockets(engine: &Engine) -> Answer {
-    let name = format!("tests-{}", std::process::id());
+    // Accounts are tried beside each other.
+    let name = format!("tests-{}-{}", std::process::id(), engine.world.account.uid);
     let address = SocketAddr::from_abstract_name(&name).expect("a short name");
     let _listener = UnixListener::bind_addr(&address).expect("a new name");
     lines_in_a_container(engine, &format!("grep {name} /proc/net/unix; :"))
