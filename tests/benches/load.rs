@@ -25,6 +25,7 @@ const PARTS: [(&str, Part); 5] = [
 ];
 
 fn main() {
+    binaries::as_installed();
     tests::figures::measure(&PARTS);
 }
 

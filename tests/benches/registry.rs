@@ -4,7 +4,7 @@ use packer::Digest;
 use tests::client::{Registry, find};
 use tests::fixture::{Archive, Layer};
 use tests::ratio::{Side, compare, print_head};
-use tests::{Missing, World};
+use tests::{Missing, World, binaries};
 
 /// Layers of the image that is pulled.
 const LAYERS: u8 = 10;
@@ -13,6 +13,7 @@ const LAYERS: u8 = 10;
 const LAYER: usize = 2 << 20;
 
 fn main() {
+    binaries::as_installed();
     if let Err(missing) = benchmark() {
         println!("did not run, because {missing}");
     }

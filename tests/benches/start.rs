@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use serde_json::json;
 use tests::account::we_are_root;
 use tests::client::{Podman, find};
 use tests::fixture::busybox;
 use tests::ratio::{Side, compare, print_head};
-use tests::{Missing, Mode, Run, World, leaks, wait};
+use tests::{Missing, Mode, Run, World, binaries, leaks, wait};
+
+#[path = "start/bundle.rs"]
+mod bundle;
 
 #[path = "start/busy.rs"]
 mod busy;
@@ -31,6 +33,8 @@ mod runtimes;
 
 #[path = "start/running.rs"]
 mod running;
+
+use bundle::Specification;
 
 /// crun refuses a machine whose cgroups are of both versions. Root can give the benchmark a view
 /// of the newer ones alone: mounts of its own, which go with it.
@@ -51,6 +55,7 @@ const RUN: [&str; 6] = [
 ];
 
 fn main() {
+    binaries::as_installed();
     let both_versions = Path::new("/sys/fs/cgroup/unified").exists();
     if both_versions && we_are_root() && std::env::var_os(HAS_VIEW).is_none() {
         let itself = std::env::current_exe().expect("/proc");
@@ -80,17 +85,26 @@ fn benchmark() -> Result<(), Missing> {
     let runner = world.runner();
     runner.load(&image.docker());
     let ours = Side::new("runner run", || runner.command(&RUN));
+    let podman = unless_missing(podman(&world, &image.docker()));
+    let specifications = specifications(podman.as_ref());
     print_head();
-    let peers = [
-        against_unshare(&world, &ours),
-        against_bwrap(&world, &ours),
-        against_crun(&world, &ours),
-        against_podman(&world, &ours, &image.docker()),
-    ];
+    let mut peers = vec![against_unshare(&world, &ours), against_bwrap(&world, &ours)];
+    peers.extend(
+        specifications
+            .iter()
+            .map(|&told| against_crun(&world, told, &ours)),
+    );
+    peers.extend(
+        podman
+            .iter()
+            .map(|podman| Ok(against_podman(&world, &ours, podman))),
+    );
     let peers: Vec<_> = peers.into_iter().filter_map(unless_missing).collect();
     draw(&peers);
-    runtimes::compare(&world);
-    running::compare_exec(&world);
+    for &told in &specifications {
+        unless_missing(runtimes::compare(&world, told));
+    }
+    running::compare_exec(&world, &specifications);
     running::show_memory(&world);
     let in_memory = || {
         let (run, rest) = RUN.split_at(2);
@@ -100,6 +114,12 @@ fn benchmark() -> Result<(), Missing> {
     compare(&in_memory, &ours);
     busy::show(&world, &[ours, in_memory]);
     Ok(())
+}
+
+/// What bundles ask for: an equal specification only where podman is there to write it.
+fn specifications<'a>(podman: Option<&'a Podman<'a>>) -> Vec<Specification<'a>> {
+    let equal = podman.map(Specification::Podman);
+    equal.into_iter().chain([Specification::Example]).collect()
 }
 
 /// The peer's name, and how many times as long as ours it took.
@@ -150,16 +170,20 @@ fn against_bwrap(world: &World, ours: &Side) -> Found {
     Ok(against(ours, &Side::new("bwrap --unshare-all", sandbox)))
 }
 
-/// crun on an unpacked copy of the image, as the user, with its own default specification.
-fn against_crun(world: &World, ours: &Side) -> Found {
-    let bundle = bundle(world, "start", &["/bin/true"])?;
+/// crun without a store, on a copy of the image: with what podman would tell it, and with its own example.
+fn against_crun(world: &World, specification: Specification<'_>, ours: &Side) -> Found {
+    let name = match specification {
+        Specification::Example => "crun run, its example",
+        Specification::Podman(_) => "crun run, equal specification",
+    };
+    let bundle = specification.bundle(world, &["/bin/true"])?;
     let run = || crun(world).args(["run", "benchmark"]).current_dir(&bundle);
     let ran = run().finish();
     if ran.code != 0 {
         let said = format!("crun says: {}", ran.stderr.trim());
         return Err(Missing::because(said));
     }
-    Ok(against(ours, &Side::new("crun run", run)))
+    Ok(against(ours, &Side::new(name, run)))
 }
 
 /// crun as the user; it can not make cgroups.
@@ -167,34 +191,13 @@ fn crun(world: &World) -> Run {
     world.run("crun").args(["--cgroup-manager=disabled"])
 }
 
-/// A bundle of this name whose container runs `program`.
-fn bundle(world: &World, name: &str, program: &[&str]) -> Result<std::path::PathBuf, Missing> {
-    find("crun")?;
-    let bundle = world.make_dir(name, 0o755);
-    let rootfs = world.make_dir(bundle.join("rootfs"), 0o755);
-    let layer = world.write(bundle.join("layer.tar"), busybox::layer()?.tar());
-    world
-        .run("tar")
-        .args(["-xf"])
-        .args([&layer, Path::new("-C"), &rootfs])
-        .succeed();
-    world
-        .run("crun")
-        .args(["spec", "--rootless"])
-        .current_dir(&bundle)
-        .succeed();
-    let path = bundle.join("config.json");
-    let text = std::fs::read_to_string(&path).expect("crun wrote it");
-    let mut config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    config["process"]["terminal"] = json!(false);
-    config["process"]["args"] = json!(program);
-    world.write(&path, config.to_string());
-    Ok(bundle)
-}
-
-fn against_podman(world: &World, ours: &Side, archive: &[u8]) -> Found {
+fn podman<'w>(world: &'w World, archive: &[u8]) -> Result<Podman<'w>, Missing> {
     let podman = Podman::new(world)?;
     podman.engine.load(archive);
+    Ok(podman)
+}
+
+fn against_podman(world: &World, ours: &Side, podman: &Podman) -> (&'static str, f64) {
     let run = || -> Run { podman.engine.command(&RUN) };
     let found = against(ours, &Side::new("podman run", run));
     let first = Side::new("runner run, the first", &*ours.command);
@@ -203,7 +206,7 @@ fn against_podman(world: &World, ours: &Side, archive: &[u8]) -> Found {
         // podman's process that keeps the user namespace is called so.
         &Side::new("podman run, the first", run).undone_by(|| end(world, "podman pause")),
     );
-    Ok(found)
+    found
 }
 
 /// Ends the process that keeps the user namespace between two commands.

@@ -6,15 +6,15 @@ use tests::client::find;
 use tests::fixture::busybox;
 use tests::processes::Process;
 use tests::ratio::{Side, compare};
-use tests::{World, leaks};
+use tests::{Missing, World, leaks};
 
-use super::{bundle, crun, unless_missing};
+use super::{Specification, crun, unless_missing};
 
 /// How long the containers sleep, in seconds.
 const LONG: &str = "600";
 
 /// One more program, `true`, in a container that sleeps.
-pub(super) fn compare_exec(world: &World) {
+pub(super) fn compare_exec(world: &World, specifications: &[Specification<'_>]) {
     let runner = world.runner();
     runner.to(&["run", "-d", "--name", "one", busybox::NAME, "sleep", LONG]);
     let ours = Side::new("runner exec", || {
@@ -40,21 +40,31 @@ pub(super) fn compare_exec(world: &World) {
             &Side::new("nsenter", || world.run("nsenter").args(words)),
         );
     }));
-    unless_missing(bundle(world, "exec", &["/bin/sleep", LONG]).map(|bundle| {
-        // The container keeps crun's outputs for as long as it lives.
-        let detached = crun(world).args(["run", "--detach", "two"]).line();
-        let quiet = format!("{detached} > /dev/null 2>&1");
-        let shell = world.run("sh").args(["-c", &quiet]);
-        let ran = shell.current_dir(&bundle).finish();
-        if ran.code == 0 {
-            let exec = || crun(world).args(["exec", "two", "/bin/true"]);
-            compare(&ours, &Side::new("crun exec", exec));
-            let _ = crun(world).args(["delete", "--force", "two"]).finish();
-        } else {
-            eprintln!("  did not run, because crun says: {}", ran.stderr.trim());
-        }
-    }));
+    for &told in specifications {
+        unless_missing(against_crun(world, told, &ours));
+    }
     runner.to(&["rm", "-f", "one"]);
+}
+
+fn against_crun(world: &World, told: Specification<'_>, ours: &Side<'_>) -> Result<(), Missing> {
+    let bundle = told.bundle(world, &["/bin/sleep", LONG])?;
+    // The container keeps crun's outputs for as long as it lives.
+    let detached = crun(world).args(["run", "--detach", "two"]).line();
+    let quiet = format!("{detached} > /dev/null 2>&1");
+    let shell = world.run("sh").args(["-c", &quiet]);
+    let ran = shell.current_dir(&bundle).finish();
+    if ran.code != 0 {
+        let said = format!("crun says: {}", ran.stderr.trim());
+        return Err(Missing::because(said));
+    }
+    let name = match told {
+        Specification::Podman(_) => "crun exec, podman's bundle",
+        Specification::Example => "crun exec, example bundle",
+    };
+    let exec = || crun(world).args(["exec", "two", "/bin/true"]);
+    compare(ours, &Side::new(name, exec));
+    let _ = crun(world).args(["delete", "--force", "two"]).finish();
+    Ok(())
 }
 
 /// The processes beside a container keep for a second what its start took.

@@ -2,46 +2,31 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
 use tests::binaries::runc;
 use tests::client::find;
 use tests::ratio::{Side, compare as compare_sides};
 use tests::{Missing, Run, World};
 
+use super::Specification;
+
 /// Compares with each runtime that is there.
-pub(super) fn compare(world: &World) {
-    if let Err(missing) = attempt(world) {
-        eprintln!("  did not run, because {missing}");
-    }
-}
-
-/// The map that all of them understand: crun alone finds one by itself.
-fn map_own_id(world: &World, path: &Path) {
-    let text = std::fs::read(path).expect("a bundle");
-    let mut config: Value = serde_json::from_slice(&text).expect("JSON");
-    let map = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
-    config["linux"]["uidMappings"] = map(world.account.uid);
-    config["linux"]["gidMappings"] = map(world.account.gid);
-    world.write(path, config.to_string());
-}
-
-fn attempt(world: &World) -> Result<(), Missing> {
-    let bundle = super::bundle(world, "runtimes", &["/bin/true"])?;
-    map_own_id(world, &bundle.join("config.json"));
+///
+/// # Errors
+/// When there is no bundle.
+pub(super) fn compare(world: &World, told: Specification<'_>) -> Result<(), Missing> {
+    let bundle = told.bundle(world, &["/bin/true"])?;
     let run = |runtime: &Path, flags: &[&str]| -> Run {
         let root = world.path("run/runtimes");
         let run = world.run(runtime).args(flags).args(["--root"]).args([root]);
         run.args(["run", "benchmark"]).current_dir(&bundle)
     };
     let ours = Side::new("runner oci run", || run(runc(), &[]));
-    for (name, program, flags) in [
-        (
-            "crun run, same bundle",
-            "crun",
-            &["--cgroup-manager=disabled"][..],
-        ),
-        ("runc run, same bundle", "runc", &[]),
-    ] {
+    let peers = match told {
+        Specification::Podman(_) => ["crun run, podman's bundle", "runc run, podman's bundle"],
+        Specification::Example => ["crun run, example bundle", "runc run, example bundle"],
+    };
+    let programs = [("crun", &["--cgroup-manager=disabled"][..]), ("runc", &[])];
+    for (name, (program, flags)) in peers.into_iter().zip(programs) {
         let Ok(program) = find(program) else {
             eprintln!("  did not run, because {program} is not installed");
             continue;
