@@ -99,7 +99,9 @@ fn sealed_copy() -> io::Result<OwnedFd> {
     let mut copy = File::from(memfd_create("runner", flags)?);
     io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
     copy.rewind()?;
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    // Not the seal that also ends the writing of those who have begun, of whom there are none: the kernel
+    // refuses it as busy while it holds a page itself for a moment (mm/memfd.c, memfd_wait_for_pins).
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::FUTURE_WRITE;
     fcntl_add_seals(&copy, seals)?;
     // Executed through a read-only descriptor: a file that is open for writing is busy.
     let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
