@@ -203,6 +203,10 @@ fn a_paused_container_stands_still_and_can_be_stopped() {
     let before = time();
     assert_eq!(before, time());
     assert_eq!(runner.try_to(&["pause", "still"]).code, 125);
+    // It would stand still from the beginning, and nobody could end it.
+    let entered = runner.try_to(&["exec", "still", "true"]);
+    assert_eq!(entered.code, 255, "{entered}");
+    assert!(entered.stderr.contains("paused"), "{entered}");
     runner.to(&["unpause", "still"]);
     assert_eq!(paused(&runner), "running");
     assert_ne!(before, time());

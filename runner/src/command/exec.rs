@@ -69,6 +69,15 @@ impl Arguments {
         if self.detach { 125 } else { 255 }
     }
 
+    fn refuse(&self, why: &str) -> ExitWith {
+        ExitWith {
+            message: format!(
+                "can only create exec sessions on running containers: container state improper ({why})"
+            ),
+            code: self.refusal(),
+        }
+    }
+
     /// The container's name or id, and the program with its arguments.
     fn split(&self, context: &Context) -> anyhow::Result<(String, &[String])> {
         let (name, command) = match self.latest {
@@ -93,16 +102,13 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let (name, command) = arguments.split(context)?;
     let container = context.containers().find(&name)?;
     let (Status::Running(handle), Some(state)) = (container.status(), container.state()) else {
-        bail!(ExitWith {
-            message: format!(
-                "can only create exec sessions on running containers: container state improper \
-                 ({} does not run)",
-                container.record.name
-            ),
-            code: arguments.refusal(),
-        });
+        bail!(arguments.refuse(&format!("{} does not run", container.record.name)));
     };
     drop(handle);
+    // It would be born standing still, and nobody could end it.
+    if container.is_paused() {
+        bail!(arguments.refuse(&format!("{} is paused", container.record.name)));
+    }
     let process = process(arguments, command, &container.record, &state)?;
     let join = Join {
         pid: state.process.pid,

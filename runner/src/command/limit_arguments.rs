@@ -186,6 +186,7 @@ impl LimitArguments {
             io_weight: self.blkio_weight,
             devices: None,
             unified: std::collections::BTreeMap::new(),
+            special: Vec::new(),
         })
     }
 }

@@ -54,6 +54,17 @@ pub fn find(root: &Path, text: &str) -> Result<User, UnknownUser> {
     )
 }
 
+/// The name of the user `uid` in the files below `root`.
+#[must_use]
+pub fn name(root: &Path, uid: u32) -> Option<String> {
+    let uid = uid.to_string();
+    read(root, "etc/passwd").lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    })
+}
+
 fn look_up(
     passwd: &str,
     groups: &str,

@@ -85,7 +85,14 @@ pub(super) fn propagation(word: &str) -> Option<(Propagation, bool)> {
 }
 
 /// A mount as the sandbox makes it.
-pub(super) fn mount(mount: &config::Mount, bundle: &Path) -> anyhow::Result<Mount> {
+///
+/// # Errors
+/// One line that names the mount.
+pub(super) fn mount(
+    mount: &config::Mount,
+    bundle: &Path,
+    label: Option<&str>,
+) -> anyhow::Result<Mount> {
     let target = target(&mount.destination)?;
     let mut found = Options::default();
     for option in mount.options.iter().flatten() {
@@ -104,6 +111,10 @@ pub(super) fn mount(mount: &config::Mount, bundle: &Path) -> anyhow::Result<Moun
         Mounted::Cgroups
     } else {
         anyhow::ensure!(!kind.is_empty(), "mounts: {target} has no type");
+        if let Some(label) = label.filter(|label| !label.is_empty() && takes_label(kind)) {
+            let option = ("context".to_owned(), Some(label.to_owned()));
+            found.own.push(option);
+        }
         Mounted::FileSystem {
             kind: kind.to_owned(),
             source: if source.is_empty() { kind } else { source }.to_owned(),
@@ -121,6 +132,12 @@ pub(super) fn mount(mount: &config::Mount, bundle: &Path) -> anyhow::Result<Moun
     })))
 }
 
+/// Whether the files of a file system of this kind get the SELinux label of the container's mounts: those
+/// of the kernel's own have labels of the kernel's.
+fn takes_label(kind: &str) -> bool {
+    !matches!(kind, "proc" | "sysfs" | "mqueue")
+}
+
 /// Other ids that the files of a mount have.
 #[derive(Debug)]
 pub(super) struct IdMap {
@@ -132,15 +149,18 @@ pub(super) struct IdMap {
 
 /// The ids that a mount asks for: its own, or with the option alone those of the container.
 pub(super) fn id_map(mount: &config::Mount, linux: &Linux) -> anyhow::Result<Option<IdMap>> {
-    let has = |word: &str| mount.options.iter().flatten().any(|option| option == word);
+    let mut options = mount.options.iter().flatten();
+    let asked = options.find_map(|option| id_map_option(option));
     let own = [&mount.uid_mappings, &mount.gid_mappings].map(extents);
-    let recursive = has("ridmap");
-    let [users, groups] = match own.iter().any(|map| !map.is_empty()) {
-        true => own,
-        false if recursive || has("idmap") => {
-            [&linux.uid_mappings, &linux.gid_mappings].map(extents)
-        }
-        false => return Ok(None),
+    let has_own = own.iter().any(|map| !map.is_empty());
+    let [users, groups] = match asked {
+        Some((_, Some(text))) => id_map_in_words(text).map_err(|error| {
+            let target = mount.destination.escape_debug();
+            anyhow::anyhow!("mounts: {target}: idmap={}: {error}", text.escape_debug())
+        })?,
+        _ if has_own => own,
+        Some(_) => [&linux.uid_mappings, &linux.gid_mappings].map(extents),
+        None => return Ok(None),
     };
     anyhow::ensure!(
         !users.is_empty() && !groups.is_empty(),
@@ -150,8 +170,49 @@ pub(super) fn id_map(mount: &config::Mount, linux: &Linux) -> anyhow::Result<Opt
     Ok(Some(IdMap {
         users,
         groups,
-        recursive,
+        recursive: asked.is_some_and(|(recursive, _)| recursive),
     }))
+}
+
+/// Whether `option` gives files other ids: if those of the mounts below too, and which, if it says that.
+fn id_map_option(option: &str) -> Option<(bool, Option<&str>)> {
+    let (name, value) = match option.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (option, None),
+    };
+    match name {
+        "idmap" => Some((false, value)),
+        "ridmap" => Some((true, value)),
+        _ => None,
+    }
+}
+
+/// crun's way to write the ids into the option: `uids=0-1000-1#1-2000-5;gids=…`, each the id on disk, the
+/// one that is seen and how many follow.
+fn id_map_in_words(text: &str) -> anyhow::Result<[Vec<Extent>; 2]> {
+    let mut maps = [Vec::new(), Vec::new()];
+    for part in text.split(';').filter(|part| !part.is_empty()) {
+        let (map, extents) = match part.split_once('=') {
+            Some(("uids", extents)) => (&mut maps[0], extents),
+            Some(("gids", extents)) => (&mut maps[1], extents),
+            _ => anyhow::bail!("uids=… and gids=… are expected"),
+        };
+        for extent in extents.split('#') {
+            let numbers: Vec<u32> = extent
+                .split('-')
+                .filter_map(|word| word.parse().ok())
+                .collect();
+            let [inside, outside, count] = numbers[..] else {
+                anyhow::bail!("{} is no ID-ID-COUNT", extent.escape_debug());
+            };
+            map.push(Extent {
+                inside,
+                outside,
+                count,
+            });
+        }
+    }
+    Ok(maps)
 }
 
 /// Where it goes. A relative path is an old way to say the same.
@@ -194,7 +255,7 @@ impl Options {
                 "rbind" => self.bind = Some(true),
                 "tmpcopyup" => self.copy_up = true,
                 // Read by `id_map`.
-                "idmap" | "ridmap" => {}
+                option if id_map_option(option).is_some() => {}
                 word if word.is_empty() || NOTHING.contains(&word) => {}
                 own => self.own.push(match own.split_once('=') {
                     Some((key, value)) => (key.to_owned(), Some(value.to_owned())),

@@ -45,6 +45,15 @@ impl Passed {
     }
 }
 
+/// Where in a container a process goes.
+#[derive(Debug, Default)]
+pub struct Place {
+    /// Groups below the container's, by path.
+    pub cgroups: Vec<String>,
+    /// Also into a container that is paused.
+    pub ignore_paused: bool,
+}
+
 /// Runs one more process in a container.
 ///
 /// # Errors
@@ -55,28 +64,34 @@ pub fn exec(
     process: &config::Process,
     stdio: [BorrowedFd<'_>; 3],
     passed: &Passed,
-    ignore_paused: bool,
+    place: &Place,
 ) -> anyhow::Result<Running> {
     match container.status() {
         Status::Running | Status::Created => {}
-        Status::Paused if ignore_paused => {}
+        Status::Paused if place.ignore_paused => {}
         Status::Paused => bail!("cannot exec in a paused container (use --ignore-paused)"),
         Status::Stopped => bail!("cannot exec a container that has stopped"),
     }
     let linux = config.linux.clone().unwrap_or_default();
     let mut carried = Vec::new();
+    // As it sees it by now.
+    let root = format!("/proc/{}/root", container.saved.process.pid);
     let join = Join {
         root: None,
         pid: container.saved.process.pid,
         start_time: container.saved.process.start_time,
-        process: translate::process(process, &linux)?,
+        process: translate::process(process, &linux, Path::new(&root))?,
         bound: false,
         own_cgroups: has_own_cgroups(&linux),
         carried: Carried {
             passed: passed.carry(&mut carried),
         },
     };
-    let group = container.saved.cgroup.as_ref();
+    let group = match (&container.saved.cgroup, place.cgroups.as_slice()) {
+        (group, []) => group.clone(),
+        (Some(group), words) => Some(group.below(words)?),
+        (None, _) => bail!("--cgroup: the container has no cgroup"),
+    };
     let mut at = |moment, process: ProcessId, descriptor: Option<OwnedFd>| match descriptor {
         Some(descriptor) if moment == Moment::Listening => {
             let state = container.state(container.status());
@@ -85,7 +100,11 @@ pub fn exec(
         _ => Ok(()),
     };
     Ok(sandbox::join_directly(
-        &join, group, &carried, stdio, &mut at,
+        &join,
+        group.as_ref(),
+        &carried,
+        stdio,
+        &mut at,
     )?)
 }
 

@@ -1,10 +1,14 @@
 //! The control group of a container: where its configuration says, with the limits it names.
 
+use std::collections::BTreeMap;
+
 use anyhow::{bail, ensure};
 
-use super::config::{DeviceAccess, Linux, Resources};
+use super::config::{BlockIo, DeviceAccess, Linux, Resources};
 use super::state::is_rootless;
-use crate::sandbox::cgroup::{Ceiling, Cgroup, DeviceKind, DeviceRule, Limits, Owned, Parent};
+use crate::sandbox::cgroup::{
+    Ceiling, Cgroup, Device, DeviceKind, DeviceRule, Limits, Owned, Parent, Rate, Special,
+};
 
 /// Where groups are made for which no place is named.
 const USUAL: &str = "runner-oci";
@@ -171,8 +175,110 @@ pub fn limits(resources: &Resources) -> anyhow::Result<Limits> {
         pids: ceiling(resources.pids.as_ref().and_then(|pids| pids.limit)),
         io_weight: some(resources.block_io.as_ref().and_then(|io| io.weight)),
         devices: Some(rules),
-        unified: resources.unified.clone().unwrap_or_default(),
+        unified: unified(resources)?,
+        special: special(resources)?,
     })
+}
+
+/// Files of the second version. Their names are only names: the folder is the container's own group.
+fn unified(resources: &Resources) -> anyhow::Result<BTreeMap<String, String>> {
+    let files = resources.unified.clone().unwrap_or_default();
+    let wrong = files.keys().find(|name| !is_file_name(name));
+    ensure!(
+        wrong.is_none(),
+        "linux.resources.unified: \"{}\" is no file of a cgroup",
+        wrong
+            .map(|name| name.escape_debug().to_string())
+            .unwrap_or_default()
+    );
+    Ok(files)
+}
+
+/// As every controller names its files: `memory.max`, `hugetlb.2MB.max`.
+fn is_file_name(name: &str) -> bool {
+    let is_word = |part: &str| {
+        let mut letters = part.bytes();
+        !part.is_empty() && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
+    };
+    name.contains('.') && name.split('.').all(is_word)
+}
+
+/// What few ask for. A 0 is no limit here too, unless it means something.
+fn special(resources: &Resources) -> anyhow::Result<Vec<Special>> {
+    let some = |number: Option<u64>| number.filter(|number| *number != 0);
+    let bytes = |number: Option<i64>| some(number.and_then(|number| u64::try_from(number).ok()));
+    let mut list = Vec::new();
+    if let Some(memory) = &resources.memory {
+        let swappiness = memory
+            .swappiness
+            .and_then(|value| u64::try_from(value).ok());
+        list.extend(swappiness.map(Special::Swappiness));
+        list.extend((memory.disable_oom_killer == Some(true)).then_some(Special::NoOomKiller));
+        list.extend(bytes(memory.kernel).map(Special::KernelMemory));
+        list.extend(bytes(memory.kernel_tcp).map(Special::KernelTcpMemory));
+    }
+    if let Some(cpu) = &resources.cpu {
+        // The kernel takes no runtime that is longer than the period.
+        list.extend(some(cpu.realtime_period).map(Special::RealtimePeriod));
+        let runtime = cpu.realtime_runtime.filter(|time| *time != 0);
+        list.extend(runtime.map(Special::RealtimeRuntime));
+        list.extend(some(cpu.burst).map(Special::Burst));
+        list.extend(cpu.idle.filter(|idle| *idle != 0).map(Special::Idle));
+    }
+    if let Some(io) = &resources.block_io {
+        list.extend(block_io(io));
+    }
+    for pages in resources.hugepage_limits.iter().flatten() {
+        ensure!(
+            is_file_name(&format!("hugetlb.{}", pages.page_size)) && !pages.page_size.contains('.'),
+            "linux.resources.hugepageLimits: \"{}\" is no size of pages",
+            pages.page_size.escape_debug()
+        );
+        list.push(Special::HugePages(pages.page_size.clone(), pages.limit));
+    }
+    for (device, most) in resources.rdma.iter().flatten() {
+        let (handles, objects) = (most.hca_handles, most.hca_objects);
+        list.push(Special::Rdma(device.clone(), handles, objects));
+    }
+    if let Some(network) = &resources.network {
+        list.extend(
+            network
+                .class_id
+                .filter(|class| *class != 0)
+                .map(Special::NetworkClass),
+        );
+        for entry in network.priorities.iter().flatten() {
+            list.push(Special::NetworkPriority(entry.name.clone(), entry.priority));
+        }
+    }
+    Ok(list)
+}
+
+fn block_io(io: &BlockIo) -> Vec<Special> {
+    let some = |number: Option<u64>| number.filter(|number| *number != 0);
+    let mut list: Vec<_> = some(io.leaf_weight)
+        .map(Special::LeafWeight)
+        .into_iter()
+        .collect();
+    for entry in io.weight_device.iter().flatten() {
+        let device = Device(entry.major, entry.minor);
+        list.extend(some(entry.weight).map(|weight| Special::DeviceWeight(device, weight)));
+        let leaf = some(entry.leaf_weight);
+        list.extend(leaf.map(|weight| Special::DeviceLeafWeight(device, weight)));
+    }
+    for (entries, rate) in [
+        (&io.throttle_read_bps_device, Rate::ReadBytes),
+        (&io.throttle_write_bps_device, Rate::WriteBytes),
+        (&io.throttle_read_iops_device, Rate::Reads),
+        (&io.throttle_write_iops_device, Rate::Writes),
+    ] {
+        let entries = entries.iter().flatten();
+        list.extend(
+            entries
+                .map(|entry| Special::Throttle(Device(entry.major, entry.minor), rate, entry.rate)),
+        );
+    }
+    list
 }
 
 fn rule(access: &DeviceAccess) -> anyhow::Result<DeviceRule> {

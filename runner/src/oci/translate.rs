@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::config::{self, Config, IdMapping, Linux};
-use super::mount_options;
+use super::{mount_options, parameters};
+use crate::container::user;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::landlock::Scopes;
 use crate::sandbox::seccomp::custom::Profile;
@@ -39,20 +40,20 @@ pub fn spec(config: &Config, bundle: &Path, no_pivot: bool, told: Told) -> anyho
     } else {
         Network::Host
     };
+    let root = root(config, &linux, bundle, no_pivot)?;
     Ok(Spec {
         isolation: Isolation::Namespaces,
         hostname: config.hostname.clone().filter(|name| !name.is_empty()),
         domainname: config.domainname.clone().filter(|name| !name.is_empty()),
         users,
         groups,
-        rootfs: Rootfs::Directory(root(config, &linux, bundle, no_pivot)?),
         files: Vec::new(),
         directories: Vec::new(),
         mounts: config
             .mounts
             .iter()
             .flatten()
-            .map(|mount| mount_options::mount(mount, bundle))
+            .map(|mount| mount_options::mount(mount, bundle, linux.mount_label.as_deref()))
             .collect::<anyhow::Result<_>>()?,
         read_only: config
             .root
@@ -61,11 +62,12 @@ pub fn spec(config: &Config, bundle: &Path, no_pivot: bool, told: Told) -> anyho
         masked: linux.masked_paths.clone().unwrap_or_default(),
         protected: linux.readonly_paths.clone().unwrap_or_default(),
         proc_options: Vec::new(),
-        system: System::Listed(Box::new(listed(config, &linux)?)),
+        system: System::Listed(Box::new(listed(config, &linux, &namespaces)?)),
         network,
         own_cgroups: namespaces.has_new(Namespace::Cgroup),
         highest_pid: None,
-        process: self::process(process, &linux)?,
+        process: self::process(process, &linux, &root.path)?,
+        rootfs: Rootfs::Directory(root),
         init: false,
         begin: Begin::WhenTold(Box::new(told)),
         carried: Carried::default(),
@@ -171,7 +173,7 @@ fn root(
     })
 }
 
-fn listed(config: &Config, linux: &Linux) -> anyhow::Result<Listed> {
+fn listed(config: &Config, linux: &Linux, namespaces: &Namespaces) -> anyhow::Result<Listed> {
     let binds_dev = config.mounts.iter().flatten().any(|mount| {
         let is_dev = mount.destination.trim_end_matches('/') == "/dev";
         let mut options = mount.options.iter().flatten();
@@ -184,25 +186,9 @@ fn listed(config: &Config, linux: &Linux) -> anyhow::Result<Listed> {
             .sysctl
             .iter()
             .flatten()
-            .map(|(name, value)| (parameter(name), value.clone()))
-            .collect(),
+            .map(|(name, value)| Ok((parameters::path(name, namespaces)?, value.clone())))
+            .collect::<anyhow::Result<_>>()?,
     })
-}
-
-/// The path of a kernel parameter: in the usual form dots and slashes have each other's places
-/// (sysctl(8)), unless a slash comes first.
-fn parameter(name: &str) -> String {
-    match name.find(['.', '/']) {
-        Some(at) if name[at..].starts_with('.') => name
-            .chars()
-            .map(|letter| match letter {
-                '.' => '/',
-                '/' => '.',
-                other => other,
-            })
-            .collect(),
-        _ => name.to_owned(),
-    }
 }
 
 fn devices(linux: &Linux) -> anyhow::Result<Vec<Device>> {
@@ -240,11 +226,12 @@ fn devices(linux: &Linux) -> anyhow::Result<Vec<Device>> {
     Ok(devices)
 }
 
-/// The sandbox's form of a process of a container with this `linux`.
+/// The sandbox's form of a process of a container with this `linux`, whose root file system the host
+/// sees as `root`.
 ///
 /// # Errors
 /// One line that names the field.
-pub fn process(process: &config::Process, linux: &Linux) -> anyhow::Result<Process> {
+pub fn process(process: &config::Process, linux: &Linux, root: &Path) -> anyhow::Result<Process> {
     let arguments = process.args.clone().unwrap_or_default();
     anyhow::ensure!(
         arguments.first().is_some_and(|name| !name.is_empty()),
@@ -263,7 +250,7 @@ pub fn process(process: &config::Process, linux: &Linux) -> anyhow::Result<Proce
         .map_or((0, 0), |size| (size.height, size.width));
     Ok(Process {
         arguments,
-        environment: environment(process),
+        environment: environment(process, root),
         directory: process.cwd.clone(),
         make_directory: true,
         uid: user.uid,
@@ -288,14 +275,16 @@ pub fn process(process: &config::Process, linux: &Linux) -> anyhow::Result<Proce
     })
 }
 
-/// The variables, and a home if there is none: programs expect one.
-fn environment(process: &config::Process) -> Vec<String> {
+/// The variables, and a home if there is none: programs expect one, and it is the user's of the root
+/// file system, as with the other runtimes.
+fn environment(process: &config::Process, root: &Path) -> Vec<String> {
     let mut variables = process.env.clone().unwrap_or_default();
-    if !variables
-        .iter()
-        .any(|variable| variable.starts_with("HOME="))
-    {
-        let home = if process.user.uid == 0 { "/root" } else { "/" };
+    // What has no value is no variable; no shell would keep it.
+    variables.retain(|variable| variable.find('=').is_some_and(|at| at > 0));
+    let is_home = |variable: &String| variable.starts_with("HOME=");
+    if !variables.iter().any(is_home) {
+        let found = user::find(root, &process.user.uid.to_string());
+        let home = found.map_or_else(|_| "/".to_owned(), |user| user.home);
         variables.push(format!("HOME={home}"));
     }
     variables

@@ -22,6 +22,7 @@ mod controller;
 mod devices;
 mod limits;
 mod parent;
+mod special;
 mod systemd;
 mod usage;
 
@@ -29,6 +30,7 @@ pub use controller::{Controller, Version};
 pub use devices::{DeviceKind, DeviceRule};
 pub use limits::{Ceiling, Limits, Missing};
 pub use parent::Parent;
+pub use special::{Device, Rate, Special};
 pub use usage::{Usage, processes_of};
 
 /// How long processes may take to stand still, or a group to become empty.
@@ -57,8 +59,8 @@ impl Cgroup {
                 let needed = |controller: &Controller| {
                     *controller == Controller::Freezer
                         || limits.controllers().contains(controller)
-                        // Who closes devices may ask for anything else later.
-                        || limits.devices.is_some()
+                        // Who closes devices may ask for the usual ones later.
+                        || limits.devices.is_some() && controller.is_usual()
                 };
                 let folders = folders.iter().filter(|(controller, _)| needed(controller));
                 Self::Legacy(
@@ -210,6 +212,51 @@ impl Cgroup {
                     _ => known.push(pid),
                 }
             }
+        }
+    }
+
+    /// The groups below this one that runc's `exec --cgroup` names: a path, or in the first version a path
+    /// for some controllers, `cpu,memory:path`.
+    ///
+    /// # Errors
+    /// A [`Failure`] when one of them is not there.
+    pub fn below(&self, words: &[String]) -> Result<Self, Failure> {
+        let mut found = self.clone();
+        for word in words {
+            let (controllers, path) = match word.split_once(':') {
+                Some((controllers, path)) => (Some(controllers), path),
+                None => (None, word.as_str()),
+            };
+            let path = Path::new(path.trim_start_matches('/'));
+            let mut parts = path.components();
+            let is_below = parts.all(|part| matches!(part, std::path::Component::Normal(_)));
+            let folders = found.folders_of(controllers);
+            let is_there = |folder: &&mut PathBuf| folder.join(path).is_dir();
+            if folders.is_empty() || !is_below || !folders.iter().all(is_there) {
+                let shown = word.escape_debug();
+                let message = format!("--cgroup {shown}: the container has no such cgroup");
+                return Err(Failure::engine(message));
+            }
+            folders.into_iter().for_each(|folder| folder.push(path));
+        }
+        Ok(found)
+    }
+
+    /// The folders of some controllers, by their names in the first version, or all.
+    fn folders_of(&mut self, controllers: Option<&str>) -> Vec<&mut PathBuf> {
+        let is_meant = |controller: &Controller| {
+            let name = controller.name(Version::One);
+            controllers.is_none_or(|list| list.split(',').any(|one| one == name))
+        };
+        match self {
+            Self::Unified(folder) if controllers.is_none() => vec![folder],
+            // One folder can not be left to some of them.
+            Self::Unified(_) => Vec::new(),
+            Self::Legacy(folders) => folders
+                .iter_mut()
+                .filter(|(controller, _)| is_meant(controller))
+                .map(|(_, folder)| folder)
+                .collect(),
         }
     }
 

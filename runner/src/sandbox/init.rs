@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, mount_move, unmount};
@@ -189,12 +190,40 @@ fn name_host(setup: &Setup<'_>) -> Result<(), Failure> {
 
 /// Decides whether mounts of the host still reach the container, and the other way round.
 fn set_propagation(setup: &Setup<'_>) -> Result<(), Failure> {
-    let flag = match &setup.spec.rootfs {
-        Rootfs::Image(_) => MountPropagationFlags::PRIVATE,
-        Rootfs::Directory(directory) => propagation_flag(directory.propagation),
+    let propagation = match &setup.spec.rootfs {
+        Rootfs::Image(_) => Propagation::Private,
+        // What is unbindable can not become the container's root, which it is made at the end.
+        Rootfs::Directory(directory) if directory.propagation == Propagation::Unbindable => {
+            Propagation::Private
+        }
+        Rootfs::Directory(directory) => directory.propagation,
     };
-    mount_change("/", flag | MountPropagationFlags::REC)
-        .context(|| "cannot make the mounts private".to_owned())
+    let set = || {
+        mount_change(
+            "/",
+            propagation_flag(propagation) | MountPropagationFlags::REC,
+        )?;
+        match &setup.spec.rootfs {
+            Rootfs::Directory(directory) if propagation != Propagation::Private => {
+                part_from_host(&directory.path)
+            }
+            _ => Ok(()),
+        }
+    };
+    set().context(|| "cannot set how mounts travel".to_owned())
+}
+
+/// Makes the mount private that `path` lies on: what is mounted there is the container's own, and no
+/// root can be pivoted to that travels (pivot_root(2)).
+fn part_from_host(path: &Path) -> rustix::io::Result<()> {
+    let mut ancestors = path.ancestors();
+    // Only a mount's own root can be changed.
+    let change = |path| mount_change(path, MountPropagationFlags::PRIVATE);
+    let found = ancestors.find_map(|path| match change(path) {
+        Err(rustix::io::Errno::INVAL) => None,
+        done => Some(done),
+    });
+    found.unwrap_or(Err(rustix::io::Errno::INVAL))
 }
 
 fn propagation_flag(propagation: Propagation) -> MountPropagationFlags {

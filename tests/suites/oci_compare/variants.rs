@@ -243,9 +243,10 @@ fn programs(list: &mut List) {
         json!(["PATH=/bin"]),
         json!(["PATH=/bin", "A=1", "A=2"]),
         json!(["PATH=/bin", "EMPTY="]),
+        json!(["PATH=/bin", "NAKED"]),
         json!(["PATH=/bin", "HOME=/somewhere"]),
     ] {
-        let script = "/bin/env | /bin/grep -v -E '^(HOME|PWD|SHLVL|_)=' | /bin/sort";
+        let script = "/bin/env | /bin/grep -v -E '^(PWD|SHLVL|_)=' | /bin/sort";
         let is_empty = environment == json!([]);
         list.set(script, "/process/env", environment).differs =
             is_empty.then_some("without PATH a program is looked for in the usual folders");
@@ -430,9 +431,32 @@ fn kernel(list: &mut List) {
         ("kernel.msgmax", "9000"),
         ("kernel.shmmni", "99"),
         ("no.such.parameter", "1"),
+        ("kernel.core_pattern", "x"),
+        ("kernel.hostname", "x"),
+        ("kernel.domainname", "domain"),
+        ("vm.swappiness", "1"),
+        ("net/../kernel/msgmax", "9000"),
     ] {
         let look = "cd /proc/sys; cat net/ipv4/ip_forward net/ipv4/ip_unprivileged_port_start net/ipv4/tcp_syncookies kernel/msgmax kernel/shmmni";
         list.set(look, "/linux/sysctl", json!({name: value}));
+    }
+    for (propagation, differs) in [
+        ("private", None),
+        ("rprivate", None),
+        ("slave", None),
+        ("rslave", None),
+        ("shared", None),
+        ("rshared", None),
+        ("unbindable", None),
+        ("runbindable", Some("crun can not bind what it has made so")),
+        (
+            "nonsense",
+            Some("crun passes over a word that it does not know"),
+        ),
+    ] {
+        let look = "awk '$5 == \"/\" { print $7, $8 }' /proc/self/mountinfo";
+        list.set(look, "/linux/rootfsPropagation", json!(propagation))
+            .differs = differs;
     }
     for domain in ["LINUX", "LINUX32", "NONSENSE"] {
         list.set("uname -m", "/linux/personality", json!({"domain": domain}));

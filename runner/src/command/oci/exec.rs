@@ -12,7 +12,7 @@ use super::Context;
 use crate::monitor::Attach;
 use crate::monitor::relay::{self, Relay, Streams};
 use crate::oci::config::{self, Capabilities, Config};
-use crate::oci::process::{self, Passed};
+use crate::oci::process::{self, Passed, Place};
 use crate::oci::state;
 
 #[derive(Debug, Args)]
@@ -72,6 +72,11 @@ pub(super) struct Arguments {
     /// How many descriptors after the streams the program gets.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     preserve_fds: u32,
+
+    /// Into a cgroup below the container's, which is there; with controllers before it in the first version of
+    /// cgroups.
+    #[arg(long, value_name = "[CONTROLLERS:]PATH")]
+    cgroup: Vec<String>,
 
     /// Join a container that is paused too; it runs when that goes on.
     #[arg(long)]
@@ -178,7 +183,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         &process,
         stdio,
         &passed,
-        arguments.ignore_paused,
+        &Place {
+            cgroups: arguments.cgroup.clone(),
+            ignore_paused: arguments.ignore_paused,
+        },
     )?;
     if let Some(path) = &arguments.console_socket {
         process::send_terminal(&mut running, path)?;

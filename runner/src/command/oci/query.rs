@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Context;
+use crate::container::user;
 use crate::oci::{container, features, state, template};
 use crate::signal;
 
@@ -79,8 +80,12 @@ pub(super) fn state(arguments: &Name, context: &Context) -> anyhow::Result<ExitC
 }
 
 pub(super) fn kill(arguments: &Kill, context: &Context) -> anyhow::Result<ExitCode> {
-    let signal = signal::parse(&arguments.signal)
-        .ok_or_else(|| anyhow!("unknown signal \"{}\"", arguments.signal.escape_debug()))?;
+    let signal = match arguments.signal.as_str() {
+        // None: whether it runs (kill(2)).
+        "0" => 0,
+        text => signal::parse(text)
+            .ok_or_else(|| anyhow!("unknown signal \"{}\"", text.escape_debug()))?,
+    };
     let container = context.root.find(&arguments.id)?;
     container::kill(&container, signal, arguments.all)?;
     Ok(ExitCode::SUCCESS)
@@ -106,14 +111,19 @@ pub(super) fn list(arguments: &List, context: &Context) -> anyhow::Result<ExitCo
     if arguments.format == "json" {
         return print(&Value::Array(states));
     }
-    let columns = ["id", "pid", "status", "bundle", "created", "owner"];
-    let head = columns.map(str::to_uppercase);
-    let mut rows = vec![head];
-    rows.extend(states.iter().map(|state| {
-        columns.map(|name| match &state[name] {
+    let columns = ["id", "pid", "status", "bundle", "created"];
+    let head = |name: &str| name.to_uppercase();
+    let mut rows = vec![[columns.map(head).to_vec(), vec![head("owner")]].concat()];
+    rows.extend(containers.iter().zip(&states).map(|(container, state)| {
+        let cell = |name| match &state[name] {
             Value::String(text) => text.clone(),
             other => other.to_string(),
-        })
+        };
+        [
+            columns.map(cell).to_vec(),
+            vec![owner(container.saved.owner)],
+        ]
+        .concat()
     }));
     for row in &rows {
         let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
@@ -125,6 +135,11 @@ pub(super) fn list(arguments: &List, context: &Context) -> anyhow::Result<ExitCo
         writeln!(stdout(), "{}", line.trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A user's name, or the number as runc writes it.
+fn owner(uid: u32) -> String {
+    user::name(Path::new("/"), uid).unwrap_or_else(|| format!("#{uid}"))
 }
 
 pub(super) fn spec(arguments: &Spec) -> anyhow::Result<ExitCode> {

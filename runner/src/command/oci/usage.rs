@@ -53,6 +53,22 @@ pub(super) struct Update {
     #[arg(long, value_name = "NUMBER")]
     cpu_share: Option<u64>,
 
+    /// Microseconds by which the quota may be exceeded now and then.
+    #[arg(long, value_name = "NUMBER")]
+    cpu_burst: Option<u64>,
+
+    /// The period of real-time scheduling, in microseconds.
+    #[arg(long, value_name = "NUMBER")]
+    cpu_rt_period: Option<u64>,
+
+    /// Real-time scheduling in each period, in microseconds.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    cpu_rt_runtime: Option<i64>,
+
+    /// 1 for only the time that nobody else wants.
+    #[arg(long, value_name = "NUMBER")]
+    cpu_idle: Option<i64>,
+
     /// Which processors.
     #[arg(long, value_name = "LIST")]
     cpuset_cpus: Option<String>,
@@ -72,6 +88,14 @@ pub(super) struct Update {
     /// Memory and swap, in bytes.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     memory_swap: Option<i64>,
+
+    /// Memory that the kernel takes for it, in bytes.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    kernel_memory: Option<i64>,
+
+    /// The part of that for TCP, in bytes.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    kernel_memory_tcp: Option<i64>,
 
     /// The number of processes.
     #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
@@ -169,6 +193,9 @@ impl Update {
                 limit: self.memory,
                 reservation: self.memory_reservation,
                 swap: self.memory_swap,
+                kernel: self.kernel_memory,
+                kernel_tcp: self.kernel_memory_tcp,
+                ..Memory::default()
             }),
             cpu: Some(Cpu {
                 shares: self.cpu_share,
@@ -176,12 +203,17 @@ impl Update {
                 period: self.cpu_period,
                 cpus: self.cpuset_cpus.clone(),
                 mems: self.cpuset_mems.clone(),
+                burst: self.cpu_burst,
+                realtime_runtime: self.cpu_rt_runtime,
+                realtime_period: self.cpu_rt_period,
+                idle: self.cpu_idle,
             }),
             pids: Some(Pids {
                 limit: self.pids_limit,
             }),
             block_io: Some(BlockIo {
                 weight: self.blkio_weight,
+                ..BlockIo::default()
             }),
             ..Resources::default()
         })
@@ -221,14 +253,27 @@ fn running(context: &Context, id: &str) -> anyhow::Result<Container> {
 /// An event as runc prints it, with what we measure.
 fn stats(container: &Container) -> Value {
     let usage = Usage::of(container.saved.cgroup.as_ref(), container.saved.process);
+    // Nanoseconds there.
+    let mut cpu = json!({"total": usage.cpu.saturating_mul(1000)});
+    if let Some((user, kernel)) = usage.cpu_split {
+        cpu["user"] = user.saturating_mul(1000).into();
+        cpu["kernel"] = kernel.saturating_mul(1000).into();
+    }
+    let mut memory = json!({"usage": usage.memory, "limit": usage.memory_limit});
+    if let Some(peak) = usage.memory_peak {
+        memory["max"] = peak.into();
+    }
+    let mut pids = json!({"current": usage.pids});
+    if let Some(limit) = usage.pids_limit {
+        pids["limit"] = limit.into();
+    }
     json!({
         "type": "stats",
         "id": container.saved.id,
         "data": {
-            // Nanoseconds there.
-            "cpu": {"usage": {"total": usage.cpu.saturating_mul(1000)}},
-            "memory": {"usage": {"usage": usage.memory, "limit": usage.memory_limit}},
-            "pids": {"current": usage.pids},
+            "cpu": {"usage": cpu},
+            "memory": {"usage": memory},
+            "pids": pids,
             "blkio": {"ioServiceBytesRecursive": [
                 {"op": "Read", "value": usage.read},
                 {"op": "Write", "value": usage.written}

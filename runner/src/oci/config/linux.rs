@@ -109,6 +109,12 @@ pub struct Resources {
     pub block_io: Option<BlockIo>,
     /// Files of the second version of cgroups.
     pub unified: Option<BTreeMap<String, String>>,
+    /// Huge pages.
+    pub hugepage_limits: List<HugePages>,
+    /// The class and priority of packets.
+    pub network: Option<Network>,
+    /// RDMA devices.
+    pub rdma: Option<BTreeMap<String, Rdma>>,
 }
 
 /// One of `linux.resources.devices`.
@@ -130,6 +136,7 @@ pub struct DeviceAccess {
 
 /// `linux.resources.memory`, in bytes.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Memory {
     /// The most.
     pub limit: Option<i64>,
@@ -137,10 +144,21 @@ pub struct Memory {
     pub reservation: Option<i64>,
     /// With swap.
     pub swap: Option<i64>,
+    /// What the kernel takes for it.
+    pub kernel: Option<i64>,
+    /// What it takes for TCP.
+    #[serde(rename = "kernelTCP")]
+    pub kernel_tcp: Option<i64>,
+    /// How readily it is swapped out.
+    pub swappiness: Option<i64>,
+    /// Whether nobody is killed for want of it.
+    #[serde(rename = "disableOOMKiller")]
+    pub disable_oom_killer: Option<bool>,
 }
 
 /// `linux.resources.cpu`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Cpu {
     /// Its part when time is scarce.
     pub shares: Option<u64>,
@@ -152,6 +170,14 @@ pub struct Cpu {
     pub cpus: Option<String>,
     /// Which memory nodes.
     pub mems: Option<String>,
+    /// Microseconds by which the quota may be exceeded now and then.
+    pub burst: Option<u64>,
+    /// Microseconds of real-time scheduling in each period.
+    pub realtime_runtime: Option<i64>,
+    /// That period, in microseconds.
+    pub realtime_period: Option<u64>,
+    /// Whether it gets only what nobody else wants.
+    pub idle: Option<i64>,
 }
 
 /// `linux.resources.pids`.
@@ -163,7 +189,87 @@ pub struct Pids {
 
 /// `linux.resources.blockIO`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct BlockIo {
     /// Its part when there is much to do.
     pub weight: Option<u64>,
+    /// That of its own processes beside groups below it.
+    pub leaf_weight: Option<u64>,
+    /// The same by device.
+    pub weight_device: List<WeightDevice>,
+    /// Bytes read in a second.
+    pub throttle_read_bps_device: List<ThrottleDevice>,
+    /// Bytes written in a second.
+    pub throttle_write_bps_device: List<ThrottleDevice>,
+    /// Reads in a second.
+    #[serde(rename = "throttleReadIOPSDevice")]
+    pub throttle_read_iops_device: List<ThrottleDevice>,
+    /// Writes in a second.
+    #[serde(rename = "throttleWriteIOPSDevice")]
+    pub throttle_write_iops_device: List<ThrottleDevice>,
+}
+
+/// One of `weightDevice`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WeightDevice {
+    /// Its number.
+    pub major: u32,
+    /// Its number.
+    pub minor: u32,
+    /// Its part of the device's time.
+    pub weight: Option<u64>,
+    /// That of its own processes.
+    pub leaf_weight: Option<u64>,
+}
+
+/// One of the `throttle` lists.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct ThrottleDevice {
+    /// Its number.
+    pub major: u32,
+    /// Its number.
+    pub minor: u32,
+    /// The most in a second.
+    pub rate: u64,
+}
+
+/// One of `linux.resources.hugepageLimits`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HugePages {
+    /// As the kernel's files are called: `2MB`.
+    pub page_size: String,
+    /// Bytes.
+    pub limit: u64,
+}
+
+/// `linux.resources.network`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// The class of its packets.
+    #[serde(rename = "classID")]
+    pub class_id: Option<u32>,
+    /// Their priority by interface.
+    pub priorities: List<NetworkPriority>,
+}
+
+/// One of its `priorities`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct NetworkPriority {
+    /// The interface.
+    pub name: String,
+    /// The priority.
+    pub priority: u32,
+}
+
+/// One of `linux.resources.rdma`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rdma {
+    /// The most handles.
+    pub hca_handles: Option<u32>,
+    /// The most objects.
+    pub hca_objects: Option<u32>,
 }

@@ -75,18 +75,6 @@ fn mount_options_are_read_in_their_order() {
 }
 
 #[test]
-fn sysctl_names_are_paths_in_both_spellings() {
-    assert_eq!(
-        parameter("net.ipv4.conf.eth0/1.rp_filter"),
-        "net/ipv4/conf/eth0.1/rp_filter"
-    );
-    assert_eq!(
-        parameter("net/ipv4/conf/eth0.1/rp_filter"),
-        "net/ipv4/conf/eth0.1/rp_filter"
-    );
-}
-
-#[test]
 fn unknown_fields_and_nulls_are_passed_over() {
     let mut config = usual();
     config["future"] = json!({"x": [1]});

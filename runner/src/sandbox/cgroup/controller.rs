@@ -22,6 +22,8 @@ pub enum Version {
 pub enum Controller {
     /// Time of processors.
     Cpu,
+    /// Counts time of processors; a part of `cpu` in the second version, and often in the first.
+    Cpuacct,
     /// Which processors.
     Cpuset,
     /// Memory and swap.
@@ -34,18 +36,31 @@ pub enum Controller {
     Freezer,
     /// Which devices may be opened; a program at the group in the second version.
     Devices,
+    /// Huge pages.
+    Hugetlb,
+    /// Devices for remote access to memory.
+    Rdma,
+    /// The class of packets; only in the first version.
+    NetCls,
+    /// The priority of packets; only in the first version.
+    NetPrio,
 }
 
 impl Controller {
     /// All that we use.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Cpu,
+        Self::Cpuacct,
         Self::Cpuset,
         Self::Memory,
         Self::Pids,
         Self::Io,
         Self::Freezer,
         Self::Devices,
+        Self::Hugetlb,
+        Self::Rdma,
+        Self::NetCls,
+        Self::NetPrio,
     ];
 
     /// Its name in `version`.
@@ -53,6 +68,7 @@ impl Controller {
     pub fn name(self, version: Version) -> &'static str {
         match self {
             Self::Cpu => "cpu",
+            Self::Cpuacct => "cpuacct",
             Self::Cpuset => "cpuset",
             Self::Memory => "memory",
             Self::Pids => "pids",
@@ -60,7 +76,20 @@ impl Controller {
             Self::Io => "io",
             Self::Freezer => "freezer",
             Self::Devices => "devices",
+            Self::Hugetlb => "hugetlb",
+            Self::Rdma => "rdma",
+            Self::NetCls => "net_cls",
+            Self::NetPrio => "net_prio",
         }
+    }
+
+    /// Whether an `update` may be about it.
+    #[must_use]
+    pub fn is_usual(self) -> bool {
+        !matches!(
+            self,
+            Self::Hugetlb | Self::Rdma | Self::NetCls | Self::NetPrio
+        )
     }
 
     /// The one with this name in the second version.

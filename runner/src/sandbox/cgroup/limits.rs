@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::controller::{Controller, Version};
 use super::devices::{self, DeviceRule};
+use super::special::{Special, device_weight};
 
 /// The most of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +84,9 @@ pub struct Limits {
     /// Files of the second version by name, as they are to be written.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub unified: BTreeMap<String, String>,
+    /// What few ask for; the last of a kind counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub special: Vec<Special>,
 }
 
 /// The period of the processors' scheduler that the kernel starts with, in microseconds.
@@ -166,6 +170,11 @@ impl Limits {
             io_weight: self.io_weight.filter(|_| has(Controller::Io)),
             devices: self.devices.clone(),
             unified,
+            special: {
+                let mut special = self.special.clone();
+                special.retain(|limit| has(limit.setting(Version::Two).controller));
+                special
+            },
         }
     }
 
@@ -174,6 +183,7 @@ impl Limits {
     pub fn updated(&self, newer: &Self) -> Self {
         let mut unified = self.unified.clone();
         unified.extend(newer.unified.clone());
+        let special = [self.special.as_slice(), &newer.special].concat();
         Self {
             memory: newer.memory.or(self.memory),
             memory_and_swap: newer.memory_and_swap.or(self.memory_and_swap),
@@ -187,6 +197,7 @@ impl Limits {
             io_weight: newer.io_weight.or(self.io_weight),
             devices: newer.devices.clone().or_else(|| self.devices.clone()),
             unified,
+            special,
         }
     }
 
@@ -231,11 +242,11 @@ impl Limits {
             );
         }
         if let Some(weight) = self.io_weight {
-            let (file, weight) = match version {
-                Version::One => ("blkio.bfq.weight", weight),
-                // From 10…1,000 to 1…10,000, as the runtimes agree.
-                Version::Two => ("io.weight", 1 + weight.saturating_sub(10) * 9_999 / 990),
+            let file = match version {
+                Version::One => "blkio.bfq.weight",
+                Version::Two => "io.weight",
             };
+            let weight = device_weight(weight, version);
             let what = "the weight of reading and writing";
             add(what, Controller::Io, file, weight.to_string());
         }
@@ -249,6 +260,7 @@ impl Limits {
             let controller = controller_of(file).unwrap_or(Controller::Freezer);
             add("a cgroup file", controller, file, value.clone());
         }
+        list.extend(self.special.iter().map(|limit| limit.setting(version)));
         list
     }
 
@@ -370,6 +382,7 @@ mod tests {
             io_weight: Some(1000),
             devices: None,
             unified: BTreeMap::from([("memory.high".to_owned(), "900".to_owned())]),
+            special: Vec::new(),
         };
         assert_eq!(
             written(&limits, Version::Two),

@@ -14,12 +14,18 @@ use super::{Cgroup, Version};
 pub struct Usage {
     /// Processor time until now, in microseconds.
     pub cpu: u64,
+    /// Of that, time in its programs and time in the kernel, if its group counts them.
+    pub cpu_split: Option<(u64, u64)>,
     /// Memory, in bytes.
     pub memory: u64,
     /// The most memory that it may have, in bytes; the machine's if it has no limit.
     pub memory_limit: u64,
+    /// The most memory that it had, in bytes, if its group counts that.
+    pub memory_peak: Option<u64>,
     /// Processes and threads.
     pub pids: u64,
+    /// The most of those, if there is a limit.
+    pub pids_limit: Option<u64>,
     /// Bytes read from devices.
     pub read: u64,
     /// Bytes written to devices.
@@ -68,15 +74,26 @@ impl Usage {
         if let Some(pids) = number(Controller::Pids, "pids.current") {
             self.pids = pids;
         }
-        if group.version() == Version::Two {
-            if let Some(cpu) = line(Controller::Cpu, "cpu.stat", "usage_usec") {
-                self.cpu = cpu;
+        self.pids_limit = number(Controller::Pids, "pids.max");
+        match group.version() {
+            Version::One => {
+                self.memory_peak = number(Controller::Memory, "memory.max_usage_in_bytes");
+                if let Some(nanoseconds) = number(Controller::Cpuacct, "cpuacct.usage") {
+                    self.cpu = nanoseconds / 1000;
+                }
+                let ticks = |key| line(Controller::Cpuacct, "cpuacct.stat", key);
+                let split = ticks("user").zip(ticks("system"));
+                self.cpu_split = split.map(|(user, system)| (user * TICK, system * TICK));
             }
-            if let Some(text) = group
-                .folder_of(Controller::Io)
-                .and_then(|at| read(at, "io.stat"))
-            {
-                (self.read, self.written) = (sum(&text, "rbytes="), sum(&text, "wbytes="));
+            Version::Two => {
+                self.memory_peak = number(Controller::Memory, "memory.peak");
+                let time = |key| line(Controller::Cpu, "cpu.stat", key);
+                self.cpu = time("usage_usec").unwrap_or(self.cpu);
+                self.cpu_split = time("user_usec").zip(time("system_usec"));
+                let folder = group.folder_of(Controller::Io);
+                if let Some(text) = folder.and_then(|at| read(at, "io.stat")) {
+                    (self.read, self.written) = (sum(&text, "rbytes="), sum(&text, "wbytes="));
+                }
             }
         }
     }
@@ -154,13 +171,15 @@ fn sum(text: &str, key: &str) -> u64 {
         .sum()
 }
 
-/// User and system time of `/proc/PID/stat`, in microseconds: fields 14 and 15 (proc(5)), in ticks of
-/// 10 ms.
+/// A tick of the kernel's clock for users, in microseconds.
+const TICK: u64 = 10_000;
+
+/// User and system time of `/proc/PID/stat`, in microseconds: fields 14 and 15 (proc(5)), in ticks.
 fn cpu_time(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut fields = after_name.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u64>().ok();
-    Some((ticks()? + ticks()?) * 10_000)
+    Some((ticks()? + ticks()?) * TICK)
 }
 
 /// The memory of this machine, in bytes.
