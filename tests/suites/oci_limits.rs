@@ -220,3 +220,51 @@ fn files_of_a_mount_have_the_ids_that_its_option_says() {
         assert!(failed.only_error().contains("mounts: "), "{failed}");
     }
 }
+
+#[test]
+fn mounts_travel_as_the_configuration_says_and_none_of_the_hosts_goes() {
+    let world = require!(World::new(Mode::Root));
+    let mut bundle = require!(Bundle::new(&world, "bundle"));
+    bundle.script("awk '$5 == \"/tmp\" { print $7, $8 }' /proc/self/mountinfo");
+    world.make_dir("data", 0o755);
+    let source = world.path("data");
+    let mounts = bundle.config["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({"destination": "/tmp", "type": "bind", "source": source, "options": ["rbind", "rshared"]}));
+    // As on a host with systemd, where everything is shared; the data is a mount of its own.
+    let script = "mount --make-rshared / && mount --bind \"$1\" \"$1\" && shift \
+        && wc -l < /proc/self/mountinfo && \"$@\" && wc -l < /proc/self/mountinfo";
+    for (propagation, expected) in [
+        ("rshared", ["shared", "-"]),
+        ("rslave", ["shared", "master"]),
+        ("rprivate", ["shared", "-"]),
+    ] {
+        bundle.config["linux"]["rootfsPropagation"] = propagation.into();
+        bundle.write();
+        let root = world.path("run/state-runc");
+        let said = world
+            .run("unshare")
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "sh",
+                "-c",
+                script,
+                "sh",
+            ])
+            .args([&source, runc()])
+            .args(["--root", root.to_str().unwrap(), "run", "travel"])
+            .current_dir(&bundle.folder)
+            .succeed();
+        let lines: Vec<_> = said.text().lines().collect();
+        let [before, told, after] = lines[..] else {
+            panic!("{said}");
+        };
+        assert_eq!(before, after, "mounts of the host, {propagation}: {said}");
+        let kinds: Vec<_> = told
+            .split(' ')
+            .map(|word| word.split(':').next().unwrap())
+            .collect();
+        assert_eq!(kinds, expected, "{propagation}: {said}");
+    }
+}

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, mount_move, unmount};
 use rustix::process::{DumpableBehavior, chdir, chroot, fchdir, pivot_root, set_dumpable_behavior};
 use rustix::system::{setdomainname, sethostname};
@@ -204,7 +204,7 @@ fn set_propagation(setup: &Setup<'_>) -> Result<(), Failure> {
             propagation_flag(propagation) | MountPropagationFlags::REC,
         )?;
         match &setup.spec.rootfs {
-            Rootfs::Directory(directory) if propagation != Propagation::Private => {
+            Rootfs::Directory(directory) if propagation == Propagation::Shared => {
                 part_from_host(&directory.path)
             }
             _ => Ok(()),
@@ -266,14 +266,7 @@ fn enter_root(setup: &Setup<'_>) -> Result<(), Failure> {
         Rootfs::Directory(directory) if directory.no_pivot => {
             cover().and_then(|()| keep_propagation(directory))
         }
-        Rootfs::Directory(directory) => pivot()
-            // That the old root goes must not be seen on the host, if mounts travel there.
-            .and_then(|()| {
-                let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-                mount_change(".", slave)
-            })
-            .and_then(|()| let_go())
-            .and_then(|()| keep_propagation(directory)),
+        Rootfs::Directory(directory) => pivot_apart().and_then(|()| keep_propagation(directory)),
     }
     .context(what)
 }
@@ -281,6 +274,23 @@ fn enter_root(setup: &Setup<'_>) -> Result<(), Failure> {
 /// pivot_root(2), "pivot_root(".", ".")": the old root now lies over the new one.
 fn pivot() -> rustix::io::Result<()> {
     pivot_root(".", ".")
+}
+
+/// The same where mounts may travel to the host: that the old root goes must not be seen there.
+fn pivot_apart() -> rustix::io::Result<()> {
+    let old = open(
+        "/",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    pivot()?;
+    // "." is the new root, and only what unmounts looks for what lies over it.
+    fchdir(&old)?;
+    mount_change(
+        ".",
+        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
+    )?;
+    let_go()
 }
 
 /// Unmounts the old root. Safe because nothing of the host is reached through it any more.
@@ -309,7 +319,7 @@ fn make_read_only(setup: &Setup<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     // Only the root itself: volumes and temporary file systems on it stay as they are.
-    rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty())
+    open("/", OFlags::PATH, Mode::empty())
         .map_err(std::io::Error::from)
         .and_then(|root| {
             let read_only = MountChange {
@@ -339,11 +349,6 @@ fn has_own_network(setup: &Setup<'_>) -> bool {
 
 /// Opens a path of the host, relative to nothing.
 fn open_host(path: &str) -> std::io::Result<OwnedFd> {
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(
-        CWD,
-        path,
-        flags,
-        rustix::fs::Mode::empty(),
-    )?)
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
 }

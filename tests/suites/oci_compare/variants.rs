@@ -347,9 +347,12 @@ fn bind_mounts(list: &mut List, bundle: &Path) {
     ] {
         let mount =
             json!({"destination": "/mnt", "source": bundle.join("data"), "options": options});
+        let travels = options.iter().any(|option| option.ends_with("shared"));
         list.add(format!("bind {options:?}"), look, move |config| {
             push(config, "/mounts", mount.clone());
-        });
+        })
+        .differs = travels
+            .then_some("crun cuts it off again together with the host's root; runc does not");
     }
     for (name, source, target) in [
         ("a relative source", "data", "/mnt"),
@@ -443,8 +446,8 @@ fn kernel(list: &mut List) {
     for (propagation, differs) in [
         ("private", None),
         ("rprivate", None),
-        ("slave", None),
-        ("rslave", None),
+        ("slave", Some("crun cuts its root off from the host first")),
+        ("rslave", Some("crun cuts its root off from the host first")),
         ("shared", None),
         ("rshared", None),
         ("unbindable", None),
