@@ -184,6 +184,51 @@ fn limits_reach_the_kernel_can_be_changed_and_leave_nothing() {
     assert_eq!(groups_of(&id), Vec::<PathBuf>::new());
 }
 
+#[test]
+fn devices_are_slowed_down_and_swapping_is_tuned() {
+    let world = require!(root_with(&["memory", "blkio"]));
+    let runner = world.runner();
+    let table = std::fs::read_to_string("/proc/partitions").expect("/proc");
+    let disk = table.lines().nth(2).expect("a disk");
+    let words: Vec<_> = disk.split_whitespace().collect();
+    let (numbers, path) = (words[..2].join(":"), format!("/dev/{}", words[3]));
+    let [read, write] = ["1mb", "77"].map(|rate| format!("{path}:{rate}"));
+    let flags = [
+        "--device-read-bps",
+        &read,
+        "--device-write-iops",
+        &write,
+        "--memory-swappiness",
+        "9",
+    ];
+    let run = ["run", "-d", "--name", "slow"];
+    let id = runner.to(&[&run[..], &flags, &[busybox::NAME], &ENDLESS].concat());
+    let one = |file| value(&id, [file, "none"]).unwrap_or_default();
+    assert_eq!(
+        one("blkio.throttle.read_bps_device"),
+        format!("{numbers} 1048576")
+    );
+    assert_eq!(
+        one("blkio.throttle.write_iops_device"),
+        format!("{numbers} 77")
+    );
+    assert_eq!(one("memory.swappiness"), "9");
+    runner.to(&["rm", "-f", "-t", "0", "slow"]);
+    let plain = world.write("plain", "");
+    for (flag, wrong) in [
+        ("--device-read-bps", format!("{}:1mb", plain.display())),
+        ("--device-read-bps", "/dev/none:1mb".to_owned()),
+        ("--device-read-bps", path.clone()),
+        ("--device-write-bps", format!("{path}:fast")),
+        ("--blkio-weight-device", format!("{path}:5")),
+        ("--memory-swappiness", "101".to_owned()),
+    ] {
+        let refused = runner.try_to(&["run", flag, &wrong, busybox::NAME, "true"]);
+        assert_eq!(refused.code, 125, "{refused}");
+        assert!(refused.only_error().contains(flag), "{refused}");
+    }
+}
+
 fn paused(runner: &Engine) -> String {
     runner.to(&["ps", "-a", "--format", "{{.State}}"])
 }

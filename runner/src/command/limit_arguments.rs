@@ -2,11 +2,12 @@
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
+use rustix::fs::FileType;
 
 use crate::config::containers::Defaults;
 use crate::container::resources::{DEFAULT_PIDS, Resources};
 use crate::human;
-use crate::sandbox::cgroup::{Ceiling, Limits};
+use crate::sandbox::cgroup::{Ceiling, Device, Limits, Rate, Special};
 use crate::sandbox::spec::{Resource, Rlimit};
 
 /// The period in which processor time is counted, in microseconds.
@@ -61,6 +62,115 @@ pub(super) struct LimitArguments {
     /// Its part of the devices' time when that is scarce: 10 to 1000.
     #[arg(long, value_name = "WEIGHT")]
     blkio_weight: Option<u64>,
+
+    #[command(flatten)]
+    special: SpecialArguments,
+}
+
+// What few ask for.
+#[derive(Debug, Clone, Default, Args)]
+struct SpecialArguments {
+    /// Its part of one device's time: /dev/sda:200.
+    #[arg(long, value_name = "DEVICE:WEIGHT")]
+    blkio_weight_device: Vec<String>,
+
+    /// How many bytes are read from a device in a second: /dev/sda:1mb.
+    #[arg(long, value_name = "DEVICE:RATE")]
+    device_read_bps: Vec<String>,
+
+    /// How many bytes are written to a device in a second.
+    #[arg(long, value_name = "DEVICE:RATE")]
+    device_write_bps: Vec<String>,
+
+    /// How often a device is read in a second: /dev/sda:100.
+    #[arg(long, value_name = "DEVICE:RATE")]
+    device_read_iops: Vec<String>,
+
+    /// How often a device is written to in a second.
+    #[arg(long, value_name = "DEVICE:RATE")]
+    device_write_iops: Vec<String>,
+
+    /// How readily its memory is swapped out: 0 to 100, or -1 for the kernel's way [first version of cgroups].
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    memory_swappiness: Option<i64>,
+
+    /// Let who wants more memory than there is wait, and kill nobody [first version of cgroups].
+    #[arg(long)]
+    oom_kill_disable: bool,
+
+    /// The period of real-time scheduling, in microseconds [first version of cgroups].
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_rt_period: Option<u64>,
+
+    /// Real-time scheduling in each period, in microseconds [first version of cgroups].
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_rt_runtime: Option<i64>,
+}
+
+impl SpecialArguments {
+    fn read(&self) -> anyhow::Result<Vec<Special>> {
+        let mut list = Vec::new();
+        for text in &self.blkio_weight_device {
+            let (device, weight) = of_device("--blkio-weight-device", text)?;
+            let weight = weight
+                .parse()
+                .ok()
+                .filter(|weight| (10..=1000).contains(weight));
+            let weight = weight.with_context(|| {
+                format!("--blkio-weight-device {}: 10 to 1000", text.escape_debug())
+            })?;
+            list.push(Special::DeviceWeight(device, weight));
+        }
+        for (flag, texts, rate) in [
+            ("--device-read-bps", &self.device_read_bps, Rate::ReadBytes),
+            (
+                "--device-write-bps",
+                &self.device_write_bps,
+                Rate::WriteBytes,
+            ),
+            ("--device-read-iops", &self.device_read_iops, Rate::Reads),
+            ("--device-write-iops", &self.device_write_iops, Rate::Writes),
+        ] {
+            for text in texts {
+                let (device, most) = of_device(flag, text)?;
+                list.push(Special::Throttle(device, rate, size(flag, most)?));
+            }
+        }
+        match self.memory_swappiness {
+            None | Some(-1) => {}
+            Some(value) => {
+                let value = u64::try_from(value).ok().filter(|value| *value <= 100);
+                let value = value.context("--memory-swappiness: 0 to 100, or -1")?;
+                list.push(Special::Swappiness(value));
+            }
+        }
+        list.extend(self.oom_kill_disable.then_some(Special::NoOomKiller));
+        list.extend(self.cpu_rt_period.map(Special::RealtimePeriod));
+        list.extend(self.cpu_rt_runtime.map(Special::RealtimeRuntime));
+        Ok(list)
+    }
+}
+
+/// The numbers of the device in `/dev/sda:VALUE`, and the value.
+fn of_device<'a>(flag: &str, text: &'a str) -> anyhow::Result<(Device, &'a str)> {
+    let shown = text.escape_debug();
+    let (path, value) = text
+        .rsplit_once(':')
+        .with_context(|| format!("{flag} {shown}: DEVICE:NUMBER is expected"))?;
+    let found = rustix::fs::stat(path)
+        .map_err(std::io::Error::from)
+        .with_context(|| format!("{flag} {shown}: {}", path.escape_debug()))?;
+    let is_device = FileType::from_raw_mode(found.st_mode) == FileType::BlockDevice;
+    ensure!(
+        is_device,
+        "{flag} {shown}: {} is no block device",
+        path.escape_debug()
+    );
+    let numbers = (
+        rustix::fs::major(found.st_rdev),
+        rustix::fs::minor(found.st_rdev),
+    );
+    Ok((Device(numbers.0, numbers.1), value))
 }
 
 // What `run` and `create` take beside those.
@@ -186,7 +296,7 @@ impl LimitArguments {
             io_weight: self.blkio_weight,
             devices: None,
             unified: std::collections::BTreeMap::new(),
-            special: Vec::new(),
+            special: self.special.read()?,
         })
     }
 }
