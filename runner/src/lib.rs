@@ -10,6 +10,7 @@ pub mod network;
 mod noise;
 pub mod oci;
 pub mod paths;
+pub mod profiles;
 pub mod sandbox;
 pub mod signal;
 pub mod store;

@@ -7,12 +7,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use packer::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::profiles;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::landlock::Scopes;
-use crate::sandbox::seccomp::custom::{BadProfile, Instruction, Profile};
 use crate::sandbox::spec::{Filter, Network};
 use crate::sandbox::system_paths::{MASKED, READ_ONLY};
 
@@ -175,23 +174,13 @@ impl Request {
         };
         let text =
             fs::read(path).map_err(|error| refuse(crate::sandbox::failure::describe(&error)))?;
-        let kept = self.cache.join(key(&text, bounding));
-        if let Some(program) = fs::read(&kept).ok().and_then(|bytes| from_bytes(&bytes)) {
-            return Ok(Filter::Program(program));
-        }
-        let filter = Profile::parse(&text)
-            .and_then(|profile| profile.filter(bounding))
-            .map_err(|error: BadProfile| refuse(error.to_string()))?;
+        let filter = profiles::filter(&text, bounding, &self.cache)
+            .map_err(|error| refuse(error.to_string()))?;
         if let Some(listener) = filter.listener().filter(|one| !one.path.is_absolute()) {
             let listener = listener.path.display();
             return Err(refuse(format!(
                 "its listenerPath \"{listener}\" is no absolute path"
             )));
-        }
-        // More than a program is rare, and is compiled each time.
-        if let Filter::Program(program) = &filter {
-            // Only the next start is slower without it.
-            let _ = packer::cache::keep(&kept, &to_bytes(program));
         }
         Ok(filter)
     }
@@ -265,45 +254,6 @@ fn proc_option(option: &str) -> Result<String, BadSecurity> {
         true => Ok(option.to_owned()),
         false => Err(BadSecurity::ProcOption(option.to_owned())),
     }
-}
-
-/// Names a compiled profile by all that it was made of.
-fn key(text: &[u8], bounding: CapabilitySet) -> String {
-    let mut all = text.to_vec();
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    let (version, arch) = (env!("CARGO_PKG_VERSION"), std::env::consts::ARCH);
-    all.extend(format!("\0{bounding} {version} {arch} {release}").bytes());
-    Digest::of(&all).hex()
-}
-
-fn to_bytes(program: &[Instruction]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(program.len() * 8);
-    for Instruction(code, yes, no, value) in program {
-        bytes.extend(code.to_le_bytes());
-        bytes.extend([*yes, *no]);
-        bytes.extend(value.to_le_bytes());
-    }
-    bytes
-}
-
-/// `None` for what is cut off: a program has at least one instruction, and each has eight bytes.
-fn from_bytes(bytes: &[u8]) -> Option<Vec<Instruction>> {
-    let (whole, rest) = bytes.as_chunks::<8>();
-    (!whole.is_empty() && rest.is_empty()).then(|| {
-        whole
-            .iter()
-            .map(|[c0, c1, yes, no, v0, v1, v2, v3]| {
-                let (code, value) = (
-                    u16::from_le_bytes([*c0, *c1]),
-                    u32::from_le_bytes([*v0, *v1, *v2, *v3]),
-                );
-                Instruction(code, *yes, *no, value)
-            })
-            .collect()
-    })
 }
 
 #[cfg(test)]
@@ -405,36 +355,5 @@ mod tests {
         ] {
             assert!(decided(&[option]).is_err(), "{option}");
         }
-    }
-
-    #[test]
-    fn a_compiled_profile_is_kept_and_found_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("profile.json");
-        fs::write(&path, r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[]}"#).unwrap();
-        let request = Request {
-            seccomp: Seccomp::File(path.clone()),
-            cache: folder.path().join("cache"),
-            ..Request::default()
-        };
-        let first = request.decide(CapabilitySet::EMPTY).unwrap();
-        let kept = || fs::read_dir(&request.cache).unwrap().count();
-        assert_eq!(kept(), 1);
-        assert_eq!(
-            request.decide(CapabilitySet::EMPTY).unwrap().filter,
-            first.filter
-        );
-        request.decide(CapabilitySet::all()).unwrap();
-        assert_eq!(kept(), 2);
-        // One that was cut off is made anew.
-        for entry in fs::read_dir(&request.cache).unwrap().flatten() {
-            fs::write(entry.path(), b"x").unwrap();
-        }
-        assert_eq!(
-            request.decide(CapabilitySet::EMPTY).unwrap().filter,
-            first.filter
-        );
-        fs::write(&path, "{").unwrap();
-        assert!(request.decide(CapabilitySet::EMPTY).is_err());
     }
 }

@@ -100,7 +100,8 @@ impl Creation<'_> {
         let linux = self.config.linux.clone().unwrap_or_default();
         let group = resources::make(&linux, self.id, self.options.systemd)?;
         saved.cgroup = group.cgroup().cloned();
-        let mut spec = translate::spec(self.config, &self.bundle, self.options.no_pivot, told)?;
+        let (no_pivot, profiles) = (self.options.no_pivot, state::profiles_beside(self.folder));
+        let mut spec = translate::spec(self.config, &self.bundle, no_pivot, &profiles, told)?;
         let mut carried: Vec<BorrowedFd<'_>> = vec![gate.as_fd()];
         let prepared = self.prepare_mounts(&mut spec, &linux, carried.len())?;
         carried.extend(prepared.iter().map(AsFd::as_fd));

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::config::Linux;
@@ -19,7 +20,8 @@ pub(super) fn hand_over(
     pid: i32,
     state: &Map<String, Value>,
 ) -> Result<(), Failure> {
-    let seccomp = linux.seccomp.clone().unwrap_or_default();
+    let seccomp = linux.seccomp.as_deref().map_or("null", RawValue::get);
+    let seccomp: Value = serde_json::from_str(seccomp).unwrap_or_default();
     let text = |key: &str| seccomp[key].as_str().unwrap_or_default().to_owned();
     let listener = Listener {
         path: text("listenerPath").into(),

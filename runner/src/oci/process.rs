@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use super::config::{self, Config};
-use super::state::{Container, Status};
+use super::state::{self, Container, Status};
 use super::{console, listener, translate};
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::{Carried, Join, Namespace};
@@ -76,11 +76,12 @@ pub fn exec(
     let mut carried = Vec::new();
     // As it sees it by now.
     let root = format!("/proc/{}/root", container.saved.process.pid);
+    let profiles = state::profiles_beside(&container.folder);
     let join = Join {
         root: None,
         pid: container.saved.process.pid,
         start_time: container.saved.process.start_time,
-        process: translate::process(process, &linux, Path::new(&root))?,
+        process: translate::process(process, &linux, Path::new(&root), &profiles)?,
         bound: false,
         own_cgroups: has_own_cgroups(&linux),
         carried: Carried {

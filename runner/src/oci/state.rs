@@ -264,6 +264,12 @@ pub fn now() -> String {
     humantime::format_rfc3339_nanos(SystemTime::now()).to_string()
 }
 
+/// The folder of compiled seccomp profiles beside the `folder` of a container. No container has this name.
+#[must_use]
+pub fn profiles_beside(folder: &Path) -> PathBuf {
+    folder.with_file_name("seccomp profiles")
+}
+
 /// Writes a file that is there whole or not at all.
 ///
 /// # Errors

@@ -5,20 +5,27 @@ use std::path::{Path, PathBuf};
 use super::config::{self, Config, IdMapping, Linux};
 use super::{mount_options, parameters};
 use crate::container::user;
+use crate::profiles;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::landlock::Scopes;
-use crate::sandbox::seccomp::custom::Profile;
 use crate::sandbox::spec::{
     Begin, Capabilities, Carried, DEFAULT_DEVICES, Device, DeviceKind, Directory, Extent, Filter,
     Isolation, Listed, Namespace, Namespaces, Network, Process, Propagation, Resource, Rlimit,
     Rootfs, Scheduler, Spec, System, Told, Traits,
 };
 
-/// The specification of the container that `config`, which lies in `bundle`, describes.
+/// The specification of the container that `config`, which lies in `bundle`, describes; compiled seccomp
+/// profiles are kept in the folder `profiles`.
 ///
 /// # Errors
 /// One line that names the field.
-pub fn spec(config: &Config, bundle: &Path, no_pivot: bool, told: Told) -> anyhow::Result<Spec> {
+pub fn spec(
+    config: &Config,
+    bundle: &Path,
+    no_pivot: bool,
+    profiles: &Path,
+    told: Told,
+) -> anyhow::Result<Spec> {
     let linux = config.linux.clone().unwrap_or_default();
     let namespaces = namespaces(&linux)?;
     let has = |kind| {
@@ -66,7 +73,7 @@ pub fn spec(config: &Config, bundle: &Path, no_pivot: bool, told: Told) -> anyho
         network,
         own_cgroups: namespaces.has_new(Namespace::Cgroup),
         highest_pid: None,
-        process: self::process(process, &linux, &root.path)?,
+        process: self::process(process, &linux, &root.path, profiles)?,
         rootfs: Rootfs::Directory(root),
         init: false,
         begin: Begin::WhenTold(Box::new(told)),
@@ -227,11 +234,16 @@ fn devices(linux: &Linux) -> anyhow::Result<Vec<Device>> {
 }
 
 /// The sandbox's form of a process of a container with this `linux`, whose root file system the host
-/// sees as `root`.
+/// sees as `root`, with compiled seccomp profiles in the folder `profiles`.
 ///
 /// # Errors
 /// One line that names the field.
-pub fn process(process: &config::Process, linux: &Linux, root: &Path) -> anyhow::Result<Process> {
+pub fn process(
+    process: &config::Process,
+    linux: &Linux,
+    root: &Path,
+    profiles: &Path,
+) -> anyhow::Result<Process> {
     let arguments = process.args.clone().unwrap_or_default();
     anyhow::ensure!(
         arguments.first().is_some_and(|name| !name.is_empty()),
@@ -258,7 +270,7 @@ pub fn process(process: &config::Process, linux: &Linux, root: &Path) -> anyhow:
         groups: user.additional_gids.clone().unwrap_or_default(),
         capabilities,
         no_new_privileges: process.no_new_privileges == Some(true),
-        filter: filter(linux, bounding)?,
+        filter: filter(linux, bounding, profiles)?,
         // A configuration says by itself what it wants.
         scopes: Scopes::default(),
         beside_host: false,
@@ -314,14 +326,14 @@ fn capabilities(process: &config::Process) -> Capabilities {
     }
 }
 
-/// The filter of system calls that the configuration describes; without one all are open.
-fn filter(linux: &Linux, bounding: CapabilitySet) -> anyhow::Result<Filter> {
+/// The filter of system calls that the configuration describes; without one all are open. What was
+/// compiled is kept in `profiles`.
+fn filter(linux: &Linux, bounding: CapabilitySet, profiles: &Path) -> anyhow::Result<Filter> {
     let Some(profile) = &linux.seccomp else {
         return Ok(Filter::Open);
     };
-    let what = |error| anyhow::anyhow!("linux.seccomp: {error}");
-    let parsed = Profile::parse(profile.to_string().as_bytes()).map_err(what)?;
-    parsed.filter(bounding).map_err(what)
+    profiles::filter(profile.get().as_bytes(), bounding, profiles)
+        .map_err(|error| anyhow::anyhow!("linux.seccomp: {error}"))
 }
 
 /// An AppArmor profile, if there is to be one.

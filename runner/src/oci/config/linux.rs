@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{IdMapping, List};
 use crate::sandbox::spec::{DeviceKind, Namespace};
@@ -22,7 +22,7 @@ pub struct Linux {
     /// What it may use.
     pub resources: Option<Resources>,
     /// The filter of system calls, as it is written.
-    pub seccomp: Option<Value>,
+    pub seccomp: Option<Box<RawValue>>,
     /// Where its control group lies.
     pub cgroups_path: Option<String>,
     /// The namespaces that it does not share with the caller.

@@ -9,7 +9,13 @@ use crate::sandbox::spec::{Mount, Mounted};
 
 fn translate(text: &str) -> anyhow::Result<Spec> {
     let config = Config::parse(text.as_bytes())?;
-    spec(&config, Path::new("/"), false, Told::default())
+    spec(
+        &config,
+        Path::new("/"),
+        false,
+        Path::new("/nonexistent"),
+        Told::default(),
+    )
 }
 
 fn usual() -> Value {
