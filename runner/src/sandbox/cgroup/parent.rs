@@ -360,6 +360,7 @@ mod tests {
             legacy_mounts(table),
             [
                 (Controller::Cpu, "/sys/fs/cgroup/cpu,cpuacct".into()),
+                (Controller::Cpuacct, "/sys/fs/cgroup/cpu,cpuacct".into()),
                 (Controller::Io, "/sys/fs/cgroup/blkio".into()),
             ]
         );
