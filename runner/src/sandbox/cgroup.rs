@@ -30,6 +30,7 @@ pub use controller::{Controller, Version};
 pub use devices::{DeviceKind, DeviceRule};
 pub use limits::{Ceiling, Limits, Missing};
 pub use parent::Parent;
+pub(in crate::sandbox) use parent::is_unified;
 pub use special::{Device, Rate, Special};
 pub use usage::{Usage, processes_of};
 

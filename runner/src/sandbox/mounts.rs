@@ -78,6 +78,10 @@ impl Root {
         let Some((last, parents)) = names.split_last() else {
             return self.resolve("/");
         };
+        match self.resolve(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
         let mut walked = String::new();
         for name in parents {
             self.make(&walked, name, Kind::Directory)?;

@@ -19,7 +19,7 @@ use rustix::process::{WaitOptions, waitpid};
 use rustix::thread::UnshareFlags;
 
 use super::failure::{Context, Failure};
-use super::syscalls::{self, Fork, MountChange};
+use super::syscalls::{self, MountChange};
 use super::wire;
 
 /// The read-only mount that the process `pid` was executed from, if it is one of this very program.
@@ -52,30 +52,22 @@ pub(super) fn make() -> io::Result<OwnedFd> {
 fn read_only_mount_beside() -> Result<OwnedFd, Failure> {
     let what = || "cannot open this program".to_owned();
     let (here, there) = wire::sockets(SocketType::STREAM)?;
-    match syscalls::fork().context(what)? {
-        Fork::Child => {
-            let send = || -> Result<(), Failure> {
-                let with_own_user = UnshareFlags::NEWUSER | UnshareFlags::NEWNS;
-                syscalls::unshare(UnshareFlags::NEWNS)
-                    .or_else(|_| syscalls::unshare(with_own_user))
-                    .context(what)?;
-                let mount = read_only_mount().context(what)?;
-                let mount = mount.ok_or_else(|| Failure::engine(what()))?;
-                wire::send(&there, &(), &[mount.as_fd()])
-            };
-            std::process::exit(i32::from(send().is_err()))
-        }
-        Fork::Parent(pid) => {
-            drop(there);
-            let received = wire::receive::<()>(&here);
-            let _ = waitpid(Some(pid), WaitOptions::empty());
-            let ((), programs) = received?;
-            programs
-                .into_iter()
-                .next()
-                .ok_or_else(|| Failure::engine(what()))
-        }
-    }
+    let send = || -> Result<(), Failure> {
+        let with_own_user = UnshareFlags::NEWUSER | UnshareFlags::NEWNS;
+        syscalls::unshare(UnshareFlags::NEWNS)
+            .or_else(|_| syscalls::unshare(with_own_user))
+            .context(what)?;
+        let mount = read_only_mount().context(what)?;
+        let mount = mount.ok_or_else(|| Failure::engine(what()))?;
+        wire::send(&there, &(), &[mount.as_fd()])
+    };
+    let pid = syscalls::spawn(&mut || i32::from(send().is_err())).context(what)?;
+    drop(there);
+    let received = wire::receive::<()>(&here);
+    let _ = waitpid(Some(pid), WaitOptions::empty());
+    let ((), programs) = received?;
+    let mut programs = programs.into_iter();
+    programs.next().ok_or_else(|| Failure::engine(what()))
 }
 
 fn read_only_mount() -> io::Result<Option<OwnedFd>> {

@@ -260,7 +260,8 @@ fn no_group(folder: &Path, error: &io::Error) -> Failure {
     ))
 }
 
-fn is_unified(folder: &Path) -> bool {
+/// Whether `folder` belongs to the second version.
+pub(in crate::sandbox) fn is_unified(folder: &Path) -> bool {
     statfs(folder).is_ok_and(|found| found.f_type == CGROUP2)
 }
 

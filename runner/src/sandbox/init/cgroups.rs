@@ -2,10 +2,12 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, mkdirat, openat};
 use rustix::mount::MountAttrFlags;
 
+use super::super::cgroup;
 use super::super::mounts::{self, Root};
 use super::super::spec::{ListedMount, Namespace};
 use super::{Setup, listed, open_host};
@@ -20,7 +22,11 @@ struct Hierarchy {
 
 pub(super) fn mount(setup: &Setup<'_>, root: &Root, mount: &ListedMount) -> io::Result<()> {
     let own = setup.spec.namespaces.has_new(Namespace::Cgroup);
-    let hierarchies = hierarchies()?;
+    let mut hierarchies = hierarchies()?;
+    // What the host does not show need not be there, and its processes may be in groups of it.
+    if cgroup::is_unified(Path::new("/sys/fs/cgroup")) {
+        hierarchies.retain(|hierarchy| hierarchy.controllers.is_empty());
+    }
     match hierarchies.as_slice() {
         [Hierarchy { controllers, group }] if controllers.is_empty() => {
             let unified = || mounts::new_mount("cgroup2", &[], MountAttrFlags::empty());

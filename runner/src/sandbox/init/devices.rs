@@ -11,7 +11,7 @@ use rustix::mount::MountAttrFlags;
 
 use super::super::failure::{Context, Failure};
 use super::super::mounts::{self, Kind, PLAIN, Root};
-use super::super::spec::{DEFAULT_DEVICES, Device, DeviceKind, Extent, System};
+use super::super::spec::{DEFAULT_DEVICES, Device, DeviceKind, Extent, Namespace, System};
 use super::{Setup, open_host, root};
 
 /// Links that programs expect (runtime-linux.md, "Dev symbolic links").
@@ -75,8 +75,11 @@ pub(super) fn make(setup: &Setup<'_>) -> Result<(), Failure> {
         return Ok(());
     };
     let root = root(setup)?;
+    // The kernel makes no device for the root of a user namespace.
+    let may_make = !setup.spec.namespaces.has_new(Namespace::User);
     for device in devices {
-        node(root, device).context(|| format!("cannot make the device {}", device.path))?;
+        node(root, device, may_make)
+            .context(|| format!("cannot make the device {}", device.path))?;
     }
     let dev = root
         .target("dev", Kind::Directory)
@@ -90,8 +93,9 @@ pub(super) fn make(setup: &Setup<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes a device node; where only the host's root may, binds the host's.
-fn node(root: &Root, device: &Device) -> std::io::Result<()> {
+/// Makes a device node; where only the host's root may, binds the host's. There is nothing to do for one
+/// of the default devices that the list or the root file system has already.
+fn node(root: &Root, device: &Device, may_make: bool) -> std::io::Result<()> {
     let (folder, name) = device.path.rsplit_once('/').unwrap_or(("", &device.path));
     let folder = root.target(folder, Kind::Directory)?;
     let kind = match device.kind {
@@ -99,18 +103,17 @@ fn node(root: &Root, device: &Device) -> std::io::Result<()> {
         DeviceKind::Block => FileType::BlockDevice,
         DeviceKind::Fifo => FileType::Fifo,
     };
+    if !may_make && kind != FileType::Fifo {
+        return bind_node(&folder, name, device);
+    }
     let (mode, number) = (
         Mode::from_raw_mode(device.mode),
         makedev(device.major, device.minor),
     );
     match mknodat(&folder, name, kind, mode, number) {
         Ok(()) => {}
-        // It is one of the default devices, or the root file system has it.
         Err(Errno::EXIST) => return Ok(()),
-        Err(Errno::PERM) if kind != FileType::Fifo => {
-            let mount = mounts::clone_mount(open_host(&device.path)?, false)?;
-            return mounts::attach(mount, root.target(&device.path, Kind::File)?);
-        }
+        Err(Errno::PERM) if kind != FileType::Fifo => return bind_node(&folder, name, device),
         Err(error) => return Err(error.into()),
     }
     let owner = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
@@ -118,6 +121,17 @@ fn node(root: &Root, device: &Device) -> std::io::Result<()> {
     chownat(&folder, name, Some(owner.0), Some(owner.1), flags)?;
     // The umask took some of the bits away. The node is new and its folder is ours alone.
     Ok(chmodat(&folder, name, mode, AtFlags::empty())?)
+}
+
+fn bind_node(folder: &OwnedFd, name: &str, device: &Device) -> std::io::Result<()> {
+    let target = match mounts::make_file(folder, name, 0o644) {
+        Err(Errno::EXIST) => return Ok(()),
+        made => made?,
+    };
+    mounts::attach(
+        mounts::clone_mount(open_host(&device.path)?, false)?,
+        target,
+    )
 }
 
 fn tmpfs(mode: &str, size: &str, attributes: MountAttrFlags) -> std::io::Result<OwnedFd> {
