@@ -37,6 +37,7 @@ mod oci;
 mod pack;
 mod pause;
 mod port;
+mod process_arguments;
 mod ps;
 mod pull;
 mod push;

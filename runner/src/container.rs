@@ -4,6 +4,7 @@
 //! `state.json` says what became of it and is written by its monitor alone, `lock` is locked while
 //! a monitor lives. No process keeps anything that is not in these files.
 
+mod accounts;
 pub mod create;
 pub mod folder;
 pub mod id;

@@ -18,7 +18,6 @@ pub mod translate;
 mod console;
 mod listener;
 mod mount_options;
-mod parameters;
 
 /// The version of the runtime specification that is followed.
 pub const VERSION: &str = "1.2.0";

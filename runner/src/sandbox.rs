@@ -25,6 +25,7 @@ pub mod handle;
 pub mod hook;
 pub mod landlock;
 pub mod launch;
+pub mod parameters;
 pub mod seccomp;
 pub mod spec;
 pub mod stage;

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::Context;
 use super::limit_arguments::ResourceArguments;
+use super::process_arguments::ProcessArguments;
 use super::remote::Policy;
 use crate::config::containers::Defaults;
 use crate::container::Options;
@@ -140,7 +141,12 @@ pub(super) struct ContainerArguments {
     stop_signal: Option<String>,
 
     /// Kill the container after so many seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     timeout: u64,
 
     /// How many seconds `stop` waits before it kills.
@@ -149,6 +155,9 @@ pub(super) struct ContainerArguments {
 
     #[command(flatten)]
     resources: ResourceArguments,
+
+    #[command(flatten)]
+    process: ProcessArguments,
 
     /// Print this help.
     #[arg(long, action = clap::ArgAction::Help)]
@@ -199,12 +208,18 @@ impl ContainerArguments {
         for text in &self.tmpfs {
             mounts.push(volume::parse_tmpfs(text)?);
         }
+        mounts.extend(self.process.shared_memory()?);
         let mut targets: Vec<_> = mounts.iter().map(|mount| mount.target()).collect();
         targets.sort_unstable();
         if let Some(pair) = targets.windows(2).find(|pair| pair[0] == pair[1]) {
             anyhow::bail!("{}: duplicate mount destination", pair[0]);
         }
         let defaults = Defaults::load()?;
+        let network = match (&self.network, self.isolation) {
+            (Some(mode), _) => read_network(mode)?,
+            (None, IsolationArgument::Namespaces) => Network::Private,
+            (None, IsolationArgument::Chroot) => Network::Host,
+        };
         Ok(Options {
             name: self.name.as_deref().map(str::parse).transpose()?,
             command: command.to_vec(),
@@ -212,7 +227,8 @@ impl ContainerArguments {
             environment: environment(&self.env, &self.env_file)?,
             directory: self.workdir.clone(),
             user: self.user.clone(),
-            hostname: self.hostname.clone(),
+            // An empty one is none, as with podman.
+            hostname: self.hostname.clone().filter(|name| !name.is_empty()),
             cap_add: split_lists(&self.cap_add),
             cap_drop: split_lists(&self.cap_drop),
             terminal: self.tty,
@@ -232,11 +248,8 @@ impl ContainerArguments {
             memory_upper: self.upper.as_deref().map(read_upper).transpose()?,
             remove: self.rm,
             isolation: self.isolation.into(),
-            network: match (&self.network, self.isolation) {
-                (Some(mode), _) => read_network(mode)?,
-                (None, IsolationArgument::Namespaces) => Network::Private,
-                (None, IsolationArgument::Chroot) => Network::Host,
-            },
+            network,
+            surroundings: self.process.read(self.isolation.into(), network)?,
             ports,
             publish_all: self.publish_all,
             publish_implied: false,

@@ -16,7 +16,7 @@ use crate::monitor::terminal;
 use crate::paths::Paths;
 use crate::sandbox::Failure;
 use crate::sandbox::capability::CapabilitySet;
-use crate::sandbox::spec::{Capabilities, Carried, Join, Process, Traits};
+use crate::sandbox::spec::{Capabilities, Carried, Join, Process};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -181,7 +181,7 @@ fn process(
         groups,
         capabilities: Capabilities::of_user(uid, bounding, ambient),
         most_descriptors: true,
-        traits: Traits::default(),
+        traits: record.traits(),
         terminal: arguments.tty.then(terminal::own_size),
         rlimits: record.resources.rlimits(record.isolation),
         filter: record.security.filter.clone(),

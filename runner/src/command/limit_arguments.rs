@@ -183,7 +183,7 @@ pub(super) struct ResourceArguments {
     #[arg(long = "limits", value_enum, value_name = "HOW")]
     enforcement: Option<Enforcement>,
 
-    /// Limit a resource of each process: nofile=1024:2048.
+    /// Limit a resource of each process: nofile=1024:2048; host for the limits of this shell.
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     ulimit: Vec<String>,
 
@@ -213,7 +213,13 @@ impl ResourceArguments {
         limits.pids.get_or_insert(default);
         // The last of a name counts, and those of the command line come last.
         let mut rlimits: Vec<Rlimit> = Vec::new();
-        for text in defaults.ulimits.iter().chain(&self.ulimit) {
+        // Those of the caller are what every process has unless something else is said.
+        let usual = match self.ulimit.iter().any(|text| text == "host") {
+            true => &[][..],
+            false => defaults.ulimits.as_slice(),
+        };
+        let own = self.ulimit.iter().filter(|text| *text != "host");
+        for text in usual.iter().chain(own) {
             let limit = ulimit(text)?;
             rlimits.retain(|known| known.resource != limit.resource);
             rlimits.push(limit);

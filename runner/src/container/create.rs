@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use packer::Digest;
 use packer::image::{ImageConfig, Platform};
 
+use super::accounts;
 use super::id::ContainerId;
 use super::isolation::{self, Walls};
 use super::name::ContainerName;
@@ -31,9 +32,30 @@ pub struct Source<'a> {
     pub tree: &'a std::path::Path,
 }
 
+/// What surrounds the processes of a container, where somebody asks for something else than usual.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// `--umask`.
+    pub umask: Option<u32>,
+    /// `--oom-score-adj`.
+    pub oom_score_adjustment: Option<i32>,
+    /// `--group-add`: names of the image or numbers.
+    pub groups: Vec<String>,
+    /// `--sysctl`: paths below `/proc/sys`, and values.
+    pub parameters: Vec<(String, String)>,
+    /// `--add-host`: lines of `/etc/hosts`.
+    pub hosts: Vec<String>,
+    /// `--unsetenv`: names of variables of the image.
+    pub unset: Vec<String>,
+    /// `--unsetenv-all`.
+    pub unset_all: bool,
+}
+
 /// What the user asked for; everything that was left out comes from the image.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// What few ask for.
+    pub surroundings: Surroundings,
     /// `--name`.
     pub name: Option<ContainerName>,
     /// The words after the image.
@@ -116,6 +138,12 @@ pub enum CreateError {
     /// A capability that there is not.
     #[error("\"{}\" is no capability: see capabilities(7) for their names", .0.escape_debug())]
     Capability(String),
+    /// Every one is to be had and none.
+    #[error("adding all caps and removing all caps not allowed: leave --cap-add or --cap-drop out")]
+    AllCapabilities,
+    /// One is to be had and not.
+    #[error("capability \"{0}\" cannot be dropped and added: leave --cap-add or --cap-drop out")]
+    AddedAndDropped(CapabilitySet),
     /// A `--security-opt` that can not be.
     #[error(transparent)]
     Security(#[from] BadSecurity),
@@ -152,7 +180,10 @@ pub fn create(
     let image = &source.config.config;
     let (entrypoint, arguments) = arguments(source.config, options)?;
     let user_text = options.user.clone().unwrap_or_else(|| image.user.clone());
-    let user = user::find(source.tree, &user_text)?;
+    let mut user = user::find(source.tree, &user_text)?;
+    let around = &options.surroundings;
+    user.groups
+        .extend(user::groups(source.tree, &around.groups)?);
     let (bounding, ambient) = capabilities(options, user.uid)?;
     let hostname = hostname(&id, options)?;
     let (ports, implied_ports) = ports(source.config, options)?;
@@ -175,6 +206,11 @@ pub fn create(
         arguments,
         environment: environment(image, options, &user.home, hostname.as_deref()),
         directory: directory(image, options)?,
+        accounts: accounts::files(source.tree, &user, &user_text),
+        hosts: around.hosts.clone(),
+        parameters: around.parameters.clone(),
+        umask: around.umask,
+        oom_score_adjustment: around.oom_score_adjustment,
         make_directory: options.directory.is_none(),
         user: user_text,
         uid: user.uid,
@@ -289,7 +325,9 @@ fn environment(
         .env
         .iter()
         .filter_map(|variable| variable.split_once('='));
-    for (name, value) in image.filter(|(name, _)| !name.is_empty()) {
+    let around = &options.surroundings;
+    let is_unset = |name: &str| around.unset_all || around.unset.iter().any(|unset| unset == name);
+    for (name, value) in image.filter(|(name, _)| !name.is_empty() && !is_unset(name)) {
         set(name, value);
     }
     if let Some(hostname) = hostname {
@@ -354,16 +392,24 @@ fn capabilities(
         .iter()
         .map(parse)
         .collect::<Result<Vec<_>, _>>()?;
-    // "ALL" first, so that "drop all, add one" and "add all, drop one" both mean what they say.
     let all = CapabilitySet::all();
-    if added.contains(&all) {
-        bounding = all;
+    if added.contains(&all) && dropped.contains(&all) {
+        return Err(CreateError::AllCapabilities);
     }
+    let is_named = |set: &&CapabilitySet| **set != all;
+    if let Some(both) = added
+        .iter()
+        .filter(is_named)
+        .find(|set| dropped.contains(set))
+    {
+        return Err(CreateError::AddedAndDropped(*both));
+    }
+    // "ALL" first, so that "drop all, add one" and "add all, drop one" both mean what they say.
+    let mut wanted = CapabilitySet::EMPTY;
     if dropped.contains(&all) {
         bounding = CapabilitySet::EMPTY;
     }
-    let mut wanted = CapabilitySet::EMPTY;
-    for set in added.into_iter().filter(|set| *set != all) {
+    for set in added {
         bounding = bounding.union(set);
         wanted = wanted.union(set);
     }
@@ -377,7 +423,7 @@ fn capabilities(
     let ambient = if uid == 0 {
         CapabilitySet::EMPTY
     } else {
-        wanted
+        wanted.intersection(bounding)
     };
     Ok((bounding, ambient))
 }

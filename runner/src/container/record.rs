@@ -13,7 +13,7 @@ use super::security::Security;
 use crate::network::PortMapping;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::handle::ProcessId;
-use crate::sandbox::spec::{Isolation, Network};
+use crate::sandbox::spec::{ConfigFile, Isolation, Network, Traits};
 
 /// Everything that was decided when the container was created. Only its limits may change later.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,6 +49,21 @@ pub struct Record {
     pub uid: u32,
     /// The group.
     pub gid: u32,
+    /// Files of the image's that know both, where the image's own do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<ConfigFile>,
+    /// Lines of `/etc/hosts` that were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Kernel parameters by their path below `/proc/sys`, and their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<(String, String)>,
+    /// Permission bits that new files do not get; `None` is 022.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    /// How readily the kernel kills its processes when memory runs out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_score_adjustment: Option<i32>,
     /// The supplementary groups.
     pub groups: Vec<u32>,
     /// The host name inside; `None` is the host's.
@@ -100,6 +115,18 @@ pub struct Record {
     pub stop_signal: i32,
     /// How long `stop` waits before it kills, in seconds.
     pub stop_timeout: u64,
+}
+
+impl Record {
+    /// What its processes have only where somebody asks for it.
+    #[must_use]
+    pub fn traits(&self) -> Traits {
+        Traits {
+            umask: self.umask,
+            oom_score_adjustment: self.oom_score_adjustment,
+            ..Traits::default()
+        }
+    }
 }
 
 /// Something that is mounted into a container.

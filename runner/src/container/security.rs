@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 
 use crate::profiles;
@@ -205,10 +206,17 @@ impl Security {
             self.protected.clear();
             return Ok(());
         }
+        // Within a folder, as podman has it: /proc/* is no file below /proc/sys.
+        let options = MatchOptions {
+            require_literal_separator: true,
+            ..MatchOptions::default()
+        };
         for path in paths.split(':') {
             let path = checked(path)?;
-            self.masked.retain(|known| *known != path);
-            self.protected.retain(|known| *known != path);
+            let pattern = Pattern::new(&path).map_err(|_| BadSecurity::Path(path.clone()))?;
+            let stays = |known: &String| !pattern.matches_with(known, options);
+            self.masked.retain(stays);
+            self.protected.retain(stays);
         }
         Ok(())
     }
@@ -288,6 +296,15 @@ mod tests {
         assert!(!security.protected.contains(&"/proc/sys".to_owned()));
         assert!(security.protected.contains(&"/proc/bus".to_owned()));
         assert_eq!(security.proc_options, ["hidepid=2"]);
+        let kernel = decided(&["unmask=/proc/k*:/sys/*"]).unwrap();
+        assert!(!kernel.masked.contains(&"/proc/kcore".to_owned()));
+        assert!(!kernel.masked.contains(&"/sys/firmware".to_owned()));
+        assert!(
+            kernel
+                .masked
+                .contains(&"/sys/devices/virtual/powercap".to_owned())
+        );
+        assert!(kernel.protected.contains(&"/proc/sys".to_owned()));
         let open = decided(&["unmask=ALL"]).unwrap();
         assert!(open.masked.is_empty() && open.protected.is_empty());
         assert_eq!(decided(&[]).unwrap(), Security::default());

@@ -10,7 +10,7 @@ use crate::sandbox::address;
 use crate::sandbox::cgroup::Ceiling;
 use crate::sandbox::spec::{
     Begin, Capabilities, Carried, ConfigFile, Driver, Extent, ImageTree, Mount, Namespace,
-    Namespaces, Network, Process, Rootfs, Spec, System, Traits,
+    Namespaces, Network, Process, Rootfs, Spec, System,
 };
 use crate::sandbox::userns::IdMap;
 
@@ -49,6 +49,7 @@ pub fn of(
             driver,
             temporary: record.remove,
         }),
+        parameters: record.parameters.clone(),
         files: files(record),
         directories: record.volumes.clone(),
         mounts: mounts(record),
@@ -113,7 +114,7 @@ fn process(record: &Record, terminal: Option<(u16, u16)>, beside_host: bool) -> 
             record.ambient.intersection(bounding),
         ),
         most_descriptors: true,
-        traits: Traits::default(),
+        traits: record.traits(),
         terminal,
         rlimits: record.resources.rlimits(record.isolation),
         filter: record.security.filter.clone(),
@@ -131,6 +132,8 @@ fn files(record: &Record) -> Vec<ConfigFile> {
         Network::Host => host("/etc/hosts"),
         Network::Private | Network::None => hosts(record),
     };
+    let added = record.hosts.iter().map(|line| format!("{line}\n"));
+    let hosts = added.collect::<String>() + &hosts;
     let hostname = match &record.hostname {
         Some(name) => format!("{name}\n"),
         None => host("/etc/hostname"),
@@ -140,12 +143,14 @@ fn files(record: &Record) -> Vec<ConfigFile> {
         mode: 0o644,
         content,
     };
-    vec![
+    let mut files = vec![
         file("etc/hosts", hosts),
         file("etc/hostname", hostname),
         file("etc/resolv.conf", host("/etc/resolv.conf")),
         file("run/.containerenv", String::new()),
-    ]
+    ];
+    files.extend_from_slice(&record.accounts);
+    files
 }
 
 fn hosts(record: &Record) -> String {

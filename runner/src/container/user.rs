@@ -54,6 +54,18 @@ pub fn find(root: &Path, text: &str) -> Result<User, UnknownUser> {
     )
 }
 
+/// The numbers of groups, names of the files below `root` or numbers.
+///
+/// # Errors
+/// [`UnknownUser`] for a name that is in none of them.
+pub fn groups(root: &Path, names: &[String]) -> Result<Vec<u32>, UnknownUser> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let file = read(root, "etc/group");
+    names.iter().map(|name| find_group(&file, name)).collect()
+}
+
 /// The name of the user `uid` in the files below `root`.
 #[must_use]
 pub fn name(root: &Path, uid: u32) -> Option<String> {
@@ -134,7 +146,7 @@ fn memberships(groups: &str, user: &str) -> Vec<u32> {
 }
 
 /// The beginning of a regular file below `root`; nothing if there is none.
-fn read(root: &Path, path: &str) -> String {
+pub(super) fn read(root: &Path, path: &str) -> String {
     let open = || -> rustix::io::Result<File> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, root, flags, Mode::empty())?;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::config::{self, Config, IdMapping, Linux};
-use super::{mount_options, parameters};
+use super::mount_options;
 use crate::container::user;
 use crate::profiles;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::landlock::Scopes;
+use crate::sandbox::parameters;
 use crate::sandbox::spec::{
     Begin, Capabilities, Carried, DEFAULT_DEVICES, Device, DeviceKind, Directory, Extent, Filter,
     Isolation, Listed, Namespace, Namespaces, Network, Process, Propagation, Resource, Rlimit,
@@ -54,6 +55,7 @@ pub fn spec(
         domainname: config.domainname.clone().filter(|name| !name.is_empty()),
         users,
         groups,
+        parameters: parameters(&linux, &namespaces)?,
         files: Vec::new(),
         directories: Vec::new(),
         mounts: config
@@ -69,7 +71,7 @@ pub fn spec(
         masked: linux.masked_paths.clone().unwrap_or_default(),
         protected: linux.readonly_paths.clone().unwrap_or_default(),
         proc_options: Vec::new(),
-        system: System::Listed(Box::new(listed(config, &linux, &namespaces)?)),
+        system: System::Listed(Box::new(listed(config, &linux)?)),
         network,
         own_cgroups: namespaces.has_new(Namespace::Cgroup),
         highest_pid: None,
@@ -180,7 +182,7 @@ fn root(
     })
 }
 
-fn listed(config: &Config, linux: &Linux, namespaces: &Namespaces) -> anyhow::Result<Listed> {
+fn listed(config: &Config, linux: &Linux) -> anyhow::Result<Listed> {
     let binds_dev = config.mounts.iter().flatten().any(|mount| {
         let is_dev = mount.destination.trim_end_matches('/') == "/dev";
         let mut options = mount.options.iter().flatten();
@@ -189,13 +191,16 @@ fn listed(config: &Config, linux: &Linux, namespaces: &Namespaces) -> anyhow::Re
     Ok(Listed {
         // A /dev of the host's has its devices.
         devices: (!binds_dev).then(|| devices(linux)).transpose()?,
-        parameters: linux
-            .sysctl
-            .iter()
-            .flatten()
-            .map(|(name, value)| Ok((parameters::path(name, namespaces)?, value.clone())))
-            .collect::<anyhow::Result<_>>()?,
     })
+}
+
+fn parameters(linux: &Linux, namespaces: &Namespaces) -> anyhow::Result<Vec<(String, String)>> {
+    let list = linux.sysctl.iter().flatten();
+    let list = list.map(|(name, value)| match parameters::path(name, namespaces) {
+        Ok(path) => Ok((path, value.clone())),
+        Err(error) => Err(anyhow::anyhow!("linux.sysctl: {error}")),
+    });
+    list.collect()
 }
 
 fn devices(linux: &Linux) -> anyhow::Result<Vec<Device>> {

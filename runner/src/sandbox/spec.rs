@@ -30,6 +30,8 @@ pub struct Spec {
     pub groups: Vec<Extent>,
     /// Where `/` comes from.
     pub rootfs: Rootfs,
+    /// Kernel parameters by their path below `/proc/sys`, and their values.
+    pub parameters: Vec<(String, String)>,
     /// Files of ours that the container finds in place: `/etc/hosts` and the like.
     pub files: Vec<ConfigFile>,
     /// Directories that are made if they are missing; absolute, inside.
@@ -239,8 +241,6 @@ pub enum System {
 pub struct Listed {
     /// Devices that are made; `None` leaves `/dev` alone.
     pub devices: Option<Vec<Device>>,
-    /// Kernel parameters by their path below `/proc/sys`, and their values.
-    pub parameters: Vec<(String, String)>,
 }
 
 /// A device node.

@@ -146,13 +146,18 @@ fn find(root: &Root, path: &str) -> io::Result<Option<OwnedFd>> {
 /// Sets what differs from the kernel's default inside.
 pub(super) fn tune(setup: &Setup<'_>) -> Result<(), Failure> {
     let root = root(setup)?;
-    if let System::Listed(listed) = &setup.spec.system {
-        for (name, value) in &listed.parameters {
-            set_kernel_parameter(root, name, value)
-                .context(|| format!("cannot set {name} to {value}"))?;
-        }
-        return Ok(());
+    if is_standard(setup) {
+        tune_standard(setup, root)?;
     }
+    // Last, so that they count.
+    for (name, value) in &setup.spec.parameters {
+        set_kernel_parameter(root, name, value)
+            .context(|| format!("cannot set {name} to {value}"))?;
+    }
+    Ok(())
+}
+
+fn tune_standard(setup: &Setup<'_>, root: &Root) -> Result<(), Failure> {
     if has_own_network(setup) {
         // Any user inside may listen on any port, as podman and docker set it.
         let name = "net/ipv4/ip_unprivileged_port_start";

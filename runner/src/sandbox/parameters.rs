@@ -1,13 +1,11 @@
-//! Kernel parameters (`linux.sysctl`): only those that each container has for itself. Every other one
-//! is the host's, and root would change it for all (config-linux.md, "Sysctl": "namespaced").
+//! Kernel parameters: only those that each container has for itself. Every other one is the host's, and
+//! root would change it for all (config-linux.md, "Sysctl": "namespaced").
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{bail, ensure};
-
-use crate::sandbox::spec::{Namespace, Namespaces};
+use super::spec::{Namespace, Namespaces};
 
 /// What message queues and shared memory have of their own below `kernel`.
 const OF_IPC: [&str; 8] = [
@@ -21,33 +19,44 @@ const OF_IPC: [&str; 8] = [
     "shmmni",
 ];
 
+/// Why a parameter can not be set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotOwn {
+    /// It is no name of one.
+    #[error("\"{}\" is no kernel parameter", .0.escape_debug())]
+    None(String),
+    /// No namespace has one of its own, or another setting is for that.
+    #[error("{} is the host's, or the host name: no container sets it", .0.escape_debug())]
+    Everybodys(String),
+    /// This container has no such namespace.
+    #[error(
+        "{} would be the host's: the container needs a {} namespace of its own",
+        .0.escape_debug(),
+        .1
+    )]
+    Namespace(String, &'static str),
+}
+
 /// The path below `/proc/sys` of the parameter `name`, if it belongs to one of these namespaces.
 ///
 /// # Errors
-/// One line that names the parameter.
-pub(super) fn path(name: &str, namespaces: &Namespaces) -> anyhow::Result<String> {
+/// [`NotOwn`].
+pub fn path(name: &str, namespaces: &Namespaces) -> Result<String, NotOwn> {
     let path = with_slashes(name);
-    let shown = name.escape_debug();
     let parts: Vec<_> = path.split('/').collect();
-    ensure!(
-        !parts.iter().any(|part| matches!(*part, "" | "." | "..")),
-        "linux.sysctl: \"{shown}\" is no kernel parameter"
-    );
+    if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
+        return Err(NotOwn::None(name.to_owned()));
+    }
     let (kind, what) = match parts[..] {
         ["kernel", name] if OF_IPC.contains(&name) => (Namespace::Ipc, "ipc"),
         ["fs", "mqueue", _] => (Namespace::Ipc, "ipc"),
         ["net", _, ..] => (Namespace::Network, "network"),
         ["kernel", "domainname"] => (Namespace::Uts, "uts"),
-        ["kernel", "hostname"] => {
-            bail!("linux.sysctl: kernel.hostname is what the field hostname is for")
-        }
-        _ => bail!("linux.sysctl: {shown} is the host's: no namespace has one of its own"),
+        _ => return Err(NotOwn::Everybodys(name.to_owned())),
     };
-    ensure!(
-        has_own(namespaces, kind, what),
-        "linux.sysctl: {shown} would be the host's: it needs a {what} namespace of its own in \
-         linux.namespaces"
-    );
+    if !has_own(namespaces, kind, what) {
+        return Err(NotOwn::Namespace(name.to_owned(), what));
+    }
     Ok(path)
 }
 
