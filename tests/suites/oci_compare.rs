@@ -107,7 +107,7 @@ fn a_process_sees_and_ends_with_what_crun_gives_it() {
     let mut bundle = require!(bundle(&world));
     let usual = bundle.config.clone();
     let variants = all(&world, &bundle.folder);
-    assert!(variants.len() >= 200, "{} variants", variants.len());
+    assert!(variants.len() >= 225, "{} variants", variants.len());
     let mut different = Vec::new();
     for Variant {
         name,
