@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 use tests::client::Registry;
 use tests::fixture::busybox;
-use tests::{Engine, Mode, World, for_each_account, leaks, require, wait};
+use tests::{Engine, Missing, Mode, World, for_each_account, leaks, require, wait};
 
 /// How many moments of a command are tried.
 const MOMENTS: u32 = 50;
@@ -174,103 +174,108 @@ fn kill_at_every_moment(
     assert_eq!(left_over(&runner), BTreeSet::new());
 }
 
-/// A world with the archive `home/image.tar`.
-macro_rules! with_archive {
-    ($world:ident, $archive:ident) => {
-        let $world = require!(World::of_a_user());
-        let archive = require!(busybox::image()).docker();
-        let $archive = $world.write("home/image.tar", archive);
-        let $archive = $archive.to_str().expect("a plain path");
-    };
+/// Writes the archive `home/image.tar` into a world, and gives its path.
+fn archive(world: &World) -> Result<String, Missing> {
+    let archive = busybox::image()?.docker();
+    let path = world.write("home/image.tar", archive);
+    Ok(path.to_str().expect("a plain path").to_owned())
 }
 
-#[test]
-fn of_pull() {
-    with_archive!(world, archive);
-    let there = require!(Registry::plain()).reference("kills/busybox:1");
-    let runner = world.runner();
-    runner.to(&["load", "-q", "-i", archive]);
-    runner.to(&["push", "-q", "--tls-verify=false", busybox::NAME, &there]);
-    runner.to(&["rmi", busybox::NAME]);
-    let pull = ["pull", "-q", "--tls-verify=false", &there];
-    kill_at_every_moment(
-        &world,
-        &pull,
-        |_| (),
-        |runner, moment| {
-            runner.to(&pull);
-            let said = runner.to(&["run", "--rm", &there, "echo", "well"]);
-            assert_eq!(said, "well", "moment {moment}");
-            runner.to(&["rmi", "-f", &there]);
-        },
-    );
-}
-
-#[test]
-fn of_save() {
-    with_archive!(world, archive);
-    let saved = world.path("tmp/saved.tar");
-    let save = [
-        "save",
-        "-q",
-        "-o",
-        saved.to_str().expect("a plain path"),
-        busybox::NAME,
-    ];
-    world.runner().to(&["load", "-q", "-i", archive]);
-    kill_at_every_moment(
-        &world,
-        &save,
-        |_| drop(fs::remove_file(&saved)),
-        |runner, moment| {
-            if saved.exists() {
-                runner.to(&["load", "-q", "-i", save[3]]);
-            }
-            drop(fs::remove_file(&saved));
-            runner.to(&save);
-            let left = entries(&world.path("tmp"));
-            assert_eq!(left, [saved.as_path()], "moment {moment}");
-        },
-    );
-    drop(fs::remove_file(&saved));
-}
-
-#[test]
-fn of_prune() {
-    with_archive!(world, archive);
-    kill_at_every_moment(
-        &world,
-        &["image", "prune", "-a", "-f"],
-        |runner| drop(runner.to(&["load", "-q", "-i", archive])),
-        |runner, moment| {
-            for id in runner.to(&["images", "-q"]).lines() {
-                let said = runner.to(&["run", "--rm", id, "echo", "well"]);
+for_each_account! {
+    fn of_pull(world) {
+        let archive = require!(archive(world));
+        let archive = archive.as_str();
+        let there = require!(Registry::plain()).reference("kills/busybox:1");
+        let runner = world.runner();
+        runner.to(&["load", "-q", "-i", archive]);
+        runner.to(&["push", "-q", "--tls-verify=false", busybox::NAME, &there]);
+        runner.to(&["rmi", busybox::NAME]);
+        let pull = ["pull", "-q", "--tls-verify=false", &there];
+        kill_at_every_moment(
+            world,
+            &pull,
+            |_| (),
+            |runner, moment| {
+                runner.to(&pull);
+                let said = runner.to(&["run", "--rm", &there, "echo", "well"]);
                 assert_eq!(said, "well", "moment {moment}");
-            }
-        },
-    );
+                runner.to(&["rmi", "-f", &there]);
+            },
+        );
+    }
 }
 
-#[test]
-fn of_reset() {
-    with_archive!(world, archive);
-    kill_at_every_moment(
-        &world,
-        &["system", "reset", "-f"],
-        |runner| {
-            runner.to(&["load", "-q", "-i", archive]);
-            runner.to(&["create", busybox::NAME, "true"]);
-        },
-        |runner, moment| {
-            let load = runner.to(&["load", "-q", "-i", archive]);
-            assert_eq!(
-                load,
-                format!("Loaded image: {}", busybox::NAME),
-                "moment {moment}"
-            );
-            let said = runner.to(&["run", "--rm", busybox::NAME, "echo", "well"]);
-            assert_eq!(said, "well", "moment {moment}");
-            runner.to(&["system", "reset", "-f"]);
-        },
-    );
+for_each_account! {
+    fn of_save(world) {
+        let archive = require!(archive(world));
+        let archive = archive.as_str();
+        let saved = world.path("tmp/saved.tar");
+        let save = [
+            "save",
+            "-q",
+            "-o",
+            saved.to_str().expect("a plain path"),
+            busybox::NAME,
+        ];
+        world.runner().to(&["load", "-q", "-i", archive]);
+        kill_at_every_moment(
+            world,
+            &save,
+            |_| drop(fs::remove_file(&saved)),
+            |runner, moment| {
+                if saved.exists() {
+                    runner.to(&["load", "-q", "-i", save[3]]);
+                }
+                drop(fs::remove_file(&saved));
+                runner.to(&save);
+                let left = entries(&world.path("tmp"));
+                assert_eq!(left, [saved.as_path()], "moment {moment}");
+            },
+        );
+        drop(fs::remove_file(&saved));
+    }
+}
+
+for_each_account! {
+    fn of_prune(world) {
+        let archive = require!(archive(world));
+        let archive = archive.as_str();
+        kill_at_every_moment(
+            world,
+            &["image", "prune", "-a", "-f"],
+            |runner| drop(runner.to(&["load", "-q", "-i", archive])),
+            |runner, moment| {
+                for id in runner.to(&["images", "-q"]).lines() {
+                    let said = runner.to(&["run", "--rm", id, "echo", "well"]);
+                    assert_eq!(said, "well", "moment {moment}");
+                }
+            },
+        );
+    }
+}
+
+for_each_account! {
+    fn of_reset(world) {
+        let archive = require!(archive(world));
+        let archive = archive.as_str();
+        kill_at_every_moment(
+            world,
+            &["system", "reset", "-f"],
+            |runner| {
+                runner.to(&["load", "-q", "-i", archive]);
+                runner.to(&["create", busybox::NAME, "true"]);
+            },
+            |runner, moment| {
+                let load = runner.to(&["load", "-q", "-i", archive]);
+                assert_eq!(
+                    load,
+                    format!("Loaded image: {}", busybox::NAME),
+                    "moment {moment}"
+                );
+                let said = runner.to(&["run", "--rm", busybox::NAME, "echo", "well"]);
+                assert_eq!(said, "well", "moment {moment}");
+                runner.to(&["system", "reset", "-f"]);
+            },
+        );
+    }
 }
