@@ -15,8 +15,10 @@ use crate::{Mode, Outcome, World, binaries};
 pub struct Engine<'w> {
     /// The world that it runs in.
     pub world: &'w World,
-    program: PathBuf,
-    global: Vec<OsString>,
+    /// The program.
+    pub program: PathBuf,
+    /// Flags of every command.
+    pub global: Vec<OsString>,
     environment: Vec<(&'static str, PathBuf)>,
 }
 

@@ -62,11 +62,16 @@ pub(super) struct ContainerArguments {
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
 
-    /// Mount a folder or file of this machine, or a named volume: source:target[:ro].
+    /// Mount a folder or file of this machine, or a named volume: source:target[:ro]; a target alone
+    /// is a directory of the container's own.
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
 
-    /// Mount an empty file system in memory: target[:size=64m,mode=1777].
+    /// The same in long words: type=bind,source=/data,target=/data,readonly; types are bind, volume and tmpfs.
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    mount: Vec<String>,
+
+    /// Mount a file system in memory, with what the image has there: target[:size=64m,mode=1777].
     #[arg(long, value_name = "TARGET[:OPTIONS]")]
     tmpfs: Vec<String>,
 
@@ -202,9 +207,15 @@ impl ContainerArguments {
         }
         let volumes = context.paths.graphroot.join("volumes");
         let mut mounts = Vec::new();
-        for text in &self.volume {
+        let is_nameless = |text: &&String| text.starts_with('/') && !text.contains(':');
+        for text in self.volume.iter().filter(|text| !is_nameless(text)) {
             mounts.push(volume::parse(text, &volumes)?);
         }
+        for text in &self.mount {
+            mounts.push(volume::parse_mount(text, &volumes)?);
+        }
+        let nameless = self.volume.iter().filter(is_nameless);
+        let nameless = nameless.map(|text| volume::check_target(text).map_err(anyhow::Error::msg));
         for text in &self.tmpfs {
             mounts.push(volume::parse_tmpfs(text)?);
         }
@@ -254,6 +265,7 @@ impl ContainerArguments {
             publish_all: self.publish_all,
             publish_implied: false,
             mounts,
+            volumes: nameless.collect::<Result<_, _>>()?,
             labels: labels(&self.label)?,
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout,

@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 use super::sizes::Sizes;
 use super::{Context, ExitWith, chosen, port, time};
 use crate::container::folder::ContainerError;
-use crate::container::record::Volume;
+use crate::container::record::{Volume, VolumeOptions};
 use crate::container::state::Status;
 use crate::container::{Container, Record};
 use crate::sandbox::cgroup::{Ceiling, Cgroup};
-use crate::sandbox::spec::{Network, Rlimit};
+use crate::sandbox::spec::{Network, Propagation, Rlimit};
 use crate::signal;
 use crate::template::Template;
 
@@ -225,24 +225,49 @@ fn mount(volume: &Volume) -> Value {
             source,
             target,
             read_only,
+            options,
         } => json!({
             "Type": "bind", "Source": source, "Destination": target, "Driver": "", "Mode": "",
-            "Options": ["nosuid", "nodev", "rbind"], "RW": !read_only, "Propagation": "rprivate",
+            "Options": words(options), "RW": !read_only, "Propagation": propagation(options),
         }),
         Volume::Named {
             name,
             source,
             target,
             read_only,
+            options,
         } => json!({
             "Type": "volume", "Name": name, "Source": source, "Destination": target,
-            "Driver": "local", "Mode": "", "Options": ["nosuid", "nodev", "rbind"],
-            "RW": !read_only, "Propagation": "rprivate",
+            "Driver": "local", "Mode": "", "Options": words(options),
+            "RW": !read_only, "Propagation": propagation(options),
         }),
         Volume::Tmpfs { target, options } => json!({
             "Type": "tmpfs", "Source": "tmpfs", "Destination": target, "Driver": "", "Mode": "",
             "Options": options, "RW": true, "Propagation": "",
         }),
+    }
+}
+
+/// The options of a volume as mount(8) calls them.
+fn words(options: &VolumeOptions) -> Vec<&'static str> {
+    let all = [
+        (!options.suid, "nosuid"),
+        (!options.dev, "nodev"),
+        (options.no_exec, "noexec"),
+        (true, "rbind"),
+    ];
+    let set = all.into_iter().filter(|(is_set, _)| *is_set);
+    set.map(|(_, word)| word).collect()
+}
+
+fn propagation(options: &VolumeOptions) -> &'static str {
+    match options.propagation {
+        None | Some((Propagation::Private, true)) => "rprivate",
+        Some((Propagation::Private | Propagation::Unbindable, _)) => "private",
+        Some((Propagation::Shared, true)) => "rshared",
+        Some((Propagation::Shared, false)) => "shared",
+        Some((Propagation::Slave, true)) => "rslave",
+        Some((Propagation::Slave, false)) => "slave",
     }
 }
 
@@ -350,6 +375,7 @@ fn bind(volume: &Volume) -> Option<String> {
             source,
             target,
             read_only,
+            ..
         } => Some(format!(
             "{}:{target}:{}",
             source.display(),

@@ -54,6 +54,8 @@ pub struct Surroundings {
 /// What the user asked for; everything that was left out comes from the image.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
+    /// `-v` without a source: paths inside that are directories.
+    pub volumes: Vec<String>,
     /// What few ask for.
     pub surroundings: Surroundings,
     /// `--name`.
@@ -232,7 +234,10 @@ pub fn create(
         network: options.network,
         ports,
         implied_ports,
-        volumes: volumes(image),
+        volumes: volumes(image)
+            .into_iter()
+            .chain(options.volumes.clone())
+            .collect(),
         mounts: options.mounts.clone(),
         labels: image
             .labels

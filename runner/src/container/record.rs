@@ -13,7 +13,7 @@ use super::security::Security;
 use crate::network::PortMapping;
 use crate::sandbox::capability::CapabilitySet;
 use crate::sandbox::handle::ProcessId;
-use crate::sandbox::spec::{ConfigFile, Isolation, Network, Traits};
+use crate::sandbox::spec::{ConfigFile, Isolation, Network, Propagation, Traits};
 
 /// Everything that was decided when the container was created. Only its limits may change later.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -141,6 +141,9 @@ pub enum Volume {
         target: String,
         /// Whether it can only be read.
         read_only: bool,
+        /// What few ask for.
+        #[serde(default, skip_serializing_if = "VolumeOptions::is_usual")]
+        options: VolumeOptions,
     },
     /// A volume that has a name and outlives the container.
     Named {
@@ -152,14 +155,41 @@ pub enum Volume {
         target: String,
         /// Whether it can only be read.
         read_only: bool,
+        /// What few ask for.
+        #[serde(default, skip_serializing_if = "VolumeOptions::is_usual")]
+        options: VolumeOptions,
     },
-    /// An empty file system in memory.
+    /// A file system in memory.
     Tmpfs {
         /// Absolute, inside.
         target: String,
         /// Mount options.
         options: Vec<String>,
     },
+}
+
+/// What few ask for of a volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeOptions {
+    /// None of its files is executed.
+    pub no_exec: bool,
+    /// Set-uid bits count.
+    pub suid: bool,
+    /// Devices can be opened.
+    pub dev: bool,
+    /// How mounts travel between it and the host's, and whether those below it do too.
+    pub propagation: Option<(Propagation, bool)>,
+    /// The container's user becomes the owner of its files.
+    pub own: bool,
+    /// The image's files are not copied into it.
+    pub no_copy: bool,
+}
+
+impl VolumeOptions {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Volume {

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use super::isolation;
-use super::record::{Record, Volume};
+use super::record::{Record, Volume, VolumeOptions};
 use crate::sandbox::Failure;
 use crate::sandbox::address;
 use crate::sandbox::cgroup::Ceiling;
 use crate::sandbox::spec::{
-    Begin, Capabilities, Carried, ConfigFile, Driver, Extent, ImageTree, Mount, Namespace,
+    Access, Begin, Capabilities, Carried, ConfigFile, Driver, Extent, ImageTree, Mount, Namespace,
     Namespaces, Network, Process, Rootfs, Spec, System,
 };
 use crate::sandbox::userns::IdMap;
@@ -170,37 +170,48 @@ fn hosts(record: &Record) -> String {
 fn mounts(record: &Record) -> Vec<Mount> {
     let mut mounts = Vec::new();
     if record.read_only {
-        mounts.extend(WRITABLE.iter().map(|target| Mount::Tmpfs {
-            target: (*target).to_owned(),
-            options: vec!["mode=1777".to_owned()],
-            read_only: false,
-            executable: false,
-        }));
+        mounts.extend(WRITABLE.iter().map(|target| temporary(target, &[])));
     }
     mounts.extend(record.mounts.iter().map(|volume| match volume {
         Volume::Bind {
             source,
             target,
             read_only,
-        } => bind(source, target, *read_only, false),
+            options,
+        } => bind(source, target, *read_only, options, false),
         Volume::Named {
             source,
             target,
             read_only,
+            options,
             ..
-        } => bind(source, target, *read_only, true),
+        } => bind(source, target, *read_only, options, true),
         Volume::Tmpfs { target, options } => temporary(target, options),
     }));
     mounts
 }
 
-fn bind(source: &Path, target: &str, read_only: bool, fill: bool) -> Mount {
+fn bind(
+    source: &Path,
+    target: &str,
+    read_only: bool,
+    options: &VolumeOptions,
+    named: bool,
+) -> Mount {
     Mount::Bind {
         source: source.to_owned(),
         target: target.to_owned(),
-        read_only,
+        access: Access {
+            read_only,
+            no_exec: options.no_exec,
+            suid: options.suid,
+            dev: options.dev,
+        },
+        propagation: options.propagation,
+        own: options.own,
         prepared: None,
-        fill,
+        named,
+        no_copy: options.no_copy,
     }
 }
 
@@ -217,10 +228,16 @@ fn temporary(target: &str, options: &[String]) -> Mount {
     if !known.iter().any(|option| option.starts_with("mode=")) {
         known.push("mode=1777".to_owned());
     }
+    let has = |word: &str| options.iter().any(|option| option == word);
     Mount::Tmpfs {
         target: target.to_owned(),
         options: known,
-        read_only: options.iter().any(|option| option == "ro"),
-        executable: options.iter().any(|option| option == "exec"),
+        access: Access {
+            read_only: has("ro"),
+            no_exec: !has("exec"),
+            suid: has("suid"),
+            dev: has("dev"),
+        },
+        copy_up: !has("notmpcopyup"),
     }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::name::ContainerName;
-use super::record::Volume;
+use super::record::{Volume, VolumeOptions};
+use crate::sandbox::spec::Propagation;
 
 /// A text that describes no volume.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +30,7 @@ pub fn parse(text: &str, volumes: &Path) -> Result<Volume, InvalidVolume> {
             "a host path or a name, \":\" and a path inside are expected".to_owned(),
         ));
     };
-    let read_only = read_options(parts.next().unwrap_or("")).map_err(refuse)?;
+    let (read_only, options) = read_options(parts.next().unwrap_or("")).map_err(refuse)?;
     if parts.next().is_some() {
         return Err(refuse("it has more than three parts".to_owned()));
     }
@@ -47,6 +48,7 @@ pub fn parse(text: &str, volumes: &Path) -> Result<Volume, InvalidVolume> {
             source,
             target,
             read_only,
+            options,
         });
     }
     // The same letters are legal in both, and both become a path.
@@ -58,20 +60,129 @@ pub fn parse(text: &str, volumes: &Path) -> Result<Volume, InvalidVolume> {
         name: name.to_string(),
         target,
         read_only,
+        options,
     })
 }
 
-fn read_options(text: &str) -> Result<bool, String> {
-    let mut read_only = false;
-    for option in text.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "ro" => read_only = true,
+/// Words of which a volume has one at most, as podman has it.
+const EXCLUSIVE: [&[&str]; 4] = [
+    &["ro", "rw"],
+    &["exec", "noexec"],
+    &["suid", "nosuid"],
+    &["dev", "nodev"],
+];
+
+/// Refuses two words that contradict each other, or one that stands twice.
+fn check_exclusive(options: &[&str]) -> Result<(), String> {
+    let is_twice = |group: &&&[&str]| {
+        let found = options.iter().filter(|option| group.contains(option));
+        found.count() > 1
+    };
+    match EXCLUSIVE.iter().find(is_twice) {
+        Some(group) => Err(format!("it has more than one of {}", group.join(" and "))),
+        None => Ok(()),
+    }
+}
+
+/// Whether it can only be read, and what few ask for.
+fn read_options(text: &str) -> Result<(bool, VolumeOptions), String> {
+    let words: Vec<_> = text.split(',').filter(|word| !word.is_empty()).collect();
+    check_exclusive(&words)?;
+    let mut options = VolumeOptions::default();
+    for word in &words {
+        match *word {
+            "noexec" => options.no_exec = true,
+            "suid" => options.suid = true,
+            "dev" => options.dev = true,
+            "U" => options.own = true,
+            "nocopy" => options.no_copy = true,
             // What every volume is here anyway, or what means nothing without SELinux.
-            "rw" | "z" | "Z" | "rbind" | "bind" | "nosuid" | "nodev" | "private" | "rprivate" => {}
-            other => return Err(format!("the option {} is unknown", other.escape_debug())),
+            "ro" | "rw" | "z" | "Z" | "rbind" | "bind" | "nosuid" | "nodev" | "exec" | "copy" => {}
+            other => {
+                let travels = propagation(other);
+                let unknown = || format!("the option {} is unknown", other.escape_debug());
+                options.propagation = Some(travels.ok_or_else(unknown)?);
+            }
         }
     }
-    Ok(read_only)
+    Ok((words.contains(&"ro"), options))
+}
+
+/// How mounts travel, and whether those below do too, by the word for it.
+fn propagation(word: &str) -> Option<(Propagation, bool)> {
+    let (word, recursive) = match word.strip_prefix('r') {
+        Some(rest) => (rest, true),
+        None => (word, false),
+    };
+    let kind = match word {
+        "private" => Propagation::Private,
+        "shared" => Propagation::Shared,
+        "slave" => Propagation::Slave,
+        _ => return None,
+    };
+    Some((kind, recursive))
+}
+
+/// Reads a `--mount` argument: `type=bind,source=/data,target=/data,readonly`, with podman's keys.
+///
+/// # Errors
+/// [`InvalidVolume`], which says what is wrong.
+pub fn parse_mount(text: &str, volumes: &Path) -> Result<Volume, InvalidVolume> {
+    let refuse = |reason: String| InvalidVolume {
+        text: text.to_owned(),
+        reason,
+    };
+    let (mut kind, mut source, mut target) = ("volume", "", "");
+    let mut options: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        let (key, value) = match part.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (part, None),
+        };
+        let is_true = value.is_none_or(|value| value == "true");
+        match (key, value) {
+            ("type", Some(value)) => kind = value,
+            ("source" | "src", Some(value)) => source = value,
+            ("target" | "dst" | "destination", Some(value)) => target = value,
+            ("readonly" | "ro", _) => options.push(if is_true { "ro" } else { "rw" }.to_owned()),
+            ("rw", _) => options.push(if is_true { "rw" } else { "ro" }.to_owned()),
+            ("bind-propagation", Some(value)) => options.push(value.to_owned()),
+            ("bind-nonrecursive" | "relabel" | "consistency", _) => {}
+            ("U" | "chown", _) if !is_true => {}
+            ("U" | "chown", _) => options.push("U".to_owned()),
+            ("tmpfs-size", Some(value)) => options.push(format!("size={value}")),
+            ("tmpfs-mode", Some(value)) => options.push(format!("mode={value}")),
+            ("size" | "mode", Some(_)) => options.push(part.to_owned()),
+            (_, None) => options.push(part.to_owned()),
+            _ => {
+                return Err(refuse(format!(
+                    "the option {} is unknown",
+                    part.escape_debug()
+                )));
+            }
+        }
+    }
+    let options = options.join(",");
+    let parsed = match kind {
+        "tmpfs" if source.is_empty() => parse_tmpfs(&format!("{target}:{options}")),
+        "tmpfs" => return Err(refuse("a tmpfs has no source".to_owned())),
+        "bind" if !source.is_empty() => {
+            // A name is a relative path here.
+            let source = std::path::absolute(source).map_err(|error| refuse(error.to_string()))?;
+            parse(&format!("{}:{target}:{options}", source.display()), volumes)
+        }
+        "volume" if !source.is_empty() && !source.contains('/') => {
+            parse(&format!("{source}:{target}:{options}"), volumes)
+        }
+        "bind" | "volume" => return Err(refuse(format!("a {kind} needs source=…"))),
+        other => {
+            let other = other.escape_debug();
+            return Err(refuse(format!(
+                "type={other}: bind, tmpfs or volume is expected"
+            )));
+        }
+    };
+    parsed.map_err(|error| refuse(error.reason))
 }
 
 /// Reads a `--tmpfs` argument: `target[:options]`.
@@ -90,6 +201,8 @@ pub fn parse_tmpfs(text: &str) -> Result<Volume, InvalidVolume> {
         .filter(|option| !option.is_empty())
         .map(str::to_owned)
         .collect();
+    let words: Vec<_> = options.iter().map(String::as_str).collect();
+    check_exclusive(&words).map_err(refuse)?;
     for option in &options {
         let key = option.split('=').next().unwrap_or("");
         let known = [
@@ -102,6 +215,8 @@ pub fn parse_tmpfs(text: &str) -> Result<Volume, InvalidVolume> {
             "rw",
             "exec",
             "noexec",
+            "suid",
+            "dev",
         ];
         let implied = [
             "nosuid",
@@ -122,7 +237,10 @@ pub fn parse_tmpfs(text: &str) -> Result<Volume, InvalidVolume> {
 }
 
 /// A path inside: absolute, without `..`, and not `/` itself.
-pub(super) fn check_target(target: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_target(target: &str) -> Result<String, String> {
     let path = PathBuf::from(target);
     let mut parts = path.components();
     let plain = |part: std::path::Component<'_>| {
@@ -155,6 +273,7 @@ mod tests {
                 source: "/tmp".into(),
                 target: "/data".to_owned(),
                 read_only: true,
+                options: VolumeOptions::default(),
             })
         );
         assert_eq!(
@@ -164,8 +283,48 @@ mod tests {
                 source: "/store/volumes/db/_data".into(),
                 target: "/var/lib/db".to_owned(),
                 read_only: false,
+                options: VolumeOptions::default(),
             })
         );
+    }
+
+    #[test]
+    fn options_say_what_may_be_done_with_the_files() {
+        let volumes = Path::new("/store/volumes");
+        let Ok(Volume::Bind {
+            read_only, options, ..
+        }) = parse("/tmp:/data:ro,noexec,suid,U,rslave,z", volumes)
+        else {
+            panic!("no bind");
+        };
+        assert!(read_only && options.no_exec && options.suid && options.own && !options.dev);
+        assert_eq!(options.propagation, Some((Propagation::Slave, true)));
+        let mount = |text| parse_mount(text, volumes);
+        let long =
+            "type=bind,source=/tmp,target=/data,ro,noexec,suid,chown,bind-propagation=rslave";
+        assert_eq!(
+            mount(long),
+            parse("/tmp:/data:ro,noexec,suid,U,rslave", volumes)
+        );
+        assert_eq!(
+            mount("src=db,dst=/data,ro=false"),
+            parse("db:/data:rw", volumes)
+        );
+        let memory = "type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=700,notmpcopyup";
+        assert_eq!(
+            mount(memory),
+            parse_tmpfs("/t:size=1m,mode=700,notmpcopyup")
+        );
+        for text in [
+            "",
+            "type=bind,target=/x",
+            "type=tmpfs,source=/a,target=/x",
+            "type=ramfs,target=/x",
+            "type=bind,source=/tmp",
+            "type=bind,source=/tmp,target=/x,color=red",
+        ] {
+            assert!(mount(text).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -180,13 +339,15 @@ mod tests {
             "/not/there:/a",
             "/tmp:/a:rw:x",
             "/tmp:/a:what",
+            "/tmp:/a:ro,rw",
+            "/tmp:/a:exec,noexec",
             "..:x",
             "-v:/a",
             "a b:/a",
         ] {
             assert!(parse(text, volumes).is_err(), "{text}");
         }
-        for text in ["", "tmp", "/tmp:what", "/", "/a/../b:size=1m"] {
+        for text in ["", "tmp", "/tmp:what", "/", "/a/../b:size=1m", "/tmp:ro,rw"] {
             assert!(parse_tmpfs(text).is_err(), "{text}");
         }
     }

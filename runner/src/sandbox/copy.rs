@@ -151,6 +151,35 @@ fn copy_file(source: &OwnedFd, target: &OwnedFd, name: &CStr, stat: &Stat) -> io
     Ok(futimens(&to, &times(stat))?)
 }
 
+/// Makes this user and group the owner of `top` and of everything below it.
+pub(super) fn own_all(top: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    chownat(top, c"", owner.0, owner.1, AtFlags::EMPTY_PATH)?;
+    match open_directory(top, c".") {
+        Ok(directory) => own_below(&directory, owner),
+        // It is a file.
+        Err(Errno::NOTDIR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn own_below(directory: &OwnedFd, owner: (Option<Uid>, Option<Gid>)) -> io::Result<()> {
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        chownat(directory, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)?;
+        match open_directory(directory, name) {
+            Ok(below) => own_below(&below, owner)?,
+            Err(Errno::NOTDIR | Errno::LOOP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Owner first: a change of owner takes the set-uid bit away.
 fn own(target: impl AsFd, stat: &Stat) -> io::Result<()> {
     let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));

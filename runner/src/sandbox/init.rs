@@ -191,6 +191,8 @@ fn name_host(setup: &Setup<'_>) -> Result<(), Failure> {
 /// Decides whether mounts of the host still reach the container, and the other way round.
 fn set_propagation(setup: &Setup<'_>) -> Result<(), Failure> {
     let propagation = match &setup.spec.rootfs {
+        // Only with the host's own mounts something can travel to a volume.
+        Rootfs::Image(_) if has_travelling_volume(&setup.spec) => Propagation::Slave,
         Rootfs::Image(_) => Propagation::Private,
         // What is unbindable can not become the container's root, which it is made at the end.
         Rootfs::Directory(directory) if directory.propagation == Propagation::Unbindable => {
@@ -211,6 +213,11 @@ fn set_propagation(setup: &Setup<'_>) -> Result<(), Failure> {
         }
     };
     set().context(|| "cannot set how mounts travel".to_owned())
+}
+
+fn has_travelling_volume(spec: &Spec) -> bool {
+    let travels = |mount: &Mount| matches!(mount, Mount::Bind { propagation: Some((kind, _)), .. } if *kind != Propagation::Private);
+    spec.mounts.iter().any(travels)
 }
 
 /// Makes the mount private that `path` lies on: what is mounted there is the container's own, and no

@@ -367,28 +367,48 @@ pub enum Mount {
         source: PathBuf,
         /// Absolute, inside; symbolic links in it are followed inside.
         target: String,
-        /// Whether it can only be read.
-        read_only: bool,
+        /// What may be done with its files.
+        access: Access,
+        /// How mounts travel between it and the host's; not at all if nothing is said.
+        propagation: Option<(Propagation, bool)>,
+        /// Whether the container's user becomes the owner of its files.
+        own: bool,
         /// Position of a descriptor of the mount, made by a caller with more rights, among
         /// those that travel with the specification.
         prepared: Option<usize>,
-        /// Whether the image's files at `target` are copied into `source` if that is empty, as
-        /// it is done for a new volume.
-        fill: bool,
+        /// Whether it is a volume of ours; the image's files at `target` are copied into one that is
+        /// empty.
+        named: bool,
+        /// Whether they are not.
+        no_copy: bool,
     },
-    /// An empty file system in memory.
+    /// A file system in memory.
     Tmpfs {
         /// Absolute, inside.
         target: String,
         /// Mount options in the order they were given: `size=64m`, `mode=1777`.
         options: Vec<String>,
-        /// Whether it can only be read.
-        read_only: bool,
-        /// Whether programs in it may be executed.
-        executable: bool,
+        /// What may be done with its files.
+        access: Access,
+        /// Whether it begins with what the image has at `target`.
+        copy_up: bool,
     },
     /// A mount with everything said about it.
     Listed(Box<ListedMount>),
+}
+
+/// What may be done with the files of a mount.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Access {
+    /// They can only be read.
+    pub read_only: bool,
+    /// None is executed.
+    pub no_exec: bool,
+    /// Set-uid bits count.
+    pub suid: bool,
+    /// Devices can be opened.
+    pub dev: bool,
 }
 
 /// A mount as the runtime specification lists it (config.md, "Mounts").

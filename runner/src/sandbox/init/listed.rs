@@ -112,13 +112,22 @@ pub(super) fn place(root: &Root, mount: &OwnedFd, listed: &ListedMount) -> io::R
     change(mount, &listed.attributes, false)?;
     mounts::attach(mount, target)?;
     for (propagation, recursive) in &listed.propagation {
-        let change = MountChange {
-            propagation: propagation_bit(*propagation),
-            ..MountChange::default()
-        };
-        syscalls::mount_set_attributes(mount.as_fd(), &change, *recursive)?;
+        propagate(mount, *propagation, *recursive)?;
     }
     Ok(())
+}
+
+/// Decides how mounts travel between `mount` and what it was copied from.
+pub(super) fn propagate(
+    mount: &OwnedFd,
+    propagation: Propagation,
+    recursive: bool,
+) -> io::Result<()> {
+    let change = MountChange {
+        propagation: propagation_bit(propagation),
+        ..MountChange::default()
+    };
+    syscalls::mount_set_attributes(mount.as_fd(), &change, recursive)
 }
 
 pub(super) fn change(mount: &OwnedFd, attributes: &Attributes, recursive: bool) -> io::Result<()> {

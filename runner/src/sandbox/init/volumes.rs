@@ -9,7 +9,7 @@ use rustix::mount::MountAttrFlags;
 use super::super::copy;
 use super::super::failure::{Context, Failure, describe};
 use super::super::mounts::{self, Root};
-use super::super::spec::Mount;
+use super::super::spec::{Access, Mount, Propagation};
 use super::{Setup, listed, root};
 
 pub(super) fn mount(setup: &Setup<'_>) -> Result<(), Failure> {
@@ -23,25 +23,24 @@ pub(super) fn mount(setup: &Setup<'_>) -> Result<(), Failure> {
         match mount {
             Mount::Bind {
                 source,
-                read_only,
                 prepared,
-                fill,
+                named,
                 ..
             } => {
-                let mount = match prepared.and_then(|number| setup.carried.get(number)) {
+                let made = match prepared.and_then(|number| setup.carried.get(number)) {
                     Some(prepared) => prepared.try_clone().context(|| target.to_owned())?,
-                    None => bind(source, *fill)?,
+                    None => bind(source, *named)?,
                 };
-                place(root, &mount, target, *read_only, *fill)
+                place(setup, root, &made, mount)
                     .map_err(|error| refusal(source, target, &error))?;
             }
             Mount::Tmpfs {
                 options,
-                read_only,
-                executable,
+                access,
+                copy_up,
                 ..
             } => {
-                temporary(root, target, options, *read_only, *executable)
+                temporary(root, target, options, *access, *copy_up)
                     .context(|| format!("cannot mount a temporary file system on {target}"))?;
             }
             Mount::Listed(mount) => listed::mount(setup, root, position, mount)?,
@@ -72,24 +71,49 @@ fn refusal(source: &Path, target: &str, error: &io::Error) -> Failure {
 
 /// Attaches the volume. The target is resolved inside the container's root, so a link in the image
 /// leads nowhere else.
-fn place(
-    root: &Root,
-    mount: &OwnedFd,
-    target: &str,
-    read_only: bool,
-    fill: bool,
-) -> io::Result<()> {
-    let target = root.target(target, mounts::kind_of(mount)?)?;
+fn place(setup: &Setup<'_>, root: &Root, made: &OwnedFd, mount: &Mount) -> io::Result<()> {
+    let Mount::Bind {
+        target,
+        access,
+        propagation,
+        own,
+        named,
+        no_copy,
+        ..
+    } = mount
+    else {
+        return Ok(());
+    };
+    let target = root.target(target, mounts::kind_of(made)?)?;
     keep_proc_clear(&target)?;
-    if fill {
-        fill_volume(&target, mount)?;
+    if *named && !no_copy {
+        fill_volume(&target, made)?;
     }
-    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    if read_only {
-        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    if *own {
+        let process = &setup.spec.process;
+        copy::own_all(made.as_fd(), process.uid, process.gid).map_err(|error| {
+            let why = describe(&error);
+            io::Error::other(format!(
+                "its files can not be given to the container's user: {why}"
+            ))
+        })?;
     }
-    mounts::restrict(mount, attributes)?;
-    mounts::attach(mount, target)
+    mounts::restrict(made, attributes(*access))?;
+    mounts::attach(made, target)?;
+    let (kind, recursive) = propagation.unwrap_or((Propagation::Private, true));
+    listed::propagate(made, kind, recursive)
+}
+
+/// What every volume is, but for what was asked for.
+fn attributes(access: Access) -> MountAttrFlags {
+    let flags = [
+        (access.read_only, MountAttrFlags::MOUNT_ATTR_RDONLY),
+        (access.no_exec, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+        (!access.suid, MountAttrFlags::MOUNT_ATTR_NOSUID),
+        (!access.dev, MountAttrFlags::MOUNT_ATTR_NODEV),
+    ];
+    let set = flags.into_iter().filter(|(is_set, _)| *is_set);
+    set.fold(MountAttrFlags::empty(), |all, (_, flag)| all | flag)
 }
 
 /// Copies what the image has at the target into a volume that is empty, as docker and podman do.
@@ -111,8 +135,8 @@ fn temporary(
     root: &Root,
     target: &str,
     options: &[String],
-    read_only: bool,
-    executable: bool,
+    access: Access,
+    copy_up: bool,
 ) -> io::Result<()> {
     let options: Vec<_> = options
         .iter()
@@ -121,16 +145,15 @@ fn temporary(
             None => (option.as_str(), None),
         })
         .collect();
-    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    if !executable {
-        attributes |= MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    }
-    if read_only {
-        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
-    }
-    let mount = mounts::new_mount("tmpfs", &options, attributes)?;
+    let mount = mounts::new_mount("tmpfs", &options, MountAttrFlags::empty())?;
+    // What was not there has nothing to copy, and no mode that counts.
+    let is_there = root.resolve(target).is_ok();
     let target = root.target(target, mounts::Kind::Directory)?;
     keep_proc_clear(&target)?;
+    if copy_up && is_there {
+        copy::tree(target.as_fd(), mount.as_fd(), &copy::Owners::default())?;
+    }
+    mounts::restrict(&mount, attributes(access))?;
     mounts::attach(mount, target)
 }
 
