@@ -19,7 +19,9 @@ use crate::store::Store;
 
 mod chosen;
 mod container_arguments;
+mod container_filter;
 mod exec;
+mod follow;
 mod history;
 mod image;
 mod image_prune;

@@ -597,3 +597,78 @@ for_each_account! {
         runner.to(&["rm", "-f", "-t", "0", "worker"]);
     }
 }
+
+for_each_account! {
+    fn containers_are_chosen_sorted_and_waited_for_by_what_they_are(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        for (name, label) in [("beta", "kind=chosen"), ("alpha", "kind=chosen"), ("gamma", "kind=other")] {
+            runner.to(&["create", "--name", name, "--label", label, busybox::NAME, "sleep", "1000"]);
+        }
+        let filter = ["--filter", "label=kind=chosen"];
+        let names = |words: &[&str]| {
+            runner.to(&[&["ps", "-a", "--format", "{{.Names}}"], words].concat()).replace('\n', " ")
+        };
+        assert_eq!(names(&["--sort", "names"]), "alpha beta gamma");
+        assert_eq!(names(&["--sort", "created"]), "beta alpha gamma");
+        runner.to(&[&["start"], &filter[..]].concat());
+        assert_eq!(names(&["--filter", "status=running", "--sort", "names"]), "alpha beta");
+        assert_eq!(runner.to(&["wait", "--condition", "running", "-i", "10", "alpha"]), "-1");
+        let mut waiting = runner.command(&["wait", "--condition=exited", "alpha", "beta"]).spawn();
+        runner.to(&[&["stop", "-t", "0"], &filter[..]].concat());
+        waiting.wait_for("137");
+        assert_eq!(waiting.finish().text(), "137\n137");
+        assert_eq!(names(&["--filter", "status=exited", "--sort", "names"]), "alpha beta");
+        runner.to(&[&["rm"], &filter[..]].concat());
+        assert_eq!(names(&[]), "gamma");
+        for (words, error) in [
+            (&["wait", "--condition", "nonsense", "gamma"][..], "unknown container state"),
+            (&["wait", "-i", "never", "gamma"], "--interval"),
+            (&["start", "--filter", "label=x", "gamma"], "--filter says"),
+            (&["stop", "--filter", "color=red"], "is no filter"),
+        ] {
+            let refused = runner.try_to(words);
+            assert!(refused.code == 125 && refused.only_error().contains(error), "{refused}");
+        }
+        runner.to(&["rm", "gamma"]);
+    }
+}
+
+for_each_account! {
+    fn the_output_of_several_containers_says_whose_it_is(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let mut ids = Vec::new();
+        for name in ["one", "two"] {
+            let script = format!("echo from {name}; echo again");
+            ids.push(runner.to(&["run", "-d", "--name", name, busybox::NAME, "sh", "-c", &script]));
+            runner.to(&["wait", name]);
+        }
+        assert_eq!(runner.to(&["logs", "-n", "one"]), "from one\nagain");
+        assert_eq!(runner.to(&["logs", "--names", "one", "two"]), "one from one\none again\ntwo from two\ntwo again");
+        let short = |id: &str| id[..12].to_owned();
+        let expected = format!("{} again\n{} again", short(&ids[0]), short(&ids[1]));
+        assert_eq!(runner.to(&["logs", "--tail", "1", "-f", "one", "two"]), expected);
+        runner.to(&["rm", "one", "two"]);
+    }
+}
+
+for_each_account! {
+    fn a_container_that_runs_is_followed_from_now_on(world) {
+        let runner = world.runner();
+        runner.load(&require!(busybox::image()).docker());
+        let script = "trap 'echo told; exit 9' TERM; echo before; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo after; while :; do sleep 0.05; done";
+        runner.to(&["run", "-d", "--name", "followed", busybox::NAME, "sh", "-c", script]);
+        wait::until("its first word", Duration::from_secs(10), || {
+            (runner.to(&["logs", "followed"]) == "before").then_some(())
+        });
+        let mut following = runner.command(&["start", "-a", "followed"]).spawn();
+        std::thread::sleep(Duration::from_millis(500));
+        runner.to(&["exec", "followed", "touch", "/tmp/go"]);
+        following.wait_for("after");
+        following.signal(Signal::TERM);
+        let outcome = following.finish().with_code(9);
+        assert_eq!(outcome.text(), "after\ntold", "{outcome}");
+        runner.to(&["rm", "followed"]);
+    }
+}

@@ -4,6 +4,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 
 use super::Context;
+use super::container_filter::Filter;
 use crate::container::Container;
 
 // How a command line names them. (A doc comment would become the text of each verb that has this.)
@@ -62,15 +63,43 @@ impl Chosen {
     }
 }
 
-/// The one container that a verb is about.
-///
-/// # Errors
-/// When none is named, or one beside `--latest`.
-pub(super) fn one(name: Option<&str>, latest: bool, context: &Context) -> anyhow::Result<String> {
-    check_latest(latest, name.is_some())?;
-    match name {
-        None if latest => self::latest(context),
-        name => Ok(name.context(NOT_NAMED)?.to_owned()),
+// Those that are of a kind, for the verbs that podman gives the flag.
+#[derive(Debug, Args)]
+pub(super) struct Filtered {
+    /// Containers that fit: id, name, status, label, ancestor or exited, as KEY=VALUE.
+    #[arg(short, long, value_name = "FILTER")]
+    pub(super) filter: Vec<String>,
+}
+
+impl Chosen {
+    /// The same, or of all those that fit the filters, if there are any.
+    ///
+    /// # Errors
+    /// As [`names`](Self::names), and one line for what is no filter.
+    pub(super) fn names_or_filtered(
+        &self,
+        all: Option<All>,
+        (filters, of): (&[String], All),
+        context: &Context,
+    ) -> anyhow::Result<Vec<String>> {
+        if filters.is_empty() {
+            return self.names(all, context);
+        }
+        ensure!(
+            self.containers.is_empty() && !self.latest,
+            "--filter says which containers are meant: name none beside it"
+        );
+        let filters = Filter::parse_all(filters)?;
+        let fits = |container: &Container| {
+            let status = container.status();
+            (of == All::Every || status.is_running())
+                && filters.iter().all(|filter| filter.fits(container, &status))
+        };
+        let containers = context.containers().all()?;
+        let containers = containers.iter().filter(|container| fits(container));
+        Ok(containers
+            .map(|container| container.record.id.to_string())
+            .collect())
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use super::chosen::{All, Chosen};
+use super::chosen::{All, Chosen, Filtered};
 use super::{Context, for_each};
 use crate::container::state::Status;
 use crate::sandbox::cgroup::Limits;
@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     all: bool,
 
     #[command(flatten)]
+    filtered: Filtered,
+
+    #[command(flatten)]
     chosen: Chosen,
 }
 
@@ -27,9 +30,11 @@ pub(super) fn run(
     pause: bool,
 ) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
-    let names = arguments
-        .chosen
-        .names(arguments.all.then_some(All::Running), context)?;
+    let names = arguments.chosen.names_or_filtered(
+        arguments.all.then_some(All::Running),
+        (&arguments.filtered.filter, All::Running),
+        context,
+    )?;
     Ok(for_each(&names, |name| {
         let container = containers.find(name)?;
         let (is_running, is_paused) = match container.status() {

@@ -2,13 +2,14 @@
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::container_filter::Filter;
 use super::sizes::Sizes;
-use super::{Context, port, time};
+use super::{Context, port, system, time};
 use crate::container::state::Status;
 use crate::container::{Container, Record};
 use crate::human;
@@ -48,18 +49,69 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     size: bool,
 
+    /// Sort by command, created, id, image, names, runningfor, size or status.
+    #[arg(long, value_enum, value_name = "FIELD")]
+    sort: Option<Sort>,
+
+    /// Print again every so many seconds.
+    #[arg(short, long, value_name = "SECONDS")]
+    watch: Option<u64>,
+
     /// Print with a Go template, or `json`.
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
+}
+
+/// What rows are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    Command,
+    Created,
+    Id,
+    Image,
+    Names,
+    Runningfor,
+    Size,
+    Status,
+}
+
+impl Sort {
+    fn sort(self, rows: &mut [(Container, Status)]) {
+        rows.sort_by_cached_key(|(container, status)| {
+            let record = &container.record;
+            match self {
+                Self::Command => record.arguments.join(" "),
+                // As wide as any, so that the letters are in the order of the numbers.
+                Self::Created | Self::Runningfor => format!("{:020}", record.created),
+                Self::Id => record.id.to_string(),
+                Self::Image => record.image.clone(),
+                Self::Names => record.name.to_string(),
+                Self::Size => format!("{:020}", system::room(&container.folder().join("upper"))),
+                Self::Status => container.word(status).to_owned(),
+            }
+        });
+    }
 }
 
 const TABLE: &str =
     "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
+    loop {
+        list(arguments, context)?;
+        let Some(seconds) = arguments.watch else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        std::thread::sleep(Duration::from_secs(seconds.max(1)));
+        // From the top of an empty screen.
+        write!(stdout(), "\x1b[2J\x1b[H")?;
+    }
+}
+
+fn list(arguments: &Arguments, context: &Context) -> anyhow::Result<()> {
     let containers = context.containers();
     containers.sweep();
-    if arguments.size {
+    if arguments.size || arguments.sort == Some(Sort::Size) {
         // What containers wrote may be closed to everybody but their own root.
         super::image::enter(context)?;
     }
@@ -89,8 +141,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     if let Some(last) = last {
         rows.truncate(last);
     }
-    print(arguments, &rows, context)?;
-    Ok(ExitCode::SUCCESS)
+    if let Some(sort) = arguments.sort {
+        sort.sort(&mut rows);
+    }
+    print(arguments, &rows, context)
 }
 
 fn print(
@@ -289,67 +343,4 @@ fn ports(container: &Container, status: &Status) -> String {
         })
         .collect();
     texts.join(", ")
-}
-
-/// What `--filter` asks for.
-enum Filter {
-    Id(String),
-    Name(String),
-    Status(String),
-    Label(String, Option<String>),
-    Ancestor(String),
-    Exited(u8),
-}
-
-impl Filter {
-    fn parse_all(texts: &[String]) -> anyhow::Result<Vec<Self>> {
-        texts.iter().map(|text| Self::parse(text)).collect()
-    }
-
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        let owned = value.to_owned();
-        Ok(match key {
-            "id" => Self::Id(owned),
-            "name" => Self::Name(owned),
-            "status" if matches!(value, "created" | "running" | "paused" | "exited") => {
-                Self::Status(owned)
-            }
-            "status" => bail!(
-                "\"{}\" is no status: created, running, paused, exited",
-                value.escape_debug()
-            ),
-            "label" => match value.split_once('=') {
-                Some((name, value)) => Self::Label(name.to_owned(), Some(value.to_owned())),
-                None => Self::Label(owned, None),
-            },
-            "ancestor" => Self::Ancestor(owned),
-            "exited" => Self::Exited(value.parse()?),
-            _ => bail!(
-                "\"{}\" is no filter: id, name, status, label, ancestor, exited",
-                key.escape_debug()
-            ),
-        })
-    }
-
-    fn fits(&self, container: &Container, status: &Status) -> bool {
-        let record = &container.record;
-        match self {
-            Self::Id(text) => record.id.as_str().starts_with(text),
-            Self::Name(text) => record.name.as_str().contains(text),
-            Self::Status(word) => container.word(status) == word,
-            Self::Label(name, value) => record
-                .labels
-                .get(name)
-                .is_some_and(|found| value.as_ref().is_none_or(|value| value == found)),
-            Self::Ancestor(image) => {
-                let untagged = record.image.rsplit_once(':').map_or("", |(name, _)| name);
-                record.image == *image
-                    || untagged == image
-                    || untagged.ends_with(&format!("/{image}"))
-                    || record.image_id.hex().starts_with(image)
-            }
-            Self::Exited(code) => matches!(status, Status::Exited(exit) if exit.code == *code),
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::Args;
 
-use super::chosen::{All, Chosen};
+use super::chosen::{All, Chosen, Filtered};
 use super::{Context, for_each, start, stop};
 
 #[derive(Debug, Args)]
@@ -25,6 +25,9 @@ pub(super) struct Arguments {
     running: bool,
 
     #[command(flatten)]
+    filtered: Filtered,
+
+    #[command(flatten)]
     chosen: Chosen,
 }
 
@@ -34,7 +37,11 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         (false, true) => Some(All::Every),
         (false, false) => None,
     };
-    let names = arguments.chosen.names(all, context)?;
+    let names = arguments.chosen.names_or_filtered(
+        all,
+        (&arguments.filtered.filter, All::Every),
+        context,
+    )?;
     let containers = context.containers();
     Ok(for_each(&names, |name| {
         // Before anything ends: what can not begin again goes on.

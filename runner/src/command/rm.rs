@@ -34,6 +34,10 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     volumes: bool,
 
+    /// Containers that fit: id, name, status, label, ancestor or exited, as KEY=VALUE.
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
+
     #[command(flatten)]
     chosen: Chosen,
 }
@@ -41,9 +45,11 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
     containers.sweep();
-    let mut names = arguments
-        .chosen
-        .names(arguments.all.then_some(All::Every), context)?;
+    let mut names = arguments.chosen.names_or_filtered(
+        arguments.all.then_some(All::Every),
+        (&arguments.filter, All::Every),
+        context,
+    )?;
     let force = arguments.force || arguments.time.is_some();
     // Whoever removes a container with all its files does not wait for it to save them.
     let patience = Duration::from_secs(arguments.time.unwrap_or(0));

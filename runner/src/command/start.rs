@@ -5,15 +5,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::chosen::{All, Chosen};
-use super::{Context, for_each};
+use super::chosen::{All, Chosen, Filtered};
+use super::{Context, follow, for_each};
+use crate::container::state::Status;
 use crate::container::{Container, Containers};
 use crate::monitor::{self, Attach, detached};
 use crate::trust::Trust;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Show the output and pass signals on, as `run` without --detach.
+    /// Show the output and pass signals on, as `run` without --detach; of a container that runs what it
+    /// prints from now on.
     #[arg(short, long)]
     attach: bool,
 
@@ -24,6 +26,9 @@ pub(super) struct Arguments {
     /// Every container that does not run.
     #[arg(long)]
     all: bool,
+
+    #[command(flatten)]
+    filtered: Filtered,
 
     #[command(flatten)]
     chosen: Chosen,
@@ -55,14 +60,19 @@ pub(super) fn find(
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
-    let names = arguments
-        .chosen
-        .names(arguments.all.then_some(All::Every), context)?;
+    let names = arguments.chosen.names_or_filtered(
+        arguments.all.then_some(All::Every),
+        (&arguments.filtered.filter, All::Every),
+        context,
+    )?;
     if arguments.attach || arguments.interactive {
         let [name] = names.as_slice() else {
             anyhow::bail!("you cannot start and attach multiple containers at once");
         };
         let container = find(name, &containers, context)?;
+        if let Status::Running(process) = container.status() {
+            return Ok(ExitCode::from(follow::follow(&container, &process)?));
+        }
         let attach = Attach {
             input: arguments.interactive,
             output: true,

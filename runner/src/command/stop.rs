@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
-use super::chosen::{All, Chosen};
+use super::chosen::{All, Chosen, Filtered};
 use super::{Context, for_each};
 use crate::container::Container;
 use crate::container::state::Status;
@@ -27,14 +27,19 @@ pub(super) struct Arguments {
     ignore: bool,
 
     #[command(flatten)]
+    filtered: Filtered,
+
+    #[command(flatten)]
     chosen: Chosen,
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let containers = context.containers();
-    let names = arguments
-        .chosen
-        .names(arguments.all.then_some(All::Running), context)?;
+    let names = arguments.chosen.names_or_filtered(
+        arguments.all.then_some(All::Running),
+        (&arguments.filtered.filter, All::Running),
+        context,
+    )?;
     Ok(for_each(&names, |name| {
         let container = match containers.find(name) {
             Err(_) if arguments.ignore => return Ok(()),
