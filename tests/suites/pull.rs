@@ -6,6 +6,9 @@ use tests::client::{Podman, Registry, find};
 use tests::fixture::{Archive, Layer, busybox};
 use tests::{Engine, Mode, Outcome, World, for_each_account, require};
 
+#[path = "pull/names.rs"]
+mod names;
+
 fn id(engine: &Engine, name: &str) -> String {
     let words = [
         "inspect",

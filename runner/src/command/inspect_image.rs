@@ -66,13 +66,14 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
     let config = store.config(&image)?;
     let manifest = store.manifest(&image)?;
     let names = store.names_of(&image.id)?;
-    let tags: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let all: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let tagged = names.iter().filter(|name| name.digest().is_none());
     let report = Report {
         id: image.id.hex(),
-        digest: image.digest,
-        repo_digests: repo_digests(&names, &image.digest),
-        names_history: tags.clone(),
-        repo_tags: tags,
+        digest: image.shown_digest(),
+        repo_digests: repo_digests(&names, image.digests()),
+        repo_tags: tagged.map(ToString::to_string).collect(),
+        names_history: all,
         parent: "",
         comment: last_comment(&config.history),
         created: config.created,

@@ -137,7 +137,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     // In an archive the image is called as the destination says, or as it was asked for.
     let named = |text: &Option<String>| match text {
         Some(text) => Ok(vec![text.parse::<ImageName>()?]),
-        None => anyhow::Ok(name.iter().cloned().collect()),
+        None => anyhow::Ok(name.iter().filter_map(Reference::name).collect()),
     };
     let names = match &place {
         Transport::Registry(_) => Vec::new(),

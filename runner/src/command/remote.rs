@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use packer::credentials::Credentials;
 use packer::image::Platform;
-use packer::registry::{Access, Options, RETRIES, Verify};
+use packer::place::Image;
+use packer::reference::Reference;
+use packer::registry::{Access, Options, Pull, RETRIES, Verify};
 use packer::transport::{Found, Transport};
 
 use super::watch::Watch;
-use crate::store::{Owners, Store, StoredImage};
+use crate::store::{Digests, Owners, Store, StoredImage};
 use crate::trust::{Origin, Provenance, Trust, lookaside};
 
 // How registries are asked.
@@ -124,8 +126,37 @@ impl Accepted {
         let mut watch = Watch::new(quiet);
         let mut writer = store
             .writer(owners)?
-            .coming_from(vec![self.provenance.clone()]);
-        let (image, source) = (self.found.image(), self.found.source());
-        Ok(writer.load(image, source, &mut |step| watch.show(step))?)
+            .coming_from(vec![self.provenance.clone()])
+            .known_by(self.digests());
+        let source = self.found.source();
+        Ok(writer.load(&self.image(), source, &mut |step| watch.show(step))?)
+    }
+
+    /// The name under which it is kept.
+    pub(super) fn name(&self) -> Option<Reference> {
+        let tagged = || self.found.image().names.first().map(Reference::from);
+        self.digests().pinned.or_else(tagged)
+    }
+
+    /// The image as it is kept: a tag beside a digest is only there to be read, as podman has it.
+    fn image(&self) -> Image {
+        let mut image = self.found.image().clone();
+        if self.digests().pinned.is_some() {
+            image.names.clear();
+        }
+        image
+    }
+
+    /// By what a registry knows it beside a tag.
+    fn digests(&self) -> Digests {
+        let Some(pull) = self.found.pull() else {
+            return Digests::default();
+        };
+        let own = self.found.image().digest();
+        let pinned = |pull: &Pull| Some(pull.asked().with_digest(pull.asked().digest()?));
+        Digests {
+            index: Some(pull.digest()).filter(|digest| *digest != own),
+            pinned: pinned(pull),
+        }
     }
 }

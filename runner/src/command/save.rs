@@ -12,6 +12,7 @@ use packer::archive::{FolderWriter, Layout, NewFile, Writer};
 use packer::layer::Compression;
 use packer::place::{Sink, Source, copy};
 use packer::recompress::Recompressed;
+use packer::reference::Reference;
 
 use super::watch::Watch;
 use crate::store::{Resolved, Store, StoredImage};
@@ -99,10 +100,11 @@ fn wanted(args: &Args, store: &Store) -> anyhow::Result<Vec<(StoredImage, Vec<Im
     for text in &args.images {
         if images.is_empty() || args.multi_image_archive {
             let Resolved { image, name } = store.resolve(text)?;
+            let tagged = name.as_ref().and_then(Reference::name);
             // The same image under two names is one image.
             match images.iter_mut().find(|(other, _)| other.id == image.id) {
-                Some((_, names)) => names.extend(name),
-                None => images.push((image, name.into_iter().collect())),
+                Some((_, names)) => names.extend(tagged),
+                None => images.push((image, tagged.into_iter().collect())),
             }
         } else if let Some((_, names)) = images.last_mut() {
             names.push(text.parse()?);

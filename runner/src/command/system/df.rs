@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use packer::ImageName;
+use packer::reference::Reference;
 use serde_json::{Value, json};
 
 use super::super::{Context, image};
@@ -20,7 +20,7 @@ use crate::template::{Template, align};
 #[derive(Debug, clap::Args)]
 pub(in crate::command) struct Arguments {
     /// Show every image, container and volume
-    #[arg(short, long, conflicts_with = "format")]
+    #[arg(short, long)]
     verbose: bool,
 
     /// Print json, a table … or a Go template
@@ -47,7 +47,7 @@ struct Kind {
 /// Everything that takes room.
 struct Everything {
     /// With their names.
-    images: Vec<(StoredImage, Vec<ImageName>)>,
+    images: Vec<(StoredImage, Vec<Reference>)>,
     containers: Vec<(Container, u64)>,
     /// By name: bytes and the containers that use it.
     volumes: BTreeMap<String, (u64, usize)>,
@@ -112,7 +112,7 @@ pub(in crate::command) fn room(folder: &Path) -> u64 {
     bytes
 }
 
-fn images(store: &Store) -> Result<Vec<(StoredImage, Vec<ImageName>)>, StoreError> {
+fn images(store: &Store) -> Result<Vec<(StoredImage, Vec<Reference>)>, StoreError> {
     let mut images = Vec::new();
     for listed in store.images()? {
         images.extend(store.image(&listed.id)?.map(|image| (image, listed.names)));
@@ -247,7 +247,7 @@ impl Everything {
             images += &format!(
                 "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
                 repository.as_deref().unwrap_or("<none>"),
-                name.map_or("<none>", |name| name.tag()),
+                name.and_then(Reference::tag).unwrap_or("<none>"),
                 image.short_id(),
                 image
                     .config
