@@ -29,6 +29,7 @@ pub struct Template {
     text: String,
     nodes: Vec<Node>,
     is_table: bool,
+    of_structures: bool,
 }
 
 /// One piece of a template.
@@ -82,11 +83,22 @@ impl Template {
                     false => nodes,
                 },
                 is_table,
+                of_structures: false,
             }),
             Err(reason) => Err(TemplateError {
                 template: text.to_owned(),
                 reason,
             }),
+        }
+    }
+
+    /// The same for values without maps of the user's own keys: a name that is not there is a mistake
+    /// wherever it stands, but for what is empty.
+    #[must_use]
+    pub fn of_structures(self) -> Self {
+        Self {
+            of_structures: true,
+            ..self
         }
     }
 
@@ -101,7 +113,7 @@ impl Template {
     /// # Errors
     /// [`TemplateError`] for a field that `value` does not have or a function's wrong argument.
     pub fn render(&self, value: &Value) -> Result<String, TemplateError> {
-        render::render(&self.nodes, value).map_err(|reason| TemplateError {
+        render::render(&self.nodes, value, self.of_structures).map_err(|reason| TemplateError {
             template: self.text.clone(),
             reason,
         })

@@ -6,11 +6,12 @@ use super::{Node, Operand, Pipeline, functions};
 
 /// Renders `nodes` with `value` as the dot; the error is the end of a sentence that begins with
 /// the template.
-pub(super) fn render(nodes: &[Node], value: &Value) -> Result<String, String> {
+pub(super) fn render(nodes: &[Node], value: &Value, of_structures: bool) -> Result<String, String> {
     let mut renderer = Renderer {
         output: String::new(),
         root: value,
         variables: Vec::new(),
+        of_structures,
     };
     renderer.nodes(nodes, value)?;
     Ok(renderer.output)
@@ -20,6 +21,7 @@ struct Renderer<'a> {
     output: String,
     root: &'a Value,
     variables: Vec<(String, Value)>,
+    of_structures: bool,
 }
 
 impl Renderer<'_> {
@@ -135,29 +137,32 @@ impl Renderer<'_> {
             Operand::Group(pipeline) => self.pipeline(pipeline, dot),
             // Only what is asked for is copied: the dot may be a large value.
             Operand::Fields(of, names) => match &**of {
-                Operand::Dot => fields(dot, names),
-                of => fields(&self.operand(of, dot)?, names),
+                Operand::Dot => self.fields(dot, names),
+                of => self.fields(&self.operand(of, dot)?, names),
             },
         }
     }
-}
 
-/// The field of a field … of `value`. A name that the outermost object does not have is a mistake
-/// of the template; deeper inside are maps of the user's own keys.
-fn fields(value: &Value, names: &[String]) -> Result<Value, String> {
-    let mut at = value;
-    for (depth, name) in names.iter().enumerate() {
-        at = match at {
-            Value::Object(map) => match map.get(name) {
-                Some(value) => value,
-                None if depth == 0 => return Err(format!("asks for .{name}, which is not there")),
-                None => return Ok(Value::Null),
-            },
-            Value::Null => return Ok(Value::Null),
-            _ => return Err(format!("asks for .{name} of something that has no fields")),
-        };
+    /// The field of a field … of `value`. A name that the outermost object does not have is a mistake
+    /// of the template; deeper inside may be maps of the user's own keys.
+    fn fields(&self, value: &Value, names: &[String]) -> Result<Value, String> {
+        let mut at = value;
+        for (depth, name) in names.iter().enumerate() {
+            at = match at {
+                Value::Object(map) => match map.get(name) {
+                    Some(value) => value,
+                    None if depth == 0 || self.of_structures && !map.is_empty() => {
+                        let path = names[..=depth].join(".");
+                        return Err(format!("asks for .{path}, which is not there"));
+                    }
+                    None => return Ok(Value::Null),
+                },
+                Value::Null => return Ok(Value::Null),
+                _ => return Err(format!("asks for .{name} of something that has no fields")),
+            };
+        }
+        Ok(at.clone())
     }
-    Ok(at.clone())
 }
 
 fn items(value: Value) -> Result<Vec<(Value, Value)>, String> {
