@@ -8,6 +8,8 @@ use tests::{Engine, Mode, Outcome, World, for_each_account, require};
 
 #[path = "pull/names.rs"]
 mod names;
+#[path = "pull/said.rs"]
+mod said;
 
 fn id(engine: &Engine, name: &str) -> String {
     let words = [

@@ -8,6 +8,7 @@ use anyhow::bail;
 use packer::archive::Archive;
 use packer::place::Source;
 
+use super::remote;
 use super::watch::Watch;
 use crate::store::{Owners, Store};
 use crate::trust::{Origin, Provenance, Trust, lookaside};
@@ -15,7 +16,7 @@ use crate::trust::{Origin, Provenance, Trust, lookaside};
 /// Load images from an archive, or from standard input
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Read this archive or folder and not standard input
+    /// Read this archive, folder, or http:// or https:// address and not standard input
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// Print only the names of the loaded images
@@ -71,6 +72,13 @@ fn accepted(args: &Args, archive: &Archive) -> anyhow::Result<Provenance> {
 fn open(args: &Args, store: &Store) -> anyhow::Result<Archive> {
     // What has to be copied before it can be read goes where images have room.
     let temporary = store.temporary_folder();
+    if let Some(url) = args.input.as_deref().and_then(remote::url) {
+        return Ok(Archive::from_reader(
+            url,
+            &mut remote::download(url)?,
+            temporary,
+        )?);
+    }
     if let Some(path) = &args.input {
         return Ok(Archive::open_with(path, temporary)?);
     }

@@ -1,13 +1,14 @@
 //! What the verbs that speak to registries have in common: their flags, the search for an image,
 //! and the way of one into the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use packer::credentials::Credentials;
 use packer::image::Platform;
 use packer::place::Image;
 use packer::reference::Reference;
-use packer::registry::{Access, Options, Pull, RETRIES, Verify};
+use packer::registry::{Access, Download, Options, Pull, RETRIES, Verify};
 use packer::transport::{Found, Transport};
 
 use super::watch::Watch;
@@ -51,6 +52,20 @@ impl RegistryArguments {
             ..Options::default()
         })?)
     }
+}
+
+/// The address of a web server, where it stands in the place of a file.
+pub(super) fn url(path: &Path) -> Option<&str> {
+    let text = path.to_str()?;
+    (text.starts_with("http://") || text.starts_with("https://")).then_some(text)
+}
+
+/// Begins to fetch what is at `url`.
+pub(super) fn download(url: &str) -> anyhow::Result<Download> {
+    Download::open(url)?.with_context(|| {
+        let url = url.escape_debug();
+        format!("{url} is not there: the server answered with 404, so look at the address")
+    })
 }
 
 /// The way to registries that nobody said anything about.
