@@ -6,6 +6,8 @@ use tests::client::{Podman, Registry, find};
 use tests::fixture::{Archive, Layer, busybox};
 use tests::{Engine, Mode, Outcome, World, for_each_account, require};
 
+#[path = "pull/login.rs"]
+mod login;
 #[path = "pull/names.rs"]
 mod names;
 #[path = "pull/said.rs"]

@@ -42,8 +42,12 @@ pub fn run(
     let provenance = accepted(args, &archive)?;
     let mut writer = store.writer(enter()?)?.coming_from(vec![provenance]);
     for image in archive.images() {
+        let mut image = image.clone();
+        if archive.images().len() == 1 {
+            remote::name_as_podman(&mut image, &archive);
+        }
         let mut watch = Watch::new(args.quiet);
-        let stored = writer.load(image, &archive, &mut |step| watch.show(step))?;
+        let stored = writer.load(&image, &archive, &mut |step| watch.show(step))?;
         if image.names.is_empty() {
             writeln!(out, "Loaded image: {}", stored.id)?;
         }

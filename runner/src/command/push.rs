@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 use packer::ImageName;
-use packer::archive::{FolderWriter, Writer};
+use packer::archive::{FolderWriter, Layout, RefName, Writer};
 use packer::image::Family;
 use packer::layer::Compression;
 use packer::place::{Image, Source, copy};
@@ -15,7 +15,7 @@ use packer::registry::{Push, RETRIES};
 use packer::transport::Transport;
 
 use super::Context;
-use super::remote::RegistryArguments;
+use super::remote::{self, RegistryArguments};
 use super::sign::Signer;
 use super::watch::{PushWatch, Watch};
 use crate::store::Resolved;
@@ -146,8 +146,20 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     if arguments.signer.is_there() && !matches!(place, Transport::Registry(_)) {
         bail!("signatures are for images in registries: leave out --sign-by");
     }
+    if let Some(file) = &arguments.registry.authfile {
+        remote::check_authfile(file)?;
+    }
     let stored = store.source(&[(image, names)])?;
     let image = &stored.images()[0];
+    // A layout of the OCI has no other manifests.
+    let is_layout = matches!(
+        &place,
+        Transport::Folder {
+            layout: Layout::Oci,
+            ..
+        }
+    );
+    let family = family.or(is_layout.then_some(Family::Oci));
     let image = family.map_or_else(|| image.clone(), |family| image.in_family(family));
     match compression {
         None => send(arguments, (&image, &stored), &place)?,
@@ -168,17 +180,18 @@ fn send(
 ) -> anyhow::Result<()> {
     match place {
         Transport::Registry(typed) => push(arguments, (image, source), typed)?,
-        Transport::Archive { path, .. } => {
+        Transport::Archive { path, name } => {
             let write = || {
-                let mut writer = Writer::in_folder(path.parent().unwrap_or(Path::new(".")))?;
+                let folder = path.parent().unwrap_or(Path::new("."));
+                let mut writer = Writer::in_folder(folder)?.calling(ref_name(name));
                 copy_all(arguments, (image, source), &mut writer)?;
                 writer.finish()?.place(path)
             };
             write().with_context(|| format!("cannot push to {}", path.display()))?;
         }
-        Transport::Folder { path, layout, .. } => {
+        Transport::Folder { path, layout, name } => {
             let write = || {
-                let mut writer = FolderWriter::new(*layout, path)?;
+                let mut writer = FolderWriter::over(*layout, path)?.calling(ref_name(name));
                 copy_all(arguments, (image, source), &mut writer)?;
                 writer.finish()
             };
@@ -211,6 +224,11 @@ fn push(
         .signer
         .sign((&reference, &image.digest()), None, &access)?;
     Ok(())
+}
+
+/// What an image is called in an index: as it was typed behind the path, or with its whole name.
+fn ref_name(typed: &Option<String>) -> RefName {
+    typed.clone().map_or(RefName::Whole, RefName::Typed)
 }
 
 fn copy_all(

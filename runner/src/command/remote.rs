@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use packer::archive::Archive;
 use packer::credentials::Credentials;
 use packer::image::Platform;
 use packer::place::Image;
@@ -39,6 +40,18 @@ impl RegistryArguments {
         creds: Option<&Credentials>,
         retries: u32,
     ) -> anyhow::Result<Access> {
+        if let Some(file) = &self.authfile {
+            check_authfile(file)?;
+        }
+        self.access_with(creds, retries)
+    }
+
+    /// The same for who writes the file with the credentials, which need not be there yet.
+    pub(super) fn access_for_login(&self) -> anyhow::Result<Access> {
+        self.access_with(None, RETRIES)
+    }
+
+    fn access_with(&self, creds: Option<&Credentials>, retries: u32) -> anyhow::Result<Access> {
         Ok(Access::new(Options {
             verify: match self.tls_verify {
                 None => Verify::Default,
@@ -54,6 +67,18 @@ impl RegistryArguments {
     }
 }
 
+/// podman has no tag for the image of a layout that is called as its folder.
+pub(super) fn name_as_podman(image: &mut Image, archive: &Archive) {
+    for name in &mut image.names {
+        if let Some(folder) = archive.folder_name()
+            && name.untagged() == format!("localhost/{folder}")
+            && let Ok(latest) = name.with_tag("latest")
+        {
+            *name = latest;
+        }
+    }
+}
+
 /// The address of a web server, where it stands in the place of a file.
 pub(super) fn url(path: &Path) -> Option<&str> {
     let text = path.to_str()?;
@@ -66,6 +91,16 @@ pub(super) fn download(url: &str) -> anyhow::Result<Download> {
         let url = url.escape_debug();
         format!("{url} is not there: the server answered with 404, so look at the address")
     })
+}
+
+/// Refuses a file with credentials that is not there: nobody would be asked for without them.
+pub(super) fn check_authfile(file: &Path) -> anyhow::Result<()> {
+    let found = file.metadata();
+    let shown = file.display();
+    found.with_context(|| {
+        format!("cannot read --authfile {shown}: log in with it first, or leave it away")
+    })?;
+    Ok(())
 }
 
 /// The way to registries that nobody said anything about.
@@ -149,7 +184,7 @@ impl Accepted {
 
     /// The name under which it is kept.
     pub(super) fn name(&self) -> Option<Reference> {
-        let tagged = || self.found.image().names.first().map(Reference::from);
+        let tagged = || self.image().names.first().map(Reference::from);
         self.digests().pinned.or_else(tagged)
     }
 
@@ -158,6 +193,9 @@ impl Accepted {
         let mut image = self.found.image().clone();
         if self.digests().pinned.is_some() {
             image.names.clear();
+        }
+        if let Some(archive) = self.found.archive() {
+            name_as_podman(&mut image, archive);
         }
         image
     }

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use packer::ImageName;
-use packer::archive::{FolderWriter, Layout, NewFile, Writer};
+use packer::archive::{FolderWriter, Layout, NewFile, RefName, Writer};
+use packer::image::Family;
 use packer::layer::Compression;
 use packer::place::{Sink, Source, copy};
 use packer::recompress::Recompressed;
@@ -19,7 +20,8 @@ use crate::store::{Resolved, Store, StoredImage};
 
 /// Save images to an archive
 ///
-/// What was loaded or pulled is saved with the digests that it came with.
+/// What was loaded or pulled is saved with the digests that it came with, unless an image with
+/// docker's manifest goes into one of the OCI's formats.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The image, and more names for it in the archive; with -m all of them are images
@@ -124,7 +126,7 @@ fn save_folder(
     path: &Path,
 ) -> anyhow::Result<()> {
     let save = || {
-        let mut writer = FolderWriter::new(layout, path)?;
+        let mut writer = FolderWriter::over(layout, path)?.calling(RefName::Whole);
         copy_all(args, source, &mut writer)?;
         writer.finish()
     };
@@ -145,15 +147,19 @@ fn save_file(args: &Args, source: &dyn Source, path: &Path, temporary: &Path) ->
 }
 
 fn write_archive(args: &Args, source: &dyn Source, folder: &Path) -> io::Result<NewFile> {
-    let mut writer = Writer::in_folder(folder)?;
+    let mut writer = Writer::in_folder(folder)?.calling(RefName::Whole);
     copy_all(args, source, &mut writer)?;
     writer.finish()
 }
 
 fn copy_all(args: &Args, source: &dyn Source, sink: &mut dyn Sink) -> io::Result<()> {
     for image in source.images() {
-        let mut watch = Watch::new(args.quiet);
-        copy(image, source, sink, &mut |step| watch.show(step))?;
+        let mut watch = Watch::of_a_save(args.quiet);
+        let image = match args.format {
+            Format::OciArchive | Format::OciDir => image.in_family(Family::Oci),
+            Format::DockerArchive | Format::DockerDir => image.clone(),
+        };
+        copy(&image, source, sink, &mut |step| watch.show(step))?;
     }
     Ok(())
 }

@@ -24,10 +24,15 @@ pub(super) struct Watch {
 impl Watch {
     /// For one image.
     pub(super) fn new(quiet: bool) -> Self {
-        let bar = ProgressBar::hidden();
-        let watch = Self { quiet, bar };
+        let watch = Self::of_a_save(quiet);
         watch.say("Getting image source signatures");
         watch
+    }
+
+    /// The same for an image that goes into an archive, of which podman asks no signatures.
+    pub(super) fn of_a_save(quiet: bool) -> Self {
+        let bar = ProgressBar::hidden();
+        Self { quiet, bar }
     }
 
     pub(super) fn show(&mut self, step: Step<'_>) {

@@ -14,7 +14,10 @@ fn said(engine: &Engine, words: &[&str]) -> Vec<String> {
     let kind = |line: &str| line.split(" sha256:").next().unwrap_or(line).to_owned();
     // podman's own log tells of the machine.
     let lines = said.lines().filter(|line| !line.starts_with("time="));
-    lines.map(kind).collect()
+    let mut lines: Vec<_> = lines.map(kind).collect();
+    // Blobs are sent side by side.
+    lines.sort();
+    lines
 }
 
 #[test]
