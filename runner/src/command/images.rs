@@ -330,7 +330,7 @@ fn row(args: &Args, line: &Line<'_>, containers: &dyn Fn(&Digest) -> usize) -> V
         "CreatedAt": at,
         "CreatedTime": at,
         "Size": size,
-        "VirtualSize": size,
+        "VirtualSize": listed.size,
         "SharedSize": report.shared_size,
         "Labels": report.labels.unwrap_or_default(),
         "Containers": report.containers,
@@ -341,6 +341,7 @@ fn row(args: &Args, line: &Line<'_>, containers: &dyn Fn(&Digest) -> usize) -> V
         "ParentId": report.parent_id,
         "Dangling": name.is_none(),
         "ReadOnly": false,
+        "IsReadOnly": false,
     })
 }
 
@@ -365,7 +366,7 @@ fn report(listed: &ListedImage, containers: &dyn Fn(&Digest) -> usize) -> Report
         digest: listed.shown_digest(),
         dangling: listed.names.is_empty(),
         created: since_1970,
-        created_at: created(listed).map(|time| humantime::format_rfc3339(time).to_string()),
+        created_at: created(listed).map(|time| humantime::format_rfc3339_seconds(time).to_string()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::sandbox::cgroup::Parent;
 use crate::sandbox::spec::Extent;
 use crate::sandbox::userns::UserNamespace;
 use crate::sandbox::{self, Failure};
-use crate::template::Template;
+use crate::template::{Shape, Template};
 
 mod host;
 
@@ -42,8 +42,12 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         Some("json") => writeln!(out, "{info:#}")?,
         Some(format) => {
             let info = host::with_go_names(&info);
-            let template = Template::parse(format)?.of_structures();
-            writeln!(out, "{}", template.render(&info)?)?;
+            let shape = Shape {
+                is_closed: true,
+                ..Shape::default()
+            };
+            let template = Template::parse(format)?;
+            writeln!(out, "{}", template.render_as(&info, &shape)?)?;
         }
     }
     Ok(ExitCode::SUCCESS)

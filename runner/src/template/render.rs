@@ -1,17 +1,20 @@
 //! From nodes and a value to text.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use super::{Node, Operand, Pipeline, functions};
+use super::time::Time;
+use super::{Node, Operand, Pipeline, Shape, functions};
 
 /// Renders `nodes` with `value` as the dot; the error is the end of a sentence that begins with
 /// the template.
-pub(super) fn render(nodes: &[Node], value: &Value, of_structures: bool) -> Result<String, String> {
+pub(super) fn render(nodes: &[Node], value: &Value, shape: &Shape) -> Result<String, String> {
     let mut renderer = Renderer {
         output: String::new(),
         root: value,
         variables: Vec::new(),
-        of_structures,
+        shape,
     };
     renderer.nodes(nodes, value)?;
     Ok(renderer.output)
@@ -21,7 +24,7 @@ struct Renderer<'a> {
     output: String,
     root: &'a Value,
     variables: Vec<(String, Value)>,
-    of_structures: bool,
+    shape: &'a Shape,
 }
 
 impl Renderer<'_> {
@@ -113,6 +116,7 @@ impl Renderer<'_> {
         let (first, arguments) = match command {
             [Operand::Function(name), arguments @ ..] => (name, arguments),
             [operand] if piped.is_none() => return self.operand(operand, dot),
+            _ if let Some(text) = self.formatted(command, dot)? => return Ok(text),
             _ => return Err("gives arguments to something that is no function".to_owned()),
         };
         let mut values = Vec::with_capacity(arguments.len() + 1);
@@ -146,22 +150,46 @@ impl Renderer<'_> {
     /// The field of a field … of `value`. A name that the outermost object does not have is a mistake
     /// of the template; deeper inside may be maps of the user's own keys.
     fn fields(&self, value: &Value, names: &[String]) -> Result<Value, String> {
-        let mut at = value;
+        let mut at = Cow::Borrowed(value);
         for (depth, name) in names.iter().enumerate() {
-            at = match at {
-                Value::Object(map) => match map.get(name) {
-                    Some(value) => value,
-                    None if depth == 0 || self.of_structures && !map.is_empty() => {
-                        let path = names[..=depth].join(".");
-                        return Err(format!("asks for .{path}, which is not there"));
+            let missing = || {
+                format!(
+                    "asks for .{}, which is not there",
+                    names[..=depth].join(".")
+                )
+            };
+            let next = match (Time::of(&at), &*at) {
+                (Some(time), _) => Cow::Owned(time.method(name).ok_or_else(missing)?),
+                (None, Value::Object(map)) => match self.shape.field(map, name) {
+                    Some(value) => Cow::Owned(value.into_owned()),
+                    None if depth == 0 || self.shape.is_closed && !map.is_empty() => {
+                        return Err(missing());
                     }
                     None => return Ok(Value::Null),
                 },
-                Value::Null => return Ok(Value::Null),
+                (None, Value::Null) => return Ok(Value::Null),
                 _ => return Err(format!("asks for .{name} of something that has no fields")),
             };
+            at = next;
         }
-        Ok(at.clone())
+        Ok(at.into_owned())
+    }
+
+    /// `.Created.Format "2006-01-02"`: the only method with an argument.
+    fn formatted(&self, command: &[Operand], dot: &Value) -> Result<Option<Value>, String> {
+        let [Operand::Fields(of, names), layout] = command else {
+            return Ok(None);
+        };
+        let [names @ .., method] = &names[..] else {
+            return Ok(None);
+        };
+        if method != "Format" {
+            return Ok(None);
+        }
+        let time = self.fields(&self.operand(of, dot)?, names)?;
+        let layout = self.operand(layout, dot)?;
+        let text = Time::of(&time).zip(layout.as_str());
+        Ok(text.map(|(time, layout)| time.format(layout).into()))
     }
 }
 
