@@ -4,7 +4,7 @@
 //! other places and to mirrors, and says which are blocked and which may be asked without TLS.
 //! Nothing of it has to exist.
 //!
-//! Source: containers-registries.conf(5), version 2 of the format; containers-registries.conf.d(5).
+//! Source: containers-registries.conf(5), with version 1 of the format; containers-registries.conf.d(5).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

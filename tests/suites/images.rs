@@ -109,6 +109,7 @@ fn lists_are_those_of_podman() {
         "history one:x",
         "history --no-trunc two",
         "history -q two",
+        "history -q --format {{.Size}} two",
         "history nothing",
     ] {
         expect_same(runner, podman, &line.split(' ').collect::<Vec<_>>());

@@ -23,13 +23,13 @@ const MOST_REDIRECTS: usize = 4;
 /// What is at `url`, of at most `limit` bytes; nothing if the server has no such file.
 ///
 /// # Errors
-/// [`Error`], in which the server stands where a registry would.
+/// [`Error::Web`].
 pub fn fetch(url: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let Some(mut download) = Download::open(url)? else {
         return Ok(None);
     };
     let read = read(&mut download, limit);
-    read.map(Some).map_err(|problem| problem.of(&quoted(url)))
+    read.map(Some).map_err(|problem| web(url, problem))
 }
 
 /// A file that is on its way.
@@ -46,9 +46,9 @@ impl Download {
     /// Begins to fetch what is at `url`; nothing if the server has no such file.
     ///
     /// # Errors
-    /// [`Error`], in which the server stands where a registry would.
+    /// [`Error::Web`].
     pub fn open(url: &str) -> Result<Option<Self>, Error> {
-        let opened = open(url).map_err(|problem| problem.of(&quoted(url)))?;
+        let opened = open(url).map_err(|problem| web(url, problem))?;
         Ok(opened.map(|(connection, response)| Self {
             url: url.to_owned(),
             connection,
@@ -62,8 +62,7 @@ impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.rest.is_empty() {
             let piece = self.connection.receive(&mut self.body);
-            let piece =
-                piece.map_err(|problem| io::Error::other(problem.of(&quoted(&self.url))))?;
+            let piece = piece.map_err(|problem| io::Error::other(web(&self.url, problem)))?;
             self.rest = piece.unwrap_or_default();
         }
         let count = buffer.len().min(self.rest.len());
@@ -96,6 +95,13 @@ fn open(url: &str) -> Result<Option<(Connection, Response<Incoming>)>, Problem> 
         "more than {MOST_REDIRECTS} redirects for {}",
         quoted(url)
     )))
+}
+
+fn web(url: &str, problem: Problem) -> Error {
+    Error::Web {
+        url: quoted(url),
+        problem,
+    }
 }
 
 fn request(uri: &Uri) -> Result<(Connection, Response<Incoming>), Problem> {
