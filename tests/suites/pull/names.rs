@@ -175,6 +175,12 @@ fn an_image_of_an_index_is_known_by_both_digests() {
     ] {
         pair.expect_same(line);
     }
+    let asked = format!("{}/multi@{index}", pair.place);
+    for engine in [&pair.runner, &pair.podman.engine] {
+        engine.to(&["create", "--pull", "never", "--name", "listed", &asked]);
+        let name = ["inspect", "--format", "{{.ImageName}}", "listed"];
+        assert_eq!(engine.to(&name), asked);
+    }
 }
 
 #[test]
