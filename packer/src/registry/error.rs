@@ -21,7 +21,7 @@ pub enum Error {
         /// What was to be fetched.
         url: String,
         /// What went wrong.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// The configuration of registries.
     #[error(transparent)]

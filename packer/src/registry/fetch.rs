@@ -100,7 +100,7 @@ fn open(url: &str) -> Result<Option<(Connection, Response<Incoming>)>, Problem> 
 fn web(url: &str, problem: Problem) -> Error {
     Error::Web {
         url: quoted(url),
-        problem,
+        problem: problem.into(),
     }
 }
 
