@@ -202,6 +202,7 @@ fn layers_are_compressed_on_their_way_as_asked() {
             &["--compression-format=zstd", "--compression-level=19"],
             "tar+zstd",
         ),
+        (&["--compression-format", "zstd:chunked"], "tar+zstd"),
         (&["--compression-format", "gzip", "-f", "v2s2"], "tar.gzip"),
         (&["--compress"], "tar+gzip"),
     ] {

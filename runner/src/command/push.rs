@@ -18,6 +18,7 @@ use super::Context;
 use super::remote::{self, RegistryArguments};
 use super::sign::Signer;
 use super::watch::{PushWatch, Watch};
+use crate::human::tell;
 use crate::store::Resolved;
 use packer::credentials::Credentials;
 
@@ -40,7 +41,7 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<Family>,
 
-    /// Compress the layers so, gzip or zstd [default: as they are]
+    /// Compress the layers so, gzip, zstd or zstd:chunked, which becomes zstd [default: as they are]
     #[arg(long, value_name = "FORMAT", value_enum)]
     compression_format: Option<CompressionFormat>,
 
@@ -88,13 +89,16 @@ pub(super) struct Arguments {
 enum CompressionFormat {
     Gzip,
     Zstd,
+    /// Zstd with a list of the files in it, for readers that fetch single ones.
+    #[value(name = "zstd:chunked")]
+    ZstdChunked,
 }
 
 impl Arguments {
     /// How the layers are to be compressed, if that matters.
     fn compression(&self) -> anyhow::Result<Option<Compression>> {
         let name = match self.compression_format {
-            Some(CompressionFormat::Zstd) => "zstd",
+            Some(CompressionFormat::Zstd | CompressionFormat::ZstdChunked) => "zstd",
             Some(CompressionFormat::Gzip) => "gzip",
             None if self.compress => "gzip",
             None => return Ok(None),
@@ -109,7 +113,10 @@ impl Arguments {
     /// The words in which the manifest is to be written, if that matters. Docker's have none for zstd
     /// that others read.
     fn family(&self) -> anyhow::Result<Option<Family>> {
-        if self.compression_format != Some(CompressionFormat::Zstd) {
+        if matches!(
+            self.compression_format,
+            None | Some(CompressionFormat::Gzip)
+        ) {
             return Ok(self.format);
         }
         ensure!(
@@ -122,6 +129,11 @@ impl Arguments {
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let (family, compression) = (arguments.family()?, arguments.compression()?);
+    if arguments.compression_format == Some(CompressionFormat::ZstdChunked) && !arguments.quiet {
+        tell(
+            "zstd:chunked is written as plain zstd, which its readers read too, whole layers at a time",
+        );
+    }
     let store = context.store()?;
     let Resolved { image, name } = store.resolve(&arguments.image)?;
     let place = match (&arguments.destination, &name) {
