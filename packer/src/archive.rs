@@ -26,6 +26,7 @@ mod whole;
 mod write;
 
 pub use folder::{FolderWriter, Layout};
+pub use index::RefName;
 pub use newfile::NewFile;
 pub use read::Archive;
 pub use write::{Kind, Writer};

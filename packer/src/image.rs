@@ -82,6 +82,12 @@ impl Descriptor {
             platform: None,
         }
     }
+
+    /// Whether it points at the config of an image.
+    #[must_use]
+    pub fn is_config(&self) -> bool {
+        [media_type::CONFIG, media_type::DOCKER_CONFIG].contains(&self.media_type.as_str())
+    }
 }
 
 /// What an image runs on, in Go's names: `amd64`, `arm64`; `linux`.

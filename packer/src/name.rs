@@ -109,10 +109,10 @@ impl FromStr for ImageName {
     }
 }
 
-/// Whether `text` could be an image id or the beginning of one: 3 to 64 hexadecimal digits.
+/// Whether `text` could be an image id or the beginning of one: up to 64 hexadecimal digits.
 #[must_use]
 pub fn is_short_id(text: &str) -> bool {
-    (3..=64).contains(&text.len())
+    (1..=64).contains(&text.len())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))

@@ -4,7 +4,7 @@
 //! other places and to mirrors, and says which are blocked and which may be asked without TLS.
 //! Nothing of it has to exist.
 //!
-//! Source: containers-registries.conf(5), version 2 of the format; containers-registries.conf.d(5).
+//! Source: containers-registries.conf(5), with version 1 of the format; containers-registries.conf.d(5).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,11 +21,33 @@ use file::{Mirror, Rule};
 pub struct Registries {
     /// Where names without a registry are looked for, in this order.
     search: Vec<String>,
-    /// Short names and what they mean.
-    aliases: BTreeMap<String, String>,
+    /// The file that said so.
+    search_file: PathBuf,
+    /// Short names, what they mean, and the file that says so.
+    aliases: BTreeMap<String, (String, PathBuf)>,
     rules: Vec<Rule>,
     /// Helpers that keep credentials, for every registry.
     credential_helpers: Vec<String>,
+}
+
+/// What a typed name may mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaning {
+    /// Complete references, the likeliest first; at least one.
+    pub candidates: Vec<Reference>,
+    /// How they were found.
+    pub how: How,
+}
+
+/// How a typed name became complete; the paths are the files that say so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// It began with a registry.
+    Complete,
+    /// It is an alias.
+    Alias(PathBuf),
+    /// It is looked for in the registries that are searched.
+    Search(PathBuf),
 }
 
 /// One place where an image may be asked for.
@@ -85,7 +107,8 @@ impl Registries {
         if let Some(cache) = file::alias_cache().filter(|cache| cache.is_file()) {
             let cached = file::read(&cache)?;
             for (name, target) in cached.aliases {
-                registries.aliases.entry(name).or_insert(target);
+                let entry = registries.aliases.entry(name);
+                entry.or_insert_with(|| (target, cache.clone()));
             }
         }
         Ok(registries)
@@ -95,6 +118,7 @@ impl Registries {
     fn merge(&mut self, later: file::File, path: &std::path::Path) -> Result<(), Error> {
         if let Some(search) = later.search {
             self.search = search;
+            path.clone_into(&mut self.search_file);
         }
         if let Some(helpers) = later.credential_helpers {
             self.credential_helpers = helpers;
@@ -103,7 +127,7 @@ impl Registries {
             // An empty target takes an alias back.
             match target.is_empty() {
                 true => self.aliases.remove(&name),
-                false => self.aliases.insert(name, target),
+                false => self.aliases.insert(name, (target, path.to_owned())),
             };
         }
         for rule in later.rules {
@@ -136,9 +160,20 @@ impl Registries {
     /// # Errors
     /// [`Error::Reference`] for what is no reference, [`Error::Short`] when there is nowhere to look.
     pub fn candidates(&self, typed: &str) -> Result<Vec<Reference>, Error> {
+        Ok(self.meaning(typed)?.candidates)
+    }
+
+    /// The same, with how it was found.
+    ///
+    /// # Errors
+    /// As [`Registries::candidates`].
+    pub fn meaning(&self, typed: &str) -> Result<Meaning, Error> {
         let first = typed.split_once('/').map_or("", |(first, _)| first);
         if is_registry(first) {
-            return Ok(vec![typed.parse()?]);
+            return Ok(Meaning {
+                candidates: vec![typed.parse()?],
+                how: How::Complete,
+            });
         }
         // Whatever is wrong with the name is told before it is looked for.
         let complete: Reference = format!("localhost/{typed}")
@@ -146,17 +181,22 @@ impl Registries {
             .map_err(|error: InvalidReference| error.without_prefix("localhost/"))?;
         let (name, rest) = typed.split_at(complete.repository().len());
         let place = |place: &str| format!("{place}{rest}").parse().map_err(Error::from);
-        if let Some(target) = self.aliases.get(name) {
-            return Ok(vec![place(target)?]);
+        if let Some((target, path)) = self.aliases.get(name) {
+            return Ok(Meaning {
+                candidates: vec![place(target)?],
+                how: How::Alias(path.clone()),
+            });
         }
         if self.search.is_empty() {
             let name = typed.to_owned();
             return Err(Error::Short { name });
         }
         let search = self.search.iter();
-        search
-            .map(|registry| place(&format!("{registry}/{name}")))
-            .collect()
+        let candidates = search.map(|registry| place(&format!("{registry}/{name}")));
+        Ok(Meaning {
+            candidates: candidates.collect::<Result<_, Error>>()?,
+            how: How::Search(self.search_file.clone()),
+        })
     }
 
     /// Where an image is asked for when it is pulled: the mirrors in their order, then the registry.

@@ -46,7 +46,7 @@ mod upload;
 pub use attachment::Attachment;
 pub use copy::{End, Extent, copy};
 pub use error::{Error, Problem};
-pub use fetch::fetch;
+pub use fetch::{Download, fetch};
 pub use login::Realm;
 pub use manifest::{Content, Document};
 pub use pull::Pull;

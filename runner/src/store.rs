@@ -12,6 +12,7 @@
 //! images/HEX/                by image id: manifest.json, config.json, image.json
 //! trees/HEX[.squashed]/      by chain id: root/ and tree.json
 //! names/localhost+server:latest -> ../images/HEX
+//! names/quay.io+server@sha256:HEX -> ../images/HEX
 //! generations/localhost+server:latest/N -> ../../images/HEX
 //! packed/HEX                 -> ../images/HEX, by the fingerprint of what was packed
 //! list.json                  what lists show of all images, only to be quick
@@ -60,7 +61,7 @@ pub use remove::Removed;
 pub use resolve::Resolved;
 pub use source::Stored;
 pub use tree::{LayerError, MAPPED_IDS, Owners};
-pub use write::Writer;
+pub use write::{Digests, Writer};
 
 use crate::paths::Paths;
 use crate::trust::Provenance;

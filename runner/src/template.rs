@@ -11,8 +11,11 @@ use serde_json::Value;
 mod functions;
 mod parse;
 mod render;
+mod shape;
 mod table;
+mod time;
 
+pub use shape::Shape;
 pub use table::align;
 
 /// Why a template could not be read or rendered.
@@ -51,6 +54,12 @@ enum Node {
 /// Commands, each of which gets the value of the one before as its last argument.
 #[derive(Debug)]
 struct Pipeline(Vec<Vec<Operand>>);
+
+impl Pipeline {
+    fn is_dot(&self) -> bool {
+        matches!(&self.0[..], [command] if matches!(command[..], [Operand::Dot]))
+    }
+}
 
 #[derive(Debug)]
 enum Operand {
@@ -101,20 +110,28 @@ impl Template {
     /// # Errors
     /// [`TemplateError`] for a field that `value` does not have or a function's wrong argument.
     pub fn render(&self, value: &Value) -> Result<String, TemplateError> {
-        render::render(&self.nodes, value).map_err(|reason| TemplateError {
+        self.render_as(value, &Shape::default())
+    }
+
+    /// The same for a value of a known shape.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_as(&self, value: &Value, shape: &Shape) -> Result<String, TemplateError> {
+        render::render(&self.nodes, value, shape).map_err(|reason| TemplateError {
             template: self.text.clone(),
             reason,
         })
     }
 
     /// A line for each row, under a line of `headers` (an object with the same fields) if the
-    /// template is a table; the columns of a table are aligned. A template that begins with `range`
+    /// template is a table; the columns of a table are aligned. A template that begins with `range .`
     /// gets all rows at once, as podman does it.
     ///
     /// # Errors
     /// As [`Self::render`].
     pub fn render_rows(&self, rows: &[Value], headers: &Value) -> Result<String, TemplateError> {
-        if matches!(self.nodes.first(), Some(Node::Range { .. })) {
+        if matches!(self.nodes.first(), Some(Node::Range { over, .. }) if over.is_dot()) {
             return self.render(&Value::Array(rows.to_vec()));
         }
         let header = self.is_table.then_some(headers);

@@ -109,6 +109,7 @@ fn lists_are_those_of_podman() {
         "history one:x",
         "history --no-trunc two",
         "history -q two",
+        "history -q --format {{.Size}} two",
         "history nothing",
     ] {
         expect_same(runner, podman, &line.split(' ').collect::<Vec<_>>());
@@ -118,6 +119,8 @@ fn lists_are_those_of_podman() {
         "table {{.ID}} {{.Size}}",
         "{{.Id}} {{.Digest}} {{.CreatedAt}} {{.CreatedSince}} {{.Labels}}",
         "{{range .}}{{.Size}},{{end}}",
+        "{{range .Names}}<>{{end}} {{len .Names}} {{.IsReadOnly}}",
+        "{{truncate .ID 3}}|{{pad .Tag 2 4}}|{{html \"<&>\"}}|{{urlquery \"a b/\"}}|{{printf \"%5.2s\" .Tag}}",
     ] {
         expect_same(runner, podman, &["images", "--format", format]);
     }
@@ -236,8 +239,20 @@ fn json_has_podman_s_fields_and_values() {
     let format = "{{.Id}} {{.Config.Cmd}} {{.Config.Labels}} {{.Config.Env}} \
         {{.Config.ExposedPorts}} {{.Config.Volumes}} <{{.Config.User}}{{.Config.WorkingDir}}>";
     for name in ["one:x", "two"] {
-        let words = ["inspect", "--type", "image", "--format", format, name];
-        expect_same(runner, podman, &words);
+        for format in [
+            format,
+            "{{.ID}} {{.Comment}} {{.Created}} {{json .Created}} {{.Created.Unix}} {{.Created.Year}}",
+            "{{.Created.Format \"Mon, 02 Jan 2006 15:04:05 MST\"}}",
+            "{{range .History}}{{.CreatedBy}}|{{.EmptyLayer}}|{{.Comment}}|{{.Created}};{{end}}",
+            "{{(index .History 0).CreatedBy}} {{if .HealthCheck}}x{{end}}",
+            "{{.Created.Nothing}}",
+        ] {
+            let words = ["inspect", "--type", "image", "--format", format, name];
+            expect_same(runner, podman, &words);
+        }
+        // What is empty is not in the JSON of a template either.
+        let config = ["image", "inspect", "--format", "{{json .Config}}", name];
+        assert_eq!(json(runner, &config), json(podman, &config));
     }
     expect_same(
         runner,

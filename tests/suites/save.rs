@@ -180,6 +180,150 @@ fn podman_and_skopeo_read_what_is_saved() {
     }
 }
 
+/// What skopeo says of the manifest at `source`.
+fn manifest(world: &World, source: &str) -> Value {
+    let raw = world
+        .run("skopeo")
+        .args(["inspect", "--raw", source])
+        .succeed();
+    serde_json::from_str(raw.text()).expect("JSON")
+}
+
+#[test]
+fn an_archive_of_the_oci_is_called_and_made_as_podman_does() {
+    let world = require!(World::new(Mode::Mapped));
+    require!(find("skopeo"));
+    let podman = require!(Podman::new(&world));
+    let runner = world.runner();
+    let name = runner.load(&small("localhost/small:1").docker());
+    // With a compressed layer, and with docker's manifest.
+    runner.to(&[
+        "push",
+        "-q",
+        "-f",
+        "v2s2",
+        "--compress",
+        &name,
+        "dir:docker",
+    ]);
+    runner.to(&["rmi", &name]);
+    let id = runner.to(&["pull", "-q", "dir:docker"]);
+    runner.to(&["tag", &id, &name]);
+    let docker = "application/vnd.docker.distribution.manifest.v2+json";
+    assert_eq!(manifest(&world, "dir:docker")["mediaType"], docker);
+    for (format, transport) in [("oci-archive", "oci-archive"), ("oci-dir", "oci")] {
+        let path = world.path(format);
+        save(&runner, &["--format", format], &path, &[&name]);
+        let source = format!("{transport}:{}:{name}", path.display());
+        let kind = "application/vnd.oci.image.manifest.v1+json";
+        assert_eq!(manifest(&world, &source)["mediaType"], kind, "{format}");
+        assert_eq!(podman.engine.to(&["pull", "-q", &source]), id);
+        podman.engine.to(&["rmi", "--force", &id]);
+        runner.to(&["rmi", "--force", &id]);
+        assert_eq!(runner.to(&["pull", "-q", &source]), id);
+        assert_eq!(digest(&runner, &name), digest(&runner, &id));
+    }
+    // What is one of the OCI already is not touched.
+    let before = digest(&runner, &name);
+    runner.to(&["push", "-q", "-f", "oci", &name, "oci:again"]);
+    let again = manifest(&world, "oci:again");
+    let layers = again["layers"].as_array().expect("layers");
+    assert!(layers.iter().all(|layer| layer["mediaType"] != docker));
+    runner.to(&["rmi", "--force", &id]);
+    load(&runner, &world.path("home/again"));
+    assert_eq!(digest(&runner, &name), before);
+}
+
+#[test]
+fn a_layout_whose_images_have_only_tags_is_called_as_podman_calls_it() {
+    let world = require!(World::new(Mode::Mapped));
+    require!(find("skopeo"));
+    let podman = require!(Podman::new(&world));
+    let runner = world.runner();
+    let archive = world.write("image.tar", small("localhost/small:1").docker());
+    let source = format!("docker-archive:{}", archive.display());
+    for place in [
+        "oci:tagged:1",
+        "oci:bare",
+        "oci-archive:tagged.tar:one",
+        "oci-archive:bare.tar",
+    ] {
+        world
+            .run("skopeo")
+            .args(["copy", "-q", &source, place])
+            .succeed();
+    }
+    for path in ["tagged", "bare", "tagged.tar", "bare.tar"] {
+        let path = Path::new(path);
+        let full = |said: String| match said.contains("sha256:") || said.matches(':').count() == 2 {
+            true => said,
+            // podman leaves the tag of a folder away.
+            false => said + ":latest",
+        };
+        assert_eq!(load(&runner, path), full(load(&podman.engine, path)));
+    }
+    for engine in [&runner, &podman.engine] {
+        engine.to(&["rmi", "--all", "--force"]);
+    }
+    for place in ["oci:tagged:1", "oci-archive:tagged.tar:one"] {
+        let words = ["pull", "-q", place];
+        assert_eq!(runner.to(&words), podman.engine.to(&words));
+        let words = ["images", "--format", "{{.Repository}}:{{.Tag}}"];
+        assert_eq!(runner.to(&words), podman.engine.to(&words));
+        for engine in [&runner, &podman.engine] {
+            engine.to(&["rmi", "--all", "--force"]);
+        }
+    }
+}
+
+#[test]
+fn an_image_gives_way_and_a_layout_gets_more_where_podman_does_so() {
+    let world = require!(World::of_a_user());
+    require!(find("skopeo"));
+    let runner = world.runner();
+    let names = ["localhost/one:1", "localhost/two:2"];
+    for name in names {
+        runner.load(&small(name).oci());
+    }
+    for name in names {
+        save(
+            &runner,
+            &["--format", "docker-dir"],
+            &world.path("home/saved"),
+            &[name],
+        );
+        save(
+            &runner,
+            &["--format", "oci-dir"],
+            &world.path("home/layout"),
+            &[name],
+        );
+        runner.to(&["push", "-q", name, "dir:pushed"]);
+        // The second one takes the place of the first.
+        runner.to(&["push", "-q", name, "oci:layout:same"]);
+    }
+    let of = |source: &str| manifest(&world, source)["config"]["digest"].clone();
+    let [one, two] = names.map(|name| {
+        let words = ["image", "inspect", "--format", "{{.Id}}", name];
+        format!("sha256:{}", runner.to(&words))
+    });
+    for (source, id) in [
+        ("dir:saved", &two),
+        ("dir:pushed", &two),
+        ("oci:layout:localhost/one:1", &one),
+        ("oci:layout:localhost/two:2", &two),
+        ("oci:layout:same", &two),
+    ] {
+        assert_eq!(of(source), **id, "{source}");
+    }
+    let files = fs::read_dir(world.path("home/saved")).expect("a folder");
+    assert_eq!(files.count(), 4, "version, manifest, config and layer");
+    let names_left = fs::read_dir(world.home()).expect("a folder").flatten();
+    let leftovers =
+        names_left.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b".packer"));
+    assert_eq!(leftovers.count(), 0);
+}
+
 /// What `image inspect` says that an import decides.
 fn imported(engine: &Engine, name: &str) -> Value {
     let said = engine.to(&["inspect", "--type", "image", name]);

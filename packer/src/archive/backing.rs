@@ -27,7 +27,7 @@ pub(super) struct Backing {
 #[derive(Debug)]
 enum Storage {
     Tar { file: File, entries: Entries },
-    Folder(File),
+    Folder { folder: File, name: Option<String> },
 }
 
 /// The content of one file of an archive.
@@ -44,7 +44,10 @@ impl Backing {
 
     pub(super) fn folder(path: &Path) -> Result<Self, Problem> {
         let folder = File::open(path).map_err(Problem::Io)?;
-        Ok(Self::new(Storage::Folder(folder)))
+        let whole = std::path::absolute(path).map_err(Problem::Io)?;
+        let name = whole.file_name().and_then(|name| name.to_str());
+        let name = name.map(ToOwned::to_owned);
+        Ok(Self::new(Storage::Folder { folder, name }))
     }
 
     fn new(storage: Storage) -> Self {
@@ -55,7 +58,15 @@ impl Backing {
     }
 
     pub(super) fn is_folder(&self) -> bool {
-        matches!(self.storage, Storage::Folder(_))
+        matches!(self.storage, Storage::Folder { .. })
+    }
+
+    /// What the folder is called, if it is one.
+    pub(super) fn folder_name(&self) -> Option<&str> {
+        match &self.storage {
+            Storage::Folder { name, .. } => name.as_deref(),
+            Storage::Tar { .. } => None,
+        }
     }
 
     /// Opens the file at `path`, if there is one.
@@ -68,7 +79,7 @@ impl Backing {
                     reader: Box::new(Slice { file, offset, size }),
                 }))
             }
-            Storage::Folder(folder) => {
+            Storage::Folder { folder, .. } => {
                 let file = open_beneath(folder, path)?;
                 file.map(|file| {
                     Ok(Content {

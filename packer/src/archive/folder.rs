@@ -9,11 +9,13 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::{NewFile, index};
+use super::NewFile;
+use super::index::{self, REF_NAME, RefName};
 use crate::digest::{Digest, DigestWriter};
-use crate::image::to_json;
+use crate::image::{Descriptor, Index, from_json, to_json};
 use crate::place::{Held, Image, ImageIndex, Sink, WriteBlob};
 
 /// What a folder looks like.
@@ -35,6 +37,19 @@ pub struct FolderWriter {
     /// What will be in it, by the paths in it.
     files: BTreeMap<PathBuf, NewFile>,
     held: Vec<Held>,
+    ref_name: RefName,
+    taken: Taken,
+}
+
+/// What is at the place before.
+#[derive(Debug)]
+enum Taken {
+    /// Nothing, or an empty folder.
+    Free,
+    /// An image as `dir:` has it, which gives way.
+    Image,
+    /// A layout with this index, to which something is added.
+    Layout(Index),
 }
 
 impl FolderWriter {
@@ -44,18 +59,44 @@ impl FolderWriter {
     /// `DirectoryNotEmpty` and `NotADirectory` for a place that is taken; `NotFound` when there is no
     /// folder for it.
     pub fn new(layout: Layout, place: &Path) -> io::Result<Self> {
-        match fs::read_dir(place) {
-            Ok(mut entries) => {
-                if entries.next().is_some() {
-                    let message = "it is a folder with something in it; name a new one";
-                    return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, message));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        match is_free(place)? {
+            true => Self::begin(layout, place, Taken::Free),
+            false => Err(taken()),
         }
+    }
+
+    /// The same where an image may be: one of a `dir:` gives way at once when the new one is
+    /// complete, and to a layout is added, as podman and skopeo do it.
+    ///
+    /// # Errors
+    /// As [`FolderWriter::new`], for what is neither; `InvalidData` for a layout that is damaged.
+    pub fn over(layout: Layout, place: &Path) -> io::Result<Self> {
+        if is_free(place)? {
+            return Self::begin(layout, place, Taken::Free);
+        }
+        let found = match layout {
+            Layout::Directory => fs::read_to_string(place.join("version"))
+                .ok()
+                .filter(|version| version.starts_with("Directory Transport Version"))
+                .map(|_| Taken::Image),
+            Layout::Oci => match fs::read(place.join("index.json")) {
+                Ok(bytes) => Some(Taken::Layout(
+                    from_json("index.json", &bytes)
+                        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+                )),
+                Err(_) => None,
+            },
+        };
+        Self::begin(layout, place, found.ok_or_else(taken)?)
+    }
+
+    fn begin(layout: Layout, place: &Path, taken: Taken) -> io::Result<Self> {
         let place = std::path::absolute(place)?;
-        let parent = place.parent().unwrap_or(&place).to_owned();
+        let parent = match taken {
+            // Its files get their names one by one.
+            Taken::Layout(_) => place.clone(),
+            Taken::Free | Taken::Image => place.parent().unwrap_or(&place).to_owned(),
+        };
         // Whether something can be written there is better known at once.
         drop(NewFile::in_folder(&parent)?);
         allow_many_files();
@@ -65,7 +106,15 @@ impl FolderWriter {
             parent,
             files: BTreeMap::new(),
             held: Vec::new(),
+            ref_name: RefName::default(),
+            taken,
         })
+    }
+
+    /// Calls the images so in the index.
+    #[must_use]
+    pub fn calling(self, ref_name: RefName) -> Self {
+        Self { ref_name, ..self }
     }
 
     /// Completes the folder and gives it its name.
@@ -75,7 +124,11 @@ impl FolderWriter {
     pub fn finish(mut self) -> io::Result<()> {
         match self.layout {
             Layout::Oci => {
-                self.put_file("index.json".into(), &to_json(&index::of(&self.held)))?;
+                let mut index = index::of(&self.held, &self.ref_name);
+                if let Taken::Layout(before) = &self.taken {
+                    index = added(before, index);
+                }
+                self.put_file("index.json".into(), &to_json(&index))?;
                 self.put_file("oci-layout".into(), index::OCI_LAYOUT)?;
             }
             Layout::Directory => {
@@ -89,6 +142,9 @@ impl FolderWriter {
                     self.put_file("manifest.json".into(), &manifest)?;
                 }
             }
+        }
+        if let Taken::Layout(_) = self.taken {
+            return self.add();
         }
         let new = tempfile::Builder::new()
             .prefix(".packer-")
@@ -108,10 +164,30 @@ impl FolderWriter {
         let mode = fs::metadata(folder)?.permissions().mode() | (0o777 & !umask());
         fs::set_permissions(folder, PermissionsExt::from_mode(mode))?;
         sync(folder)?;
+        if let Taken::Image = self.taken {
+            // What was there goes with the temporary folder.
+            renameat_with(CWD, folder, CWD, &self.place, RenameFlags::EXCHANGE)?;
+            return sync(&self.parent);
+        }
         fs::rename(folder, &self.place)?;
         // It is no longer where it would be removed from.
         let _ = new.keep();
         sync(&self.parent)
+    }
+
+    /// Adds everything to a layout that is there: the index comes last, and makes it visible.
+    fn add(mut self) -> io::Result<()> {
+        let index = self.files.remove(Path::new("index.json"));
+        let blobs = self.place.join("blobs/sha256");
+        fs::create_dir_all(&blobs)?;
+        for (path, file) in self.files {
+            file.place(&self.place.join(path))?;
+        }
+        sync(&blobs)?;
+        if let Some(index) = index {
+            index.place(&self.place.join("index.json"))?;
+        }
+        sync(&self.place)
     }
 
     /// Where a blob is in the folder.
@@ -141,6 +217,36 @@ impl FolderWriter {
         self.files.insert(path, file);
         Ok(())
     }
+}
+
+/// Whether nothing or an empty folder is there.
+fn is_free(place: &Path) -> io::Result<bool> {
+    match fs::read_dir(place) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn taken() -> io::Error {
+    let message = "it is a folder with something else in it; name a new one";
+    io::Error::new(io::ErrorKind::DirectoryNotEmpty, message)
+}
+
+/// The index `before` with the entries of `new`, which take the places of those that are called the
+/// same or are the same.
+fn added(before: &Index, new: Index) -> Index {
+    let called = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
+    let stays = |old: &&Descriptor| {
+        let replaces = |entry: &Descriptor| match called(entry) {
+            Some(name) => called(old) == Some(name),
+            None => old.digest == entry.digest,
+        };
+        !new.manifests.iter().any(replaces)
+    };
+    let mut manifests: Vec<_> = before.manifests.iter().filter(stays).cloned().collect();
+    manifests.extend(new.manifests);
+    Index { manifests, ..new }
 }
 
 impl Sink for FolderWriter {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::Problem;
 use super::backing::{Backing, blob_path};
 use super::docker::{self, check_layer_count};
+use super::index::{CONTAINERD_NAME, REF_NAME};
 use super::read::Found;
 use crate::digest::Digest;
 use crate::image::{
@@ -19,9 +20,6 @@ use crate::place::Image;
 /// Indexes in indexes.
 const MOST_DEPTH: usize = 4;
 
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-
 /// The images of an OCI layout; nothing if it is none.
 pub(super) fn images(
     backing: &Backing,
@@ -31,9 +29,13 @@ pub(super) fn images(
         return Ok(None);
     };
     let mut images: Vec<Found> = Vec::new();
+    let has_documents = backing.open("manifest.json")?.is_some();
     for entry in for_platform(&index.manifests, platform) {
         let manifest = choose(backing, entry, platform, 0)?;
-        let names = names(entry)?;
+        let mut names = names(entry)?;
+        if names.is_empty() && !has_documents {
+            names.extend(name_from_tag(entry, backing));
+        }
         let known = images
             .iter_mut()
             .find(|found| found.image.digest() == manifest.digest);
@@ -200,6 +202,18 @@ pub(super) fn names(entry: &Descriptor) -> Result<Vec<ImageName>, Problem> {
         .map(|name| name.into_iter().collect())
 }
 
+/// What an image is called of whose name the layout has the tag alone, or nothing: as its folder, and
+/// in an archive as its tag, which is how podman calls it.
+fn name_from_tag(entry: &Descriptor, backing: &Backing) -> Option<ImageName> {
+    let tag = entry.annotations.get(REF_NAME);
+    match (backing.folder_name(), tag) {
+        (Some(folder), Some(tag)) => format!("localhost/{folder}:{tag}").parse().ok(),
+        (Some(folder), None) => format!("localhost/{folder}").parse().ok(),
+        (None, Some(tag)) => format!("localhost/{tag}").parse().ok(),
+        (None, None) => None,
+    }
+}
+
 pub(super) fn image(
     backing: &Backing,
     entry: &Descriptor,
@@ -289,7 +303,7 @@ mod tests {
             let names = names(&entry(annotations)).unwrap();
             names.first().map(ToString::to_string)
         };
-        assert_eq!(name(&[(REF_NAME, "latest")]), None);
+        assert_eq!(name(&[(REF_NAME, "1")]), None);
         assert_eq!(name(&[(REF_NAME, "a:1")]).unwrap(), "localhost/a:1");
         let both = [(CONTAINERD_NAME, "host.example/a:1"), (REF_NAME, "1")];
         assert_eq!(name(&both).unwrap(), "host.example/a:1");

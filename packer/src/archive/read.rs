@@ -114,6 +114,14 @@ impl Archive {
         self.transport
     }
 
+    /// What the folder is called, if it is an OCI layout in one.
+    #[must_use]
+    pub fn folder_name(&self) -> Option<&str> {
+        self.backing
+            .folder_name()
+            .filter(|_| self.transport == "oci")
+    }
+
     fn open_path(path: &Path, temporary: &Path) -> Result<Backing, Problem> {
         let kind = fs::metadata(path).map_err(Problem::Io)?.file_type();
         if kind.is_dir() {

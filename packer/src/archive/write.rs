@@ -16,7 +16,7 @@ use std::path::Path;
 use serde::Serialize;
 use tar::{EntryType, Header};
 
-use super::index;
+use super::index::{self, RefName};
 use super::newfile::NewFile;
 use crate::digest::{Digest, DigestWriter};
 use crate::image::to_json;
@@ -47,6 +47,7 @@ pub struct Writer {
     blobs: BTreeMap<Digest, u64>,
     held: Vec<Held>,
     kind: Kind,
+    ref_name: RefName,
 }
 
 /// One entry of docker's `manifest.json`.
@@ -78,10 +79,17 @@ impl Writer {
             blobs: BTreeMap::new(),
             held: Vec::new(),
             kind,
+            ref_name: RefName::default(),
         };
         writer.put_directory("blobs/")?;
         writer.put_directory("blobs/sha256/")?;
         Ok(writer)
+    }
+
+    /// Calls the images so in the index.
+    #[must_use]
+    pub fn calling(self, ref_name: RefName) -> Self {
+        Self { ref_name, ..self }
     }
 
     /// Completes the archive. It has no name yet: see [`NewFile::place`].
@@ -92,7 +100,10 @@ impl Writer {
         let is = |kind| self.kind == Kind::Both || self.kind == kind;
         let (is_docker, is_oci) = (is(Kind::Docker), is(Kind::Oci));
         if is_oci {
-            self.put_file("index.json", &to_json(&index::of(&self.held)))?;
+            self.put_file(
+                "index.json",
+                &to_json(&index::of(&self.held, &self.ref_name)),
+            )?;
         }
         if is_docker {
             let entries: Vec<DockerEntry> = self.held.iter().filter_map(docker_entry).collect();

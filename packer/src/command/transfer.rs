@@ -87,11 +87,7 @@ impl Watcher {
         match what {
             Pushing::Blob(blob) => self.begin(blob),
             Pushing::Present(blob) => {
-                self.end(&blob.digest);
-                self.say(&format!(
-                    "Copying blob {} skipped: already exists",
-                    blob.digest
-                ));
+                self.say(&format!("{} skipped: already exists", copying(blob)));
             }
             Pushing::Bytes(blob, sent) => {
                 if let Some(bar) = self.running().get(&blob.digest) {
@@ -111,10 +107,7 @@ impl Watcher {
             Step::Layer { layer, present } => {
                 self.end_all();
                 match present {
-                    true => self.say(&format!(
-                        "Copying blob {} skipped: already exists",
-                        layer.digest
-                    )),
+                    true => self.say(&format!("{} skipped: already exists", copying(layer))),
                     false => self.begin(layer),
                 }
             }
@@ -132,16 +125,10 @@ impl Watcher {
     }
 
     fn begin(&self, blob: &Descriptor) {
-        self.say(&format!("Copying blob {}", blob.digest));
+        self.say(&copying(blob));
         if !self.quiet && io::stderr().is_terminal() {
             let bar = self.bars.add(bar(blob.size));
             self.running().insert(blob.digest, bar);
-        }
-    }
-
-    fn end(&self, digest: &Digest) {
-        if let Some(bar) = self.running().remove(digest) {
-            bar.finish_and_clear();
         }
     }
 
@@ -166,6 +153,11 @@ impl Drop for Watcher {
     fn drop(&mut self) {
         self.end_all();
     }
+}
+
+fn copying(blob: &Descriptor) -> String {
+    let kind = if blob.is_config() { "config" } else { "blob" };
+    format!("Copying {kind} {}", blob.digest)
 }
 
 fn bar(size: u64) -> ProgressBar {

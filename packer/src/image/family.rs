@@ -75,7 +75,11 @@ impl Family {
         };
         Manifest {
             schema_version: manifest.schema_version,
-            media_type: self.name(media_type::MANIFEST).to_owned(),
+            media_type: match (self, manifest.media_type.as_str()) {
+                // It need not say what it is, and has another digest if it does.
+                (Self::Oci, "") => String::new(),
+                _ => self.name(media_type::MANIFEST).to_owned(),
+            },
             config: descriptor(&manifest.config),
             layers: manifest.layers.iter().map(descriptor).collect(),
             annotations: self.annotations(&manifest.annotations),
@@ -103,6 +107,15 @@ mod tests {
             }
         }
         assert_eq!(Family::Docker.name("text/plain"), "text/plain");
+        let config = Descriptor::new(media_type::CONFIG, crate::Digest::of(b""), 0);
+        let bare = Manifest {
+            schema_version: 2,
+            media_type: String::new(),
+            config,
+            layers: Vec::new(),
+            annotations: BTreeMap::new(),
+        };
+        assert_eq!(Family::Oci.translate(&bare), bare, "it is of this family");
         assert!("v2s1".parse::<Family>().is_err());
     }
 }

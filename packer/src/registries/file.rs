@@ -24,7 +24,40 @@ pub(super) struct File {
     #[serde(default, rename = "registry")]
     pub(super) rules: Vec<Rule>,
     /// Version 1 of the format.
-    registries: Option<toml::Value>,
+    registries: Option<Version1>,
+}
+
+/// `[registries.search]` and its like: all that version 1 of the format can say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Version1 {
+    search: List,
+    insecure: List,
+    block: List,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct List {
+    registries: Vec<String>,
+}
+
+impl Version1 {
+    /// A rule for each registry of which something is said.
+    fn rules(&self) -> Vec<Rule> {
+        let mut rules: BTreeMap<&str, Rule> = BTreeMap::new();
+        for registry in &self.insecure.registries {
+            rules.entry(registry).or_default().insecure = true;
+        }
+        for registry in &self.block.registries {
+            rules.entry(registry).or_default().blocked = true;
+        }
+        let located = |(location, rule): (&str, Rule)| Rule {
+            location: Some(location.to_owned()),
+            ..rule
+        };
+        rules.into_iter().map(located).collect()
+    }
 }
 
 /// A `[[registry]]`: what holds for all images whose references begin with its prefix.
@@ -179,13 +212,17 @@ pub(super) fn read(path: &Path) -> Result<File, Error> {
 }
 
 pub(super) fn parse(text: &str) -> Result<File, String> {
-    let file: File = toml::from_str(text).map_err(|error| one_line(&error, text))?;
-    if file.registries.is_some() {
-        return Err(
-            "it is written in version 1 of the format ([registries.…]): use [[registry]] and \
-             unqualified-search-registries"
-                .to_owned(),
-        );
+    let mut file: File = toml::from_str(text).map_err(|error| one_line(&error, text))?;
+    if let Some(old) = file.registries.take() {
+        if file.search.is_some() || !file.rules.is_empty() {
+            return Err(
+                "it mixes version 1 of the format ([registries.…]) with version 2: use [[registry]] and \
+                 unqualified-search-registries alone"
+                    .to_owned(),
+            );
+        }
+        file.rules = old.rules();
+        file.search = Some(old.search.registries);
     }
     Ok(file)
 }

@@ -147,9 +147,22 @@ fn a_later_file_goes_before_an_earlier_one() {
 fn what_is_wrong_in_a_file_is_told_with_its_line() {
     let error = file::parse("\n\n[[registry]]\nblocked = 1").unwrap_err();
     assert!(error.starts_with("line 4"), "{error}");
-    assert!(
-        file::parse("[registries.search]\nregistries = []")
-            .unwrap_err()
-            .contains("version 1")
-    );
+    let mixed = "unqualified-search-registries = []\n[registries.search]\nregistries = []";
+    assert!(file::parse(mixed).unwrap_err().contains("version 1"));
+}
+
+#[test]
+fn the_first_version_of_the_format_is_read_too() {
+    let registries = registries(&[
+        "[registries.search]\nregistries = ['a.example']\n[registries.insecure]\n\
+         registries = ['b.example:5000']\n[registries.block]\nregistries = ['c.example']",
+    ]);
+    assert_eq!(registries.search(), ["a.example"]);
+    let endpoint = |text: &str| registries.endpoint(&reference(text));
+    assert!(endpoint("b.example:5000/x").unwrap().insecure);
+    assert!(!endpoint("a.example/x").unwrap().insecure);
+    assert!(matches!(
+        endpoint("c.example/x"),
+        Err(Error::Blocked { .. })
+    ));
 }

@@ -15,6 +15,14 @@ pub enum Error {
         /// What went wrong.
         problem: Problem,
     },
+    /// Something went wrong with a web server that is no registry.
+    #[error("{url} cannot be fetched: the server {problem}")]
+    Web {
+        /// What was to be fetched.
+        url: String,
+        /// What went wrong.
+        problem: Box<Problem>,
+    },
     /// The configuration of registries.
     #[error(transparent)]
     Registries(#[from] crate::registries::Error),

@@ -34,6 +34,14 @@ impl std::str::FromStr for Realm {
     }
 }
 
+impl Realm {
+    /// The registry that it is in.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.inside.registry()
+    }
+}
+
 impl std::fmt::Display for Realm {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.key)
@@ -54,12 +62,24 @@ impl Access {
         Ok(self.keyring().store(&realm.key, user, password)?)
     }
 
+    /// The user whom a pull from there would be, whichever file or helper knows it.
+    ///
+    /// # Errors
+    /// [`Error::Credentials`].
+    pub fn user(&self, realm: &Realm) -> Result<Option<String>, Error> {
+        let found = self.keyring().find(&realm.inside)?;
+        Ok(found.and_then(|found| match found {
+            Credentials::Password { user, .. } => Some(user),
+            Credentials::IdentityToken(_) => None,
+        }))
+    }
+
     /// Who is logged in to a registry, if the registry still takes the password.
     ///
     /// # Errors
     /// [`Error::Credentials`].
     pub fn logged_in(&self, realm: &Realm) -> Result<Option<String>, Error> {
-        let user = self.keyring().user(&realm.key)?;
+        let user = self.user(realm)?;
         Ok(user.filter(|_| self.check(realm, None).is_ok()))
     }
 

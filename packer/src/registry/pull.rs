@@ -25,6 +25,7 @@ const MOST_DEPTH: usize = 4;
 #[derive(Debug)]
 pub struct Pull {
     asked: Reference,
+    digest: Digest,
     repository: Arc<Repository>,
     held: Held,
     layers: BTreeMap<Digest, Descriptor>,
@@ -46,7 +47,22 @@ impl Pull {
         platform: &Platform,
         temporary: &Path,
     ) -> Result<Self, Error> {
-        Self::search(access, typed, &Extent::One(platform.clone()), temporary)
+        Self::find_telling(access, typed, platform, temporary, &|_| ())
+    }
+
+    /// The same; `tell` hears of each reference before it is asked for.
+    ///
+    /// # Errors
+    /// As [`Pull::find`].
+    pub fn find_telling(
+        access: &Access,
+        typed: &str,
+        platform: &Platform,
+        temporary: &Path,
+        tell: &dyn Fn(&Reference),
+    ) -> Result<Self, Error> {
+        let extent = Extent::One(platform.clone());
+        Self::search(access, typed, &extent, temporary, tell)
     }
 
     /// The same for all that it means: of an index every image.
@@ -54,7 +70,7 @@ impl Pull {
     /// # Errors
     /// As [`Pull::find`].
     pub fn find_whole(access: &Access, typed: &str, temporary: &Path) -> Result<Self, Error> {
-        Self::search(access, typed, &Extent::All, temporary)
+        Self::search(access, typed, &Extent::All, temporary, &|_| ())
     }
 
     fn search(
@@ -62,10 +78,12 @@ impl Pull {
         typed: &str,
         extent: &Extent,
         temporary: &Path,
+        tell: &dyn Fn(&Reference),
     ) -> Result<Self, Error> {
         let candidates = access.registries().candidates(typed)?;
         let mut tried = Vec::new();
         for candidate in &candidates {
+            tell(candidate);
             match Self::open(access, candidate, extent, temporary) {
                 Ok(pull) => return Ok(pull),
                 Err(error) if candidates.len() == 1 => return Err(error),
@@ -107,6 +125,7 @@ impl Pull {
         temporary: &Path,
     ) -> Result<Self, Error> {
         let document = repository.document(&reference.selector())?;
+        let digest = Digest::of(&document.bytes);
         let held = match extent {
             Extent::One(platform) => {
                 let (document, manifest) = repository.image(document, platform)?;
@@ -121,6 +140,7 @@ impl Pull {
         let layers = layers.map(|layer| (layer.digest, layer.clone())).collect();
         Ok(Self {
             asked: reference.clone(),
+            digest,
             repository: Arc::new(repository),
             held: held.renamed(reference.name().into_iter().collect()),
             layers,
@@ -132,6 +152,12 @@ impl Pull {
     #[must_use]
     pub fn asked(&self) -> &Reference {
         &self.asked
+    }
+
+    /// The digest of what the registry has there: of the manifest, or of the index that lists it.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
     }
 
     /// Where the image is, which may be a mirror.

@@ -1,7 +1,7 @@
 //! A repository as a place that takes images: first the blobs, several at once, then the manifest,
 //! which makes them visible.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -22,7 +22,7 @@ const MOST_AT_ONCE: usize = 4;
 /// What a push is doing, for those who watch. Told from several threads.
 #[derive(Debug, Clone, Copy)]
 pub enum Pushing<'a> {
-    /// This blob comes next.
+    /// This blob is sent next.
     Blob(&'a Descriptor),
     /// It is there already, or was taken from another repository of the registry.
     Present(&'a Descriptor),
@@ -128,15 +128,16 @@ impl Push {
     ) -> Result<(), Error> {
         // Connected to once, before several threads need it.
         self.repository.client.origin()?;
-        let mut blobs: BTreeMap<Digest, (&Descriptor, Option<&[u8]>)> = BTreeMap::new();
-        for image in images {
-            for layer in &image.manifest.layers {
-                blobs.entry(layer.digest).or_insert((layer, None));
-            }
-            let config = &image.manifest.config;
-            blobs.insert(config.digest, (config, Some(&image.config_bytes)));
-        }
-        let blobs: Vec<_> = blobs.into_values().collect();
+        let layers = images.iter().flat_map(|image| &image.manifest.layers);
+        let layers = layers.map(|layer| (layer, None));
+        let configs = images.iter().map(|image| {
+            let bytes: &[u8] = &image.config_bytes;
+            (&image.manifest.config, Some(bytes))
+        });
+        let mut seen = BTreeSet::new();
+        // Configs are the last ones, as with podman.
+        let all = layers.chain(configs);
+        let blobs: Vec<_> = all.filter(|(blob, _)| seen.insert(blob.digest)).collect();
         in_parallel(&blobs, |(blob, known)| {
             let open = || -> io::Result<Box<dyn Read + '_>> {
                 match known {
@@ -154,7 +155,6 @@ impl Push {
         open: Open<'_>,
         watch: Watch<'_>,
     ) -> Result<(), Error> {
-        watch(Pushing::Blob(blob));
         if self.repository.has_blob(blob)? {
             watch(Pushing::Present(blob));
             return Ok(());
@@ -168,6 +168,7 @@ impl Push {
                 Ok(())
             }
             Mounted::Upload(place) => {
+                watch(Pushing::Blob(blob));
                 let sent = |bytes| watch(Pushing::Bytes(blob, bytes));
                 self.repository.upload(blob, place, open, &sent)
             }

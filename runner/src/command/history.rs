@@ -35,8 +35,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     no_trunc: bool,
 
-    /// Only ids.
-    #[arg(short, long, conflicts_with = "format")]
+    /// Only ids; a format other than json counts for nothing then.
+    #[arg(short, long)]
     quiet: bool,
 
     /// Print `json`, a `table …` or a Go template.
@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     };
     let text = match arguments.format.as_deref() {
         Some("json") => format!("{}\n", Value::Array(json)),
-        None if arguments.quiet => Template::parse("{{.ID}}")?.render_rows(&rows, &headers())?,
+        _ if arguments.quiet => Template::parse("{{.ID}}")?.render_rows(&rows, &headers())?,
         format => Template::parse(format.unwrap_or(default))?.render_rows(&rows, &headers())?,
     };
     stdout()

@@ -6,12 +6,14 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use packer::{Digest, ImageName};
+use anyhow::ensure;
+use packer::Digest;
+use packer::reference::Reference;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::human;
-use crate::store::{ListedImage, Store, StoreError};
+use crate::store::{ListedImage, Store};
 use crate::template::{Template, align};
 
 mod filter;
@@ -21,14 +23,14 @@ pub(super) use filter::{Filters, moment};
 /// List images
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only the image with this name or id
+    /// Only the images that have this name, with any tag if it has none, or this pattern or id
     #[arg(value_name = "IMAGE")]
     pub image: Option<String>,
     /// Show all images (this program makes no intermediate ones, so nothing changes)
     #[arg(short, long)]
     pub all: bool,
-    /// Print only ids
-    #[arg(short, long, conflicts_with = "format")]
+    /// Print only ids; a format other than json counts for nothing then
+    #[arg(short, long)]
     pub quiet: bool,
     /// Do not shorten ids
     #[arg(long)]
@@ -43,8 +45,8 @@ pub struct Args {
     #[arg(long)]
     pub format: Option<String>,
     /// Only images that fit: before, since, until, dangling, id, label, reference or containers, as
-    /// KEY=VALUE or KEY!=VALUE
-    #[arg(short, long = "filter", value_name = "FILTER")]
+    /// KEY=VALUE or KEY!=VALUE; several with commas between
+    #[arg(short, long = "filter", value_name = "FILTER", value_delimiter = ',')]
     pub filters: Vec<String>,
     /// What the list is sorted by
     #[arg(long, value_enum, default_value_t)]
@@ -107,7 +109,6 @@ pub fn run(
 ) -> anyhow::Result<ExitCode> {
     let images = wanted(args, store, containers)?;
     let text = match args.format.as_deref() {
-        _ if args.quiet => ids(args, &images),
         Some("json") => {
             let reports: Vec<_> = images
                 .iter()
@@ -115,6 +116,7 @@ pub fn run(
                 .collect();
             serde_json::to_string_pretty(&reports)? + "\n"
         }
+        _ if args.quiet => ids(args, &images),
         Some(format) => {
             let template = Template::parse(format)?;
             let lines = lines(args, &images);
@@ -139,7 +141,13 @@ fn wanted(
     store: &Store,
     containers: &dyn Fn(&Digest) -> usize,
 ) -> anyhow::Result<Vec<ListedImage>> {
-    let filters = Filters::parse(&args.filters, store)?;
+    ensure!(
+        args.image.is_none() || args.filters.is_empty(),
+        "cannot specify an image and a filter(s): the image is one, as --filter reference=IMAGE"
+    );
+    let named = args.image.iter().map(|name| format!("reference={name}"));
+    let filters: Vec<_> = named.chain(args.filters.iter().cloned()).collect();
+    let filters = Filters::parse(&filters, store)?;
     let mut images = store.images()?;
     images.retain(|listed| filters.fit(listed, containers(&listed.id) > 0));
     match args.sort {
@@ -148,14 +156,6 @@ fn wanted(
         Sort::Size => images.sort_by_key(|listed| listed.size),
         // These are about the rows.
         Sort::Repository | Sort::Tag => {}
-    }
-    if let Some(text) = &args.image {
-        match store.resolve(text) {
-            Ok(resolved) => images.retain(|listed| listed.id == resolved.image.id),
-            // podman shows an empty list.
-            Err(StoreError::UnknownImage(_)) => images.clear(),
-            Err(error) => return Err(error.into()),
-        }
     }
     Ok(images)
 }
@@ -176,13 +176,17 @@ fn id(args: &Args, listed: &ListedImage) -> String {
 }
 
 /// A line of a list: an image under one of its names, or without any.
-type Line<'a> = (&'a ListedImage, Option<&'a ImageName>);
+type Line<'a> = (&'a ListedImage, Option<&'a Reference>);
 
-/// A line for each name, and one for an image without any.
+/// A line for each name with a tag. Where there is none, one for each other name, or one for an image
+/// without any.
 fn lines<'a>(args: &Args, images: &'a [ListedImage]) -> Vec<Line<'a>> {
     let each = images.iter().flat_map(|listed| {
-        let names = listed.names.iter().map(Some);
-        let nameless = listed.names.is_empty().then_some(None);
+        let (pinned, tagged): (Vec<_>, Vec<_>) =
+            listed.names.iter().partition(|name| name.tag().is_none());
+        let names = if tagged.is_empty() { pinned } else { tagged };
+        let nameless = names.is_empty().then_some(None);
+        let names = names.into_iter().map(Some);
         names.chain(nameless).map(move |name| (listed, name))
     });
     let mut lines: Vec<_> = each.collect();
@@ -196,12 +200,12 @@ fn lines<'a>(args: &Args, images: &'a [ListedImage]) -> Vec<Line<'a>> {
 
 const NONE: &str = "<none>";
 
-fn repository(name: Option<&ImageName>) -> String {
-    name.map_or_else(|| NONE.to_owned(), ImageName::untagged)
+fn repository(name: Option<&Reference>) -> String {
+    name.map_or_else(|| NONE.to_owned(), Reference::untagged)
 }
 
-fn tag(name: Option<&ImageName>) -> &str {
-    name.map_or(NONE, ImageName::tag)
+fn tag(name: Option<&Reference>) -> &str {
+    name.and_then(Reference::tag).unwrap_or(NONE)
 }
 
 /// How long ago an image was made. Reproducible images have no date; that is no reason to tell one
@@ -256,7 +260,7 @@ impl Column {
         match self {
             Self::Repository => repository(name),
             Self::Tag => tag(name).to_owned(),
-            Self::Digest => listed.digest.to_string(),
+            Self::Digest => listed.shown_digest().to_string(),
             Self::Id => id(args, listed),
             Self::Created => since(listed),
             Self::Size => human::size(listed.size),
@@ -326,7 +330,7 @@ fn row(args: &Args, line: &Line<'_>, containers: &dyn Fn(&Digest) -> usize) -> V
         "CreatedAt": at,
         "CreatedTime": at,
         "Size": size,
-        "VirtualSize": size,
+        "VirtualSize": listed.size,
         "SharedSize": report.shared_size,
         "Labels": report.labels.unwrap_or_default(),
         "Containers": report.containers,
@@ -337,6 +341,7 @@ fn row(args: &Args, line: &Line<'_>, containers: &dyn Fn(&Digest) -> usize) -> V
         "ParentId": report.parent_id,
         "Dangling": name.is_none(),
         "ReadOnly": false,
+        "IsReadOnly": false,
     })
 }
 
@@ -350,7 +355,7 @@ fn report(listed: &ListedImage, containers: &dyn Fn(&Digest) -> usize) -> Report
         id: listed.id.hex(),
         parent_id: "",
         repo_tags: names.clone(),
-        repo_digests: repo_digests(&listed.names, &listed.digest),
+        repo_digests: repo_digests(&listed.names, listed.digests()),
         size: listed.size,
         shared_size: 0,
         virtual_size: listed.size,
@@ -358,19 +363,23 @@ fn report(listed: &ListedImage, containers: &dyn Fn(&Digest) -> usize) -> Report
         containers: containers(&listed.id),
         history: names.clone(),
         names,
-        digest: listed.digest,
+        digest: listed.shown_digest(),
         dangling: listed.names.is_empty(),
         created: since_1970,
-        created_at: created(listed).map(|time| humantime::format_rfc3339(time).to_string()),
+        created_at: created(listed).map(|time| humantime::format_rfc3339_seconds(time).to_string()),
     }
 }
 
-/// The image's repositories, each with the digest of its manifest.
-pub(super) fn repo_digests(names: &[ImageName], digest: &Digest) -> BTreeSet<String> {
-    names
-        .iter()
-        .map(|name| format!("{}@{digest}", name.untagged()))
-        .collect()
+/// The image's repositories, each with all digests by which the image is known.
+pub(super) fn repo_digests<'a>(
+    names: &[Reference],
+    digests: impl Iterator<Item = &'a Digest>,
+) -> BTreeSet<String> {
+    let every = digests.flat_map(|digest| {
+        let names = names.iter();
+        names.map(move |name| format!("{}@{digest}", name.untagged()))
+    });
+    every.collect()
 }
 
 fn created(listed: &ListedImage) -> Option<SystemTime> {

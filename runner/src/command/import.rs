@@ -11,6 +11,7 @@ use packer::image::Platform;
 use packer::import::{Change, Import};
 use packer::{Digest, ImageName};
 
+use super::remote;
 use crate::human::tell;
 use crate::store::{Owners, Store};
 use crate::trust::{Origin, Provenance, Trust};
@@ -18,7 +19,7 @@ use crate::trust::{Origin, Provenance, Trust};
 /// Make an image from the tar of a root file system
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The tar, compressed or not; - is standard input
+    /// The tar, compressed or not, or its http:// or https:// address; - is standard input
     #[arg(value_name = "PATH")]
     path: PathBuf,
     /// The name of the image
@@ -73,6 +74,11 @@ pub(super) fn run(
             bail!("cannot read a tar from a terminal: name the file, or use a pipe");
         }
         Box::new(stdin().lock())
+    } else if let Some(url) = remote::url(&args.path) {
+        if !args.quiet {
+            tell(format_args!("Downloading from \"{}\"", url.escape_debug()));
+        }
+        Box::new(remote::download(url)?)
     } else {
         Box::new(File::open(&args.path).with_context(|| format!("cannot open {shown}"))?)
     };
@@ -84,11 +90,13 @@ pub(super) fn run(
         .run(&mut tar, store.temporary_folder(), &mut writer)
         .with_context(|| format!("cannot import {shown}"))?;
     if !args.quiet {
+        tell("Getting image source signatures");
         for layer in &image.manifest.layers {
             tell(format_args!("Copying blob {}", layer.digest));
         }
         tell(format_args!("Copying config {}", image.id()));
         tell("Writing manifest to image destination");
+        tell("Storing signatures");
     }
     writeln!(out, "{}", image.id())?;
     Ok(ExitCode::SUCCESS)

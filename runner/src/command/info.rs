@@ -16,9 +16,12 @@ use crate::sandbox::cgroup::Parent;
 use crate::sandbox::spec::Extent;
 use crate::sandbox::userns::UserNamespace;
 use crate::sandbox::{self, Failure};
-use crate::template::Template;
+use crate::template::{Shape, Template};
 
 mod host;
+
+/// What this program calls itself where podman has the versions of others.
+const VERSION: &str = concat!("runner ", env!("CARGO_PKG_VERSION"));
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -39,7 +42,12 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         Some("json") => writeln!(out, "{info:#}")?,
         Some(format) => {
             let info = host::with_go_names(&info);
-            writeln!(out, "{}", Template::parse(format)?.render(&info)?)?;
+            let shape = Shape {
+                is_closed: true,
+                ..Shape::default()
+            };
+            let template = Template::parse(format)?;
+            writeln!(out, "{}", template.render_as(&info, &shape)?)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -96,14 +104,20 @@ fn host(
 ) -> Value {
     let platform = packer::image::Platform::host();
     let groups = cgroups(context, namespace);
+    let program = std::env::current_exe().unwrap_or_default();
     let mut host = json!({
         "arch": platform.architecture,
+        // What builds images here has the same version.
+        "buildahVersion": env!("CARGO_PKG_VERSION"),
         "cgroupManager": if groups.is_ok() { "cgroupfs" } else { "none" },
         "cgroupVersion": host::cgroup_version(),
         "cgroupControllers": groups.as_ref().map_or_else(
             |_| Vec::new(),
             |parent| parent.controllers().iter().map(ToString::to_string).collect(),
         ),
+        // Who watches a container is this program too.
+        "conmon": {"package": "", "path": program, "version": VERSION},
+        "cpuUtilization": host::cpu_utilization(),
         "cpus": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         "distribution": host::distribution(),
         "eventLogger": "none",
@@ -121,8 +135,8 @@ fn host(
         "ociRuntime": {
             "name": "runner",
             "package": "",
-            "path": std::env::current_exe().unwrap_or_default(),
-            "version": concat!("runner ", env!("CARGO_PKG_VERSION")),
+            "path": program,
+            "version": VERSION,
         },
         "os": platform.os,
         "security": {
@@ -136,7 +150,9 @@ fn host(
             "selinuxEnabled": false,
             "userNamespacePerContainer": namespace.is_ok(),
         },
+        "remoteSocket": {"path": "", "exists": false},
         "serviceIsRemote": false,
+        "slirp4netns": {"executable": "", "package": "", "version": ""},
         "uptime": host::uptime(),
     });
     for (key, value) in host::memory() {

@@ -16,7 +16,7 @@ use crate::container::{Container, Record};
 use crate::sandbox::cgroup::{Ceiling, Cgroup};
 use crate::sandbox::spec::{Network, Propagation, Rlimit};
 use crate::signal;
-use crate::template::Template;
+use crate::template::{Shape, Template};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -119,9 +119,12 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         None | Some("json") => writeln!(out, "{:#}", Value::Array(found))?,
         Some(format) => {
             let template = Template::parse(format)?;
-            for value in &mut found {
-                super::inspect_image::complete(value);
-                writeln!(out, "{}", template.render(value)?)?;
+            for value in &found {
+                let shape = match value.get("RootFS") {
+                    Some(_) => super::inspect_image::SHAPE,
+                    None => Shape::default(),
+                };
+                writeln!(out, "{}", template.render_as(value, &shape)?)?;
             }
         }
     }

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use packer::Digest;
-use packer::image::{History, RunConfig};
+use packer::image::{Healthcheck, History, RunConfig};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::images::repo_digests;
 use crate::store::{Resolved, Store, StoreError};
+use crate::template::Shape;
 
 /// An image with podman's field names.
 #[derive(Debug, Serialize)]
@@ -39,6 +40,8 @@ struct Report {
     user: String,
     history: Vec<History>,
     names_history: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Healthcheck>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,15 +69,16 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
     let config = store.config(&image)?;
     let manifest = store.manifest(&image)?;
     let names = store.names_of(&image.id)?;
-    let tags: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let all: Vec<_> = names.iter().map(ToString::to_string).collect();
+    let tagged = names.iter().filter(|name| name.digest().is_none());
     let report = Report {
         id: image.id.hex(),
-        digest: image.digest,
-        repo_digests: repo_digests(&names, &image.digest),
-        names_history: tags.clone(),
-        repo_tags: tags,
+        digest: image.shown_digest(),
+        repo_digests: repo_digests(&names, image.digests()),
+        repo_tags: tagged.map(ToString::to_string).collect(),
+        names_history: all,
         parent: "",
-        comment: last_comment(&config.history),
+        comment: first_comment(&config.history),
         created: config.created,
         version: "",
         author: config.author.unwrap_or_default(),
@@ -99,32 +103,52 @@ pub fn inspect(text: &str, store: &Store, driver: &str) -> Result<Value, StoreEr
         },
         user: config.config.user.clone(),
         history: config.history,
+        healthcheck: config.config.healthcheck.clone(),
         config: config.config,
     };
     Ok(serde_json::to_value(report).unwrap_or_default())
 }
 
-/// Gives what an image leaves out of its config the empty value that a template finds there with
-/// podman and docker; in JSON it is left out. A container stays as it is.
-pub fn complete(found: &mut Value) {
-    let is_image = found.get("RootFS").is_some();
-    let Some(Value::Object(config)) = found.get_mut("Config").filter(|_| is_image) else {
-        return;
-    };
-    let empty = [
-        (json!(""), &["User", "WorkingDir", "StopSignal"][..]),
-        (json!([]), &["Env", "Entrypoint", "Cmd", "OnBuild", "Shell"]),
-        (json!({}), &["ExposedPorts", "Volumes", "Labels"]),
-    ];
-    for (value, names) in empty {
-        for name in names {
-            config.entry(*name).or_insert_with(|| value.clone());
-        }
-    }
-}
+/// The image for a template: what JSON leaves out is the empty value there with podman and docker, and
+/// the history has the names of Go.
+pub const SHAPE: Shape = Shape {
+    names: &[
+        ("ID", "Id"),
+        ("HealthCheck", "Healthcheck"),
+        ("Created", "created"),
+        ("CreatedBy", "created_by"),
+        ("Author", "author"),
+        ("Comment", "comment"),
+        ("EmptyLayer", "empty_layer"),
+    ],
+    defaults: &[
+        ("HealthCheck", "null"),
+        ("Healthcheck", "null"),
+        ("Created", "\"\""),
+        ("CreatedBy", "\"\""),
+        ("Author", "\"\""),
+        ("Comment", "\"\""),
+        ("EmptyLayer", "false"),
+        ("User", "\"\""),
+        ("WorkingDir", "\"\""),
+        ("StopSignal", "\"\""),
+        ("Env", "[]"),
+        ("Entrypoint", "[]"),
+        ("Cmd", "[]"),
+        ("OnBuild", "[]"),
+        ("Shell", "[]"),
+        ("ExposedPorts", "{}"),
+        ("Volumes", "{}"),
+        ("Labels", "{}"),
+    ],
+    times: &["Created"],
+    is_closed: false,
+};
 
-/// What was said last about the making of the image.
-fn last_comment(history: &[History]) -> String {
-    let mut comments = history.iter().rev().filter_map(|made| made.comment.clone());
-    comments.next().unwrap_or_default()
+/// What was said first about the making of the image, as podman has it.
+fn first_comment(history: &[History]) -> String {
+    let first = history.first();
+    first
+        .and_then(|made| made.comment.clone())
+        .unwrap_or_default()
 }

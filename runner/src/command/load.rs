@@ -8,6 +8,7 @@ use anyhow::bail;
 use packer::archive::Archive;
 use packer::place::Source;
 
+use super::remote;
 use super::watch::Watch;
 use crate::store::{Owners, Store};
 use crate::trust::{Origin, Provenance, Trust, lookaside};
@@ -15,7 +16,7 @@ use crate::trust::{Origin, Provenance, Trust, lookaside};
 /// Load images from an archive, or from standard input
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Read this archive or folder and not standard input
+    /// Read this archive, folder, or http:// or https:// address and not standard input
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// Print only the names of the loaded images
@@ -41,8 +42,12 @@ pub fn run(
     let provenance = accepted(args, &archive)?;
     let mut writer = store.writer(enter()?)?.coming_from(vec![provenance]);
     for image in archive.images() {
+        let mut image = image.clone();
+        if archive.images().len() == 1 {
+            remote::name_as_podman(&mut image, &archive);
+        }
         let mut watch = Watch::new(args.quiet);
-        let stored = writer.load(image, &archive, &mut |step| watch.show(step))?;
+        let stored = writer.load(&image, &archive, &mut |step| watch.show(step))?;
         if image.names.is_empty() {
             writeln!(out, "Loaded image: {}", stored.id)?;
         }
@@ -71,6 +76,13 @@ fn accepted(args: &Args, archive: &Archive) -> anyhow::Result<Provenance> {
 fn open(args: &Args, store: &Store) -> anyhow::Result<Archive> {
     // What has to be copied before it can be read goes where images have room.
     let temporary = store.temporary_folder();
+    if let Some(url) = args.input.as_deref().and_then(remote::url) {
+        return Ok(Archive::from_reader(
+            url,
+            &mut remote::download(url)?,
+            temporary,
+        )?);
+    }
     if let Some(path) = &args.input {
         return Ok(Archive::open_with(path, temporary)?);
     }

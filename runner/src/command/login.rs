@@ -4,16 +4,16 @@ use std::io::{BufRead, IsTerminal, Read, Write, stderr, stdin, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
-use packer::registry::{Access, RETRIES, Realm};
+use packer::registry::{Access, Realm};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
-use super::remote::RegistryArguments;
+use super::remote::{self, RegistryArguments};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginArguments {
-    /// The registry, or a part of it: REGISTRY[/PATH]
+    /// The registry, or a part of it: REGISTRY[/PATH] [default: the first one that is searched]
     #[arg(value_name = "REGISTRY")]
-    registry: Realm,
+    registry: Option<Realm>,
 
     /// The user; asked for if it is not given
     #[arg(short, long)]
@@ -41,8 +41,8 @@ pub(super) struct LoginArguments {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LogoutArguments {
-    /// The registry, or a part of it: REGISTRY[/PATH]
-    #[arg(value_name = "REGISTRY", required_unless_present = "all")]
+    /// The registry, or a part of it: REGISTRY[/PATH] [default: the first one that is searched]
+    #[arg(value_name = "REGISTRY")]
     registry: Option<Realm>,
 
     /// Forget all credentials of the file
@@ -55,12 +55,16 @@ pub(super) struct LogoutArguments {
 }
 
 pub(super) fn login(arguments: &LoginArguments) -> anyhow::Result<ExitCode> {
-    let access = arguments.access.access(None, RETRIES)?;
-    let registry = &arguments.registry;
-    let known = access.keyring().user(&registry.to_string())?;
+    let access = arguments.access.access_for_login()?;
+    let registry = &meant(arguments.registry.as_ref(), &access)?;
+    let known = access.user(registry)?;
     if arguments.get_login {
         let user = known.with_context(|| format!("not logged into {registry}"))?;
         writeln!(stdout(), "{user}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let nothing_given = arguments.username.is_none() && arguments.password.is_none();
+    if nothing_given && known.is_some() && is_still_valid(&access, registry)? {
         return Ok(ExitCode::SUCCESS);
     }
     let user = match &arguments.username {
@@ -88,17 +92,56 @@ pub(super) fn login(arguments: &LoginArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The registry that was named, or else the first one that is searched.
+fn meant(named: Option<&Realm>, access: &Access) -> anyhow::Result<Realm> {
+    if let Some(named) = named {
+        return Ok(named.clone());
+    }
+    let first = access.registries().search().first();
+    let first = first.context(
+        "name a registry: registries.conf has no unqualified-search-registries, of which the first \
+         one would be meant",
+    )?;
+    Ok(first.parse()?)
+}
+
+/// Asks the registry whether it takes the password that is known, and tells what it said.
+fn is_still_valid(access: &Access, registry: &Realm) -> anyhow::Result<bool> {
+    let mut out = stdout().lock();
+    writeln!(
+        out,
+        "Authenticating with existing credentials for {registry}"
+    )?;
+    let is_valid = access.logged_in(registry)?.is_some();
+    match is_valid {
+        true => writeln!(
+            out,
+            "Existing credentials are valid. Already logged in to {}",
+            registry.host()
+        )?,
+        false => writeln!(
+            out,
+            "Existing credentials are invalid, please enter valid username and password"
+        )?,
+    }
+    Ok(is_valid)
+}
+
 pub(super) fn logout(arguments: &LogoutArguments) -> anyhow::Result<ExitCode> {
     let access = Access::new(packer::registry::Options {
         authfile: arguments.authfile.clone(),
         ..packer::registry::Options::default()
     })?;
-    match &arguments.registry {
-        None => {
+    if let Some(file) = &arguments.authfile {
+        remote::check_authfile(file)?;
+    }
+    match arguments.all {
+        true => {
             access.keyring().erase_all()?;
             writeln!(stdout(), "Removed login credentials for all registries")?;
         }
-        Some(registry) => {
+        false => {
+            let registry = &meant(arguments.registry.as_ref(), &access)?;
             if !access.logout(registry)? {
                 bail!("not logged into {registry}");
             }

@@ -31,7 +31,7 @@ pub(super) fn pack(folder: &Path, context: &Context) -> anyhow::Result<(String, 
     let fingerprint = plan.fingerprint()?;
     let name = plan.name().to_string();
     if let Some(image) = store.packed(&fingerprint)?
-        && store.names_of(&image.id)?.contains(plan.name())
+        && store.names_of(&image.id)?.contains(&plan.name().into())
     {
         return Ok((name, image));
     }

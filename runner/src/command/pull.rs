@@ -1,14 +1,16 @@
 //! `runner pull`, and the pull that a `run` begins.
 
+use std::fmt;
 use std::io::{Write, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail, ensure};
-use packer::ImageName;
 use packer::image::Platform;
 use packer::reference::Reference;
-use packer::registry::{Access, RETRIES};
-use packer::transport::Transport;
+use packer::registries::How;
+use packer::registry::{Access, Pull, RETRIES};
+use packer::transport::{Found, Transport};
 
 use super::remote::{self, Accepted, Policy, RegistryArguments};
 use super::{Context, image, pack};
@@ -79,34 +81,46 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         architecture: arguments.arch.clone().unwrap_or(host.architecture),
         variant: arguments.variant.clone(),
     });
+    let quiet = arguments.quiet;
+    let look = |one: &String| find(one, arguments.policy, (&access, &platform), &store, quiet);
+    // What cannot be pulled does not keep the others.
+    let mut failures = Vec::new();
     let mut found = Vec::new();
     for typed in &arguments.images {
-        for one in every_tag(arguments, &access, typed)? {
-            found.push(find(
-                &one,
-                arguments.policy,
-                (&access, &platform),
-                &store,
-                arguments.quiet,
-            )?);
+        match every_tag(arguments, &access, typed) {
+            Ok(all) => found.extend(all.iter().filter_map(|one| kept(look(one), &mut failures))),
+            Err(error) => failures.push(error),
         }
     }
     // Every registry has answered; credentials and certificates were read as the user.
     let mut owners = None;
     for wanted in found {
         let stored = match wanted {
-            Wanted::Present(image) => *image,
+            Wanted::Present(image) => Ok(*image),
             Wanted::Found(accepted) => {
                 let owners = match owners {
                     Some(owners) => owners,
                     None => *owners.insert(image::enter(context)?),
                 };
-                accepted.store(&store, owners, arguments.quiet)?
+                accepted.store(&store, owners, quiet)
             }
         };
-        writeln!(stdout(), "{}", stored.id.hex())?;
+        if let Some(image) = kept(stored, &mut failures) {
+            writeln!(stdout(), "{}", image.id.hex())?;
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    let Some(last) = failures.pop() else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    for error in failures {
+        tell(format_args!("Error: {error:#}"));
+    }
+    Err(last)
+}
+
+/// What came of it; a failure joins the others.
+fn kept<T>(outcome: anyhow::Result<T>, failures: &mut Vec<anyhow::Error>) -> Option<T> {
+    outcome.map_err(|error| failures.push(error)).ok()
 }
 
 /// What was typed, or with --all-tags one reference a tag.
@@ -167,11 +181,8 @@ fn find(
         }
         _ => {}
     }
-    if !quiet && matches!(place, Transport::Registry(_)) {
-        tell(format_args!("Trying to pull {}...", typed.escape_debug()));
-    }
     match (
-        place.find(access, platform, store.temporary_folder()),
+        search(&place, (access, platform), store.temporary_folder(), quiet),
         present,
     ) {
         (Ok(found), Some(image))
@@ -181,8 +192,40 @@ fn find(
         }
         (Ok(found), _) => Ok(Wanted::Found(Box::new(Accepted::new(found, &place)?))),
         (Err(_), Some(image)) if policy == Policy::Newer => Ok(Wanted::Present(Box::new(image))),
-        (Err(error), _) => Err(error.into()),
+        (Err(error), _) => Err(error),
     }
+}
+
+/// Looks for an image at its place; of registries it is told, as podman does, which are asked and why.
+fn search(
+    place: &Transport,
+    (access, platform): (&Access, &Platform),
+    temporary: &Path,
+    quiet: bool,
+) -> anyhow::Result<Found> {
+    let Transport::Registry(typed) = place else {
+        return Ok(place.find(access, platform, temporary)?);
+    };
+    let say = |text: fmt::Arguments<'_>| {
+        if !quiet {
+            tell(text);
+        }
+    };
+    let name = typed.split([':', '@']).next().unwrap_or(typed);
+    match access.registries().meaning(typed)?.how {
+        How::Complete => {}
+        How::Alias(path) => say(format_args!(
+            "Resolved \"{name}\" as an alias ({})",
+            path.display()
+        )),
+        How::Search(path) => say(format_args!(
+            "Resolving \"{name}\" using unqualified-search registries ({})",
+            path.display()
+        )),
+    }
+    let trying = |one: &Reference| say(format_args!("Trying to pull {one}..."));
+    let pull = Pull::find_telling(access, typed, platform, temporary, &trying)?;
+    Ok(pull.into())
 }
 
 /// The image that has this name here.
@@ -203,7 +246,7 @@ pub(super) fn for_run(
     store: &Store,
 ) -> anyhow::Result<Resolved> {
     let resolved = store.resolve(typed);
-    let here_only = |name: &ImageName| {
+    let here_only = |name: &Reference| {
         // A name without a registry's host was given on this machine.
         name.registry() == "localhost"
     };
@@ -248,6 +291,6 @@ pub(super) fn for_run(
     let image = store.image(&found.id())?;
     Ok(Resolved {
         image: image.ok_or_else(|| anyhow!("{asked} was removed while it was pulled"))?,
-        name: found.names.first().cloned(),
+        name: accepted.name(),
     })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 use packer::ImageName;
-use packer::archive::{FolderWriter, Writer};
+use packer::archive::{FolderWriter, Layout, RefName, Writer};
 use packer::image::Family;
 use packer::layer::Compression;
 use packer::place::{Image, Source, copy};
@@ -15,9 +15,10 @@ use packer::registry::{Push, RETRIES};
 use packer::transport::Transport;
 
 use super::Context;
-use super::remote::RegistryArguments;
+use super::remote::{self, RegistryArguments};
 use super::sign::Signer;
 use super::watch::{PushWatch, Watch};
+use crate::human::tell;
 use crate::store::Resolved;
 use packer::credentials::Credentials;
 
@@ -40,7 +41,7 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "FORMAT")]
     format: Option<Family>,
 
-    /// Compress the layers so, gzip or zstd [default: as they are]
+    /// Compress the layers so, gzip, zstd or zstd:chunked, which becomes zstd [default: as they are]
     #[arg(long, value_name = "FORMAT", value_enum)]
     compression_format: Option<CompressionFormat>,
 
@@ -88,13 +89,16 @@ pub(super) struct Arguments {
 enum CompressionFormat {
     Gzip,
     Zstd,
+    /// Zstd with a list of the files in it, for readers that fetch single ones.
+    #[value(name = "zstd:chunked")]
+    ZstdChunked,
 }
 
 impl Arguments {
     /// How the layers are to be compressed, if that matters.
     fn compression(&self) -> anyhow::Result<Option<Compression>> {
         let name = match self.compression_format {
-            Some(CompressionFormat::Zstd) => "zstd",
+            Some(CompressionFormat::Zstd | CompressionFormat::ZstdChunked) => "zstd",
             Some(CompressionFormat::Gzip) => "gzip",
             None if self.compress => "gzip",
             None => return Ok(None),
@@ -109,7 +113,10 @@ impl Arguments {
     /// The words in which the manifest is to be written, if that matters. Docker's have none for zstd
     /// that others read.
     fn family(&self) -> anyhow::Result<Option<Family>> {
-        if self.compression_format != Some(CompressionFormat::Zstd) {
+        if matches!(
+            self.compression_format,
+            None | Some(CompressionFormat::Gzip)
+        ) {
             return Ok(self.format);
         }
         ensure!(
@@ -122,6 +129,11 @@ impl Arguments {
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<ExitCode> {
     let (family, compression) = (arguments.family()?, arguments.compression()?);
+    if arguments.compression_format == Some(CompressionFormat::ZstdChunked) && !arguments.quiet {
+        tell(
+            "zstd:chunked is written as plain zstd, which its readers read too, whole layers at a time",
+        );
+    }
     let store = context.store()?;
     let Resolved { image, name } = store.resolve(&arguments.image)?;
     let place = match (&arguments.destination, &name) {
@@ -137,7 +149,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     // In an archive the image is called as the destination says, or as it was asked for.
     let named = |text: &Option<String>| match text {
         Some(text) => Ok(vec![text.parse::<ImageName>()?]),
-        None => anyhow::Ok(name.iter().cloned().collect()),
+        None => anyhow::Ok(name.iter().filter_map(Reference::name).collect()),
     };
     let names = match &place {
         Transport::Registry(_) => Vec::new(),
@@ -146,8 +158,20 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     if arguments.signer.is_there() && !matches!(place, Transport::Registry(_)) {
         bail!("signatures are for images in registries: leave out --sign-by");
     }
+    if let Some(file) = &arguments.registry.authfile {
+        remote::check_authfile(file)?;
+    }
     let stored = store.source(&[(image, names)])?;
     let image = &stored.images()[0];
+    // A layout of the OCI has no other manifests.
+    let is_layout = matches!(
+        &place,
+        Transport::Folder {
+            layout: Layout::Oci,
+            ..
+        }
+    );
+    let family = family.or(is_layout.then_some(Family::Oci));
     let image = family.map_or_else(|| image.clone(), |family| image.in_family(family));
     match compression {
         None => send(arguments, (&image, &stored), &place)?,
@@ -168,17 +192,18 @@ fn send(
 ) -> anyhow::Result<()> {
     match place {
         Transport::Registry(typed) => push(arguments, (image, source), typed)?,
-        Transport::Archive { path, .. } => {
+        Transport::Archive { path, name } => {
             let write = || {
-                let mut writer = Writer::in_folder(path.parent().unwrap_or(Path::new(".")))?;
+                let folder = path.parent().unwrap_or(Path::new("."));
+                let mut writer = Writer::in_folder(folder)?.calling(ref_name(name));
                 copy_all(arguments, (image, source), &mut writer)?;
                 writer.finish()?.place(path)
             };
             write().with_context(|| format!("cannot push to {}", path.display()))?;
         }
-        Transport::Folder { path, layout, .. } => {
+        Transport::Folder { path, layout, name } => {
             let write = || {
-                let mut writer = FolderWriter::new(*layout, path)?;
+                let mut writer = FolderWriter::over(*layout, path)?.calling(ref_name(name));
                 copy_all(arguments, (image, source), &mut writer)?;
                 writer.finish()
             };
@@ -211,6 +236,11 @@ fn push(
         .signer
         .sign((&reference, &image.digest()), None, &access)?;
     Ok(())
+}
+
+/// What an image is called in an index: as it was typed behind the path, or with its whole name.
+fn ref_name(typed: &Option<String>) -> RefName {
+    typed.clone().map_or(RefName::Whole, RefName::Typed)
 }
 
 fn copy_all(

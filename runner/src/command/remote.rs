@@ -1,15 +1,19 @@
 //! What the verbs that speak to registries have in common: their flags, the search for an image,
 //! and the way of one into the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+use packer::archive::Archive;
 use packer::credentials::Credentials;
 use packer::image::Platform;
-use packer::registry::{Access, Options, RETRIES, Verify};
+use packer::place::Image;
+use packer::reference::Reference;
+use packer::registry::{Access, Download, Options, Pull, RETRIES, Verify};
 use packer::transport::{Found, Transport};
 
 use super::watch::Watch;
-use crate::store::{Owners, Store, StoredImage};
+use crate::store::{Digests, Owners, Store, StoredImage};
 use crate::trust::{Origin, Provenance, Trust, lookaside};
 
 // How registries are asked.
@@ -36,6 +40,18 @@ impl RegistryArguments {
         creds: Option<&Credentials>,
         retries: u32,
     ) -> anyhow::Result<Access> {
+        if let Some(file) = &self.authfile {
+            check_authfile(file)?;
+        }
+        self.access_with(creds, retries)
+    }
+
+    /// The same for who writes the file with the credentials, which need not be there yet.
+    pub(super) fn access_for_login(&self) -> anyhow::Result<Access> {
+        self.access_with(None, RETRIES)
+    }
+
+    fn access_with(&self, creds: Option<&Credentials>, retries: u32) -> anyhow::Result<Access> {
         Ok(Access::new(Options {
             verify: match self.tls_verify {
                 None => Verify::Default,
@@ -49,6 +65,42 @@ impl RegistryArguments {
             ..Options::default()
         })?)
     }
+}
+
+/// podman has no tag for the image of a layout that is called as its folder.
+pub(super) fn name_as_podman(image: &mut Image, archive: &Archive) {
+    for name in &mut image.names {
+        if let Some(folder) = archive.folder_name()
+            && name.untagged() == format!("localhost/{folder}")
+            && let Ok(latest) = name.with_tag("latest")
+        {
+            *name = latest;
+        }
+    }
+}
+
+/// The address of a web server, where it stands in the place of a file.
+pub(super) fn url(path: &Path) -> Option<&str> {
+    let text = path.to_str()?;
+    (text.starts_with("http://") || text.starts_with("https://")).then_some(text)
+}
+
+/// Begins to fetch what is at `url`.
+pub(super) fn download(url: &str) -> anyhow::Result<Download> {
+    Download::open(url)?.with_context(|| {
+        let url = url.escape_debug();
+        format!("{url} is not there: the server answered with 404, so look at the address")
+    })
+}
+
+/// Refuses a file with credentials that is not there: nobody would be asked for without them.
+pub(super) fn check_authfile(file: &Path) -> anyhow::Result<()> {
+    let found = file.metadata();
+    let shown = file.display();
+    found.with_context(|| {
+        format!("cannot read --authfile {shown}: log in with it first, or leave it away")
+    })?;
+    Ok(())
 }
 
 /// The way to registries that nobody said anything about.
@@ -124,8 +176,40 @@ impl Accepted {
         let mut watch = Watch::new(quiet);
         let mut writer = store
             .writer(owners)?
-            .coming_from(vec![self.provenance.clone()]);
-        let (image, source) = (self.found.image(), self.found.source());
-        Ok(writer.load(image, source, &mut |step| watch.show(step))?)
+            .coming_from(vec![self.provenance.clone()])
+            .known_by(self.digests());
+        let source = self.found.source();
+        Ok(writer.load(&self.image(), source, &mut |step| watch.show(step))?)
+    }
+
+    /// The name under which it is kept.
+    pub(super) fn name(&self) -> Option<Reference> {
+        let tagged = || self.image().names.first().map(Reference::from);
+        self.digests().pinned.or_else(tagged)
+    }
+
+    /// The image as it is kept: a tag beside a digest is only there to be read, as podman has it.
+    fn image(&self) -> Image {
+        let mut image = self.found.image().clone();
+        if self.digests().pinned.is_some() {
+            image.names.clear();
+        }
+        if let Some(archive) = self.found.archive() {
+            name_as_podman(&mut image, archive);
+        }
+        image
+    }
+
+    /// By what a registry knows it beside a tag.
+    fn digests(&self) -> Digests {
+        let Some(pull) = self.found.pull() else {
+            return Digests::default();
+        };
+        let own = self.found.image().digest();
+        let pinned = |pull: &Pull| Some(pull.asked().with_digest(pull.asked().digest()?));
+        Digests {
+            index: Some(pull.digest()).filter(|digest| *digest != own),
+            pinned: pinned(pull),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use packer::Digest;
 
 use crate::human::tell;
@@ -17,7 +18,8 @@ pub struct Args {
     /// Remove all images
     #[arg(short, long, conflicts_with = "images")]
     pub all: bool,
-    /// Remove containers that use the image, and all names of an image that is named by its id
+    /// Remove containers that use the image, and all names of an image that is named by its id; an
+    /// image that is not there is no error
     #[arg(short, long)]
     pub force: bool,
     /// An image that is not there is no error
@@ -62,21 +64,36 @@ pub fn run(
     let mut untagged = Vec::new();
     let mut deleted = Vec::new();
     let mut codes = Vec::new();
+    let mut fail = |error: anyhow::Error| {
+        if (args.ignore || args.force) && is_unknown(&error) {
+            return;
+        }
+        tell(format_args!("Error: {error:#}"));
+        codes.push(match error.downcast_ref() {
+            Some(StoreError::UnknownImage(_)) => UNKNOWN,
+            Some(StoreError::InUse { .. }) => IN_USE,
+            _ => FAILED,
+        });
+    };
+    // All are looked for before the first one goes: what is named twice is there both times.
+    let mut found: Vec<Resolved> = Vec::new();
     for text in targets(args, store)? {
-        match remove(&text, args, store, users) {
+        match find(&text, store) {
+            Ok(one) if found.iter().any(|other| is_same(other, &one)) => {}
+            Ok(one) => found.push(one),
+            Err(error) => fail(error),
+        }
+    }
+    for resolved in found {
+        if deleted.contains(&resolved.image.id) {
+            continue;
+        }
+        match remove(&resolved, args, store, users) {
             Ok(removed) => {
                 untagged.extend(removed.untagged);
                 deleted.extend(removed.deleted);
             }
-            Err(error) if args.ignore && is_unknown(&error) => {}
-            Err(error) => {
-                tell(format_args!("Error: {error:#}"));
-                codes.push(match error.downcast_ref() {
-                    Some(StoreError::UnknownImage(_)) => UNKNOWN,
-                    Some(StoreError::InUse { .. }) => IN_USE,
-                    _ => FAILED,
-                });
-            }
+            Err(error) => fail(error),
         }
     }
     for name in untagged {
@@ -105,20 +122,34 @@ fn targets(args: &Args, store: &Store) -> anyhow::Result<Vec<String>> {
     Ok(images.into_iter().map(|listed| listed.id.hex()).collect())
 }
 
+fn find(text: &str, store: &Store) -> anyhow::Result<Resolved> {
+    let resolved = store.resolve(text)?;
+    let is_digest_only = resolved.name.is_none() && text.contains('@');
+    ensure!(
+        !is_digest_only || store.names_of(&resolved.image.id)?.len() < 2,
+        "{}: tag not known: it is none of the names of the image",
+        text.escape_debug()
+    );
+    Ok(resolved)
+}
+
+fn is_same(one: &Resolved, other: &Resolved) -> bool {
+    one.image.id == other.image.id && one.name == other.name
+}
+
 fn remove(
-    text: &str,
+    resolved: &Resolved,
     args: &Args,
     store: &Store,
     users: &dyn ImageUsers,
 ) -> anyhow::Result<Removed> {
-    let resolved = store.resolve(text)?;
     let force = args.force || args.all;
-    if args.force && takes_image(&resolved, store)? {
+    if args.force && takes_image(resolved, store)? {
         for container in users.of(&resolved.image.id) {
             users.remove(&container)?;
         }
     }
-    Ok(store.remove(&resolved, force, &|image| users.of(image))?)
+    Ok(store.remove(resolved, force, &|image| users.of(image))?)
 }
 
 /// Whether the removal takes the image and not only one of its names.

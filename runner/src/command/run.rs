@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use packer::reference::Reference;
 
 use super::container_arguments::ContainerArguments;
 use super::{Context, pack, pull, split_words};
@@ -20,7 +21,7 @@ use crate::sandbox::Failure;
 use crate::sandbox::handle::ProcessId;
 use crate::sandbox::spec::{Isolation, Network};
 use crate::sandbox::userns::UserNamespace;
-use crate::store::{Owners, StoreError};
+use crate::store::{Owners, Resolved, StoreError};
 use crate::trust::Trust;
 
 #[derive(Debug, Args)]
@@ -170,10 +171,7 @@ fn make(
             let found = pull::for_run(what, arguments.pull(), context, &store)?;
             let origins = store.origins(&found.image.id)?;
             Trust::load()?.check_stored(&found.image.digest, &origins)?;
-            let name = found
-                .name
-                .map_or_else(|| found.image.id.hex(), |name| name.to_string());
-            (name, found.image)
+            (name_of(&found, what), found.image)
         }
     };
     // Not before: an image may have to be compiled or pulled first, and that can be interrupted.
@@ -226,6 +224,16 @@ fn make(
         container.copy_image()?;
     }
     Ok((container, begun))
+}
+
+/// What a container calls its image: by its name, by the digest that was asked for, or by its id.
+fn name_of(found: &Resolved, what: &str) -> String {
+    let by_digest = || {
+        let asked: Reference = what.parse().ok()?;
+        Some(asked.with_digest(asked.digest()?))
+    };
+    let name = found.name.clone().or_else(by_digest);
+    name.map_or_else(|| found.image.id.hex(), |name| name.to_string())
 }
 
 /// The folder that `what` means, if it is one and no image: `.`, or a path with a slash at its

@@ -8,17 +8,20 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use packer::ImageName;
-use packer::archive::{FolderWriter, Layout, NewFile, Writer};
+use packer::archive::{FolderWriter, Layout, NewFile, RefName, Writer};
+use packer::image::Family;
 use packer::layer::Compression;
 use packer::place::{Sink, Source, copy};
 use packer::recompress::Recompressed;
+use packer::reference::Reference;
 
 use super::watch::Watch;
 use crate::store::{Resolved, Store, StoredImage};
 
 /// Save images to an archive
 ///
-/// What was loaded or pulled is saved with the digests that it came with.
+/// What was loaded or pulled is saved with the digests that it came with, unless an image with
+/// docker's manifest goes into one of the OCI's formats.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The image, and more names for it in the archive; with -m all of them are images
@@ -99,10 +102,11 @@ fn wanted(args: &Args, store: &Store) -> anyhow::Result<Vec<(StoredImage, Vec<Im
     for text in &args.images {
         if images.is_empty() || args.multi_image_archive {
             let Resolved { image, name } = store.resolve(text)?;
+            let tagged = name.as_ref().and_then(Reference::name);
             // The same image under two names is one image.
             match images.iter_mut().find(|(other, _)| other.id == image.id) {
-                Some((_, names)) => names.extend(name),
-                None => images.push((image, name.into_iter().collect())),
+                Some((_, names)) => names.extend(tagged),
+                None => images.push((image, tagged.into_iter().collect())),
             }
         } else if let Some((_, names)) = images.last_mut() {
             names.push(text.parse()?);
@@ -122,7 +126,7 @@ fn save_folder(
     path: &Path,
 ) -> anyhow::Result<()> {
     let save = || {
-        let mut writer = FolderWriter::new(layout, path)?;
+        let mut writer = FolderWriter::over(layout, path)?.calling(RefName::Whole);
         copy_all(args, source, &mut writer)?;
         writer.finish()
     };
@@ -143,15 +147,19 @@ fn save_file(args: &Args, source: &dyn Source, path: &Path, temporary: &Path) ->
 }
 
 fn write_archive(args: &Args, source: &dyn Source, folder: &Path) -> io::Result<NewFile> {
-    let mut writer = Writer::in_folder(folder)?;
+    let mut writer = Writer::in_folder(folder)?.calling(RefName::Whole);
     copy_all(args, source, &mut writer)?;
     writer.finish()
 }
 
 fn copy_all(args: &Args, source: &dyn Source, sink: &mut dyn Sink) -> io::Result<()> {
     for image in source.images() {
-        let mut watch = Watch::new(args.quiet);
-        copy(image, source, sink, &mut |step| watch.show(step))?;
+        let mut watch = Watch::of_a_save(args.quiet);
+        let image = match args.format {
+            Format::OciArchive | Format::OciDir => image.in_family(Family::Oci),
+            Format::DockerArchive | Format::DockerDir => image.clone(),
+        };
+        copy(&image, source, sink, &mut |step| watch.show(step))?;
     }
     Ok(())
 }

@@ -85,7 +85,7 @@ fn find(typed: &str, store: &Store, access: &Access) -> anyhow::Result<(Referenc
             Ok(Resolved {
                 image,
                 name: Some(name),
-            }) => return Ok((Reference::from(&name), image.digest)),
+            }) => return Ok((name, image.digest)),
             Ok(_) => bail!(
                 "a signature is for a name, and {} is none: name the image as REGISTRY/REPOSITORY:TAG",
                 typed.escape_debug()

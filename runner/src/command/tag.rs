@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use packer::ImageName;
+use packer::reference::Reference;
 
 use super::Context;
 use crate::human::tell;
@@ -43,14 +44,12 @@ pub(super) fn untag(arguments: &UntagArguments, context: &Context) -> anyhow::Re
     let Resolved { image, .. } = store.resolve(&arguments.image)?;
     let has = store.names_of(&image.id)?;
     // Nothing is done if one of them is wrong.
-    if let Some(other) = arguments.names.iter().find(|name| !has.contains(name)) {
+    let named: Vec<_> = arguments.names.iter().map(Reference::from).collect();
+    if let Some(other) = named.iter().find(|name| !has.contains(name)) {
         bail!("{other} is no name of {}", arguments.image.escape_debug());
     }
-    let names = match arguments.names.is_empty() {
-        true => &has,
-        false => &arguments.names,
-    };
-    for name in names {
+    let names = if named.is_empty() { has } else { named };
+    for name in &names {
         store.untag(name)?;
     }
     Ok(ExitCode::SUCCESS)
@@ -72,14 +71,10 @@ pub(super) fn rollback(
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
     let store = context.store()?;
-    let name = match store.resolve(&arguments.name.to_string())? {
-        Resolved {
-            name: Some(name), ..
-        } => name,
-        Resolved { name: None, .. } => {
-            return Err(StoreError::UnknownImage(arguments.name.to_string()).into());
-        }
-    };
+    let Resolved { name, .. } = store.resolve(&arguments.name.to_string())?;
+    let name = name
+        .and_then(|name| name.name())
+        .ok_or_else(|| StoreError::UnknownImage(arguments.name.to_string()))?;
     let reached = store.rollback(&name, arguments.number)?;
     tell(format_args!(
         "{name} is generation {} again ({})",

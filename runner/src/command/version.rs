@@ -21,6 +21,11 @@ pub(super) fn fields() -> Value {
     json!({
         "APIVersion": env!("CARGO_PKG_VERSION"),
         "Version": env!("CARGO_PKG_VERSION"),
+        // Nothing of this is known of a program that anybody compiles.
+        "GoVersion": "",
+        "GitCommit": "",
+        "BuiltTime": "Thu Jan  1 00:00:00 1970",
+        "Built": 0,
         "OsArch": format!("{}/{}", platform.os, platform.architecture),
         "Os": platform.os,
     })

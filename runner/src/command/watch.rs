@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use packer::Digest;
+use packer::image::Descriptor;
 use packer::place::Step;
 use packer::registry::Pushing;
 
@@ -23,10 +24,15 @@ pub(super) struct Watch {
 impl Watch {
     /// For one image.
     pub(super) fn new(quiet: bool) -> Self {
-        let bar = ProgressBar::hidden();
-        let watch = Self { quiet, bar };
+        let watch = Self::of_a_save(quiet);
         watch.say("Getting image source signatures");
         watch
+    }
+
+    /// The same for an image that goes into an archive, of which podman asks no signatures.
+    pub(super) fn of_a_save(quiet: bool) -> Self {
+        let bar = ProgressBar::hidden();
+        Self { quiet, bar }
     }
 
     pub(super) fn show(&mut self, step: Step<'_>) {
@@ -48,7 +54,10 @@ impl Watch {
                 self.bar.finish_and_clear();
                 self.say(&format!("Copying config {digest}"));
             }
-            Step::Manifest => self.say("Writing manifest to image destination"),
+            Step::Manifest => {
+                self.say("Writing manifest to image destination");
+                self.say("Storing signatures");
+            }
         }
     }
 
@@ -83,7 +92,7 @@ impl PushWatch {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match what {
             Pushing::Blob(blob) => {
-                self.say(&format!("Copying blob {}", blob.digest));
+                self.say(&copying(blob));
                 if !self.quiet && stderr().is_terminal() {
                     running.insert(blob.digest, self.bars.add(bar(blob.size)));
                 }
@@ -94,17 +103,14 @@ impl PushWatch {
                 }
             }
             Pushing::Present(blob) => {
-                if let Some(bar) = running.remove(&blob.digest) {
-                    bar.finish_and_clear();
-                }
-                let digest = blob.digest;
-                self.say(&format!("Copying blob {digest} skipped: already exists"));
+                self.say(&format!("{} skipped: already exists", copying(blob)));
             }
             Pushing::Manifest => {
                 for bar in std::mem::take(&mut *running).into_values() {
                     bar.finish_and_clear();
                 }
                 self.say("Writing manifest to image destination");
+                self.say("Storing signatures");
             }
         }
     }
@@ -114,6 +120,11 @@ impl PushWatch {
             self.bars.suspend(|| tell(line));
         }
     }
+}
+
+fn copying(blob: &Descriptor) -> String {
+    let kind = if blob.is_config() { "config" } else { "blob" };
+    format!("Copying {kind} {}", blob.digest)
 }
 
 fn bar(size: u64) -> ProgressBar {

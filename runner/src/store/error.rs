@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use packer::reference::Reference;
 use packer::{Digest, ImageName};
 
 use super::tree::LayerError;
@@ -37,7 +38,7 @@ pub enum StoreError {
     InvalidName(#[from] packer::name::InvalidName),
     /// A name that is no file name.
     #[error("{0} is longer than the 255 characters that a name in the store may have")]
-    LongName(ImageName),
+    LongName(Reference),
     /// An image that was asked for by its id has more names than one.
     #[error(
         "unable to delete image \"{}\" by ID with more than one tag ([{}]): please force removal",
@@ -47,7 +48,7 @@ pub enum StoreError {
         /// The image.
         id: Digest,
         /// Its names.
-        names: Vec<ImageName>,
+        names: Vec<Reference>,
     },
     /// A container was made from the image.
     #[error(
@@ -179,7 +180,7 @@ impl From<StoreError> for io::Error {
     }
 }
 
-fn list(names: &[ImageName]) -> String {
+fn list(names: &[Reference]) -> String {
     let names: Vec<_> = names.iter().map(ToString::to_string).collect();
     names.join(" ")
 }

@@ -12,6 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use packer::reference::Reference;
 use packer::{Digest, ImageName};
 
 use super::names::{point, read_pointer};
@@ -40,7 +41,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownImage`] for a name that points at nothing.
     pub fn generations(&self, name: &ImageName) -> Result<Vec<Generation>, StoreError> {
-        let pointer = self.pointer(name)?;
+        let pointer = self.pointer(&name.into())?;
         let present =
             read_pointer(&pointer)?.ok_or_else(|| StoreError::UnknownImage(name.to_string()))?;
         let folder = self.generations_of(name)?;
@@ -97,7 +98,11 @@ impl Store {
             number,
         })?;
         self.remember(name, &wanted.image.id)?;
-        point(&self.pointer(name)?, &wanted.image.id, temporary.path())?;
+        point(
+            &self.pointer(&name.into())?,
+            &wanted.image.id,
+            temporary.path(),
+        )?;
         set_current(&self.generations_of(name)?, wanted.number, temporary.path())?;
         sync(&self.names)?;
         Ok(wanted.clone())
@@ -110,7 +115,7 @@ impl Store {
         id: &Digest,
         temporary: &Path,
     ) -> Result<(), StoreError> {
-        let before = read_pointer(&self.pointer(name)?)?;
+        let before = read_pointer(&self.pointer(&name.into())?)?;
         if before == Some(*id) {
             return Ok(());
         }
@@ -128,8 +133,8 @@ impl Store {
     }
 
     /// Removes what is known of `name`.
-    pub(super) fn forget_generations(&self, name: &ImageName) -> Result<(), StoreError> {
-        let folder = self.generations_of(name)?;
+    pub(super) fn forget_generations(&self, name: &Reference) -> Result<(), StoreError> {
+        let folder = self.folder_of(name)?;
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.map_err(StoreError::file(&folder)),
@@ -176,6 +181,10 @@ impl Store {
     }
 
     fn generations_of(&self, name: &ImageName) -> Result<PathBuf, StoreError> {
+        self.folder_of(&name.into())
+    }
+
+    fn folder_of(&self, name: &Reference) -> Result<PathBuf, StoreError> {
         let pointer = self.pointer(name)?;
         Ok(self
             .generations

@@ -11,7 +11,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use packer::{Digest, ImageName};
+use packer::Digest;
+use packer::reference::Reference;
 use serde::{Deserialize, Serialize};
 
 use super::record::ImageRecord;
@@ -30,6 +31,8 @@ pub struct ListedImage {
     pub id: Digest,
     /// The digest of its manifest.
     pub digest: Digest,
+    /// The digests of the indexes that listed it where it was pulled, the last one last.
+    pub indexes: Vec<Digest>,
     /// Bytes of the uncompressed layers.
     pub size: u64,
     /// When it was loaded, in seconds since 1970.
@@ -39,10 +42,21 @@ pub struct ListedImage {
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The names that point at it, in order; may be empty.
-    pub names: Vec<ImageName>,
+    pub names: Vec<Reference>,
 }
 
 impl ListedImage {
+    /// All digests by which it is known, the one first that was pulled last.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.indexes.iter().rev().chain([&self.digest])
+    }
+
+    /// The digest that lists show, as podman has it: of the index, where it was pulled from one.
+    #[must_use]
+    pub fn shown_digest(&self) -> Digest {
+        *self.indexes.last().unwrap_or(&self.digest)
+    }
+
     /// The first twelve digits of the id, as lists show it.
     #[must_use]
     pub fn short_id(&self) -> String {
@@ -75,6 +89,7 @@ struct Row(
     Option<String>,
     BTreeMap<String, String>,
     Vec<String>,
+    Vec<Digest>,
 );
 
 impl Store {
@@ -97,8 +112,8 @@ impl Store {
     }
 
     fn read_images(&self) -> Result<Vec<ListedImage>, StoreError> {
-        let mut names: BTreeMap<Digest, Vec<ImageName>> = BTreeMap::new();
-        for (name, id) in self.names()? {
+        let mut names: BTreeMap<Digest, Vec<Reference>> = BTreeMap::new();
+        for (name, id) in self.all_names()? {
             names.entry(id).or_default().push(name);
         }
         let mut images = Vec::new();
@@ -107,6 +122,7 @@ impl Store {
                 images.push(ListedImage {
                     id: record.id,
                     digest: record.digest,
+                    indexes: record.indexes,
                     size: record.size,
                     loaded: record.loaded,
                     created: record.config.created,
@@ -154,11 +170,12 @@ impl Store {
 
 impl Row {
     fn into_image(self) -> Option<ListedImage> {
-        let Self(id, digest, size, loaded, created, labels, names) = self;
+        let Self(id, digest, size, loaded, created, labels, names, indexes) = self;
         let names = names.iter().map(|name| name.parse());
         Some(ListedImage {
             id,
             digest,
+            indexes,
             size,
             loaded,
             created,
@@ -179,6 +196,7 @@ impl From<ListedImage> for Row {
             image.created,
             image.labels,
             names,
+            image.indexes,
         )
     }
 }

@@ -1,5 +1,5 @@
 //! Names: each is a symbolic link to an image's folder, so that moving it is one rename, and
-//! reading through it is one open.
+//! reading through it is one open. A name has a tag, or, where an image was pulled by its digest, that.
 //!
 //! `packed/` has links of the same kind, from the fingerprint of what was packed to the image that
 //! came out.
@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use packer::reference::Reference;
 use packer::{Digest, ImageName};
 
 use super::record::ImageRecord;
@@ -30,11 +31,19 @@ impl Pointers {
 }
 
 impl Store {
-    /// All names and the images that they point at.
+    /// All names with tags and the images that they point at.
     ///
     /// # Errors
     /// What reading the store gives.
     pub fn names(&self) -> Result<BTreeMap<ImageName, Digest>, StoreError> {
+        let all = self.all_names()?.into_iter();
+        Ok(all
+            .filter_map(|(name, id)| Some((name.name()?, id)))
+            .collect())
+    }
+
+    /// All names and the images that they point at.
+    pub(super) fn all_names(&self) -> Result<BTreeMap<Reference, Digest>, StoreError> {
         let mut names = BTreeMap::new();
         for file in super::list(&self.names)? {
             if let Ok(name) = file.replace('+', "/").parse()
@@ -53,12 +62,14 @@ impl Store {
     pub fn tag(&self, id: &Digest, names: &[ImageName]) -> Result<(), StoreError> {
         let temporary = self.temporary()?;
         let _hold = self.hold()?;
-        for name in names {
+        let names: Vec<Reference> = names.iter().map(Reference::from).collect();
+        for name in &names {
             self.pointer(name)?;
         }
         match self.image(id)? {
             Some(_) => {
-                self.prepare_names(names, id, temporary.path())?.publish()?;
+                self.prepare_names(&names, id, temporary.path())?
+                    .publish()?;
                 sync(&self.names)
             }
             None => Err(StoreError::UnknownImage(id.to_string())),
@@ -69,8 +80,8 @@ impl Store {
     ///
     /// # Errors
     /// What reading the store gives.
-    pub fn names_of(&self, id: &Digest) -> Result<Vec<ImageName>, StoreError> {
-        let names = self.names()?.into_iter();
+    pub fn names_of(&self, id: &Digest) -> Result<Vec<Reference>, StoreError> {
+        let names = self.all_names()?.into_iter();
         Ok(names
             .filter_map(|(name, target)| (target == *id).then_some(name))
             .collect())
@@ -95,7 +106,7 @@ impl Store {
     }
 
     /// The image that `name` points at.
-    pub(super) fn named(&self, name: &ImageName) -> Result<Option<StoredImage>, StoreError> {
+    pub(super) fn named(&self, name: &Reference) -> Result<Option<StoredImage>, StoreError> {
         match self.pointer(name) {
             Ok(path) => self.through(&path),
             // No such name can have been stored.
@@ -107,13 +118,16 @@ impl Store {
     /// done then.
     pub(super) fn prepare_names(
         &self,
-        names: &[ImageName],
+        names: &[Reference],
         id: &Digest,
         temporary: &Path,
     ) -> Result<Pointers, StoreError> {
         let mut pointers = Vec::new();
         for (number, name) in names.iter().enumerate() {
-            self.count_generation(name, id, temporary)?;
+            // What has a digest never points at anything else.
+            if let Some(name) = name.name() {
+                self.count_generation(&name, id, temporary)?;
+            }
             let new = temporary.join(format!("pointer-{number}"));
             link(&new, id)?;
             pointers.push((new, self.pointer(name)?));
@@ -122,7 +136,7 @@ impl Store {
     }
 
     /// The file of a name. A name has no `+`, so it can stand for the slash.
-    pub(super) fn pointer(&self, name: &ImageName) -> Result<PathBuf, StoreError> {
+    pub(super) fn pointer(&self, name: &Reference) -> Result<PathBuf, StoreError> {
         let file = name.to_string().replace('/', "+");
         if file.len() > 255 {
             return Err(StoreError::LongName(name.clone()));

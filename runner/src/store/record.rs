@@ -33,6 +33,8 @@ pub struct StoredImage {
     pub id: Digest,
     /// The digest of its manifest.
     pub digest: Digest,
+    /// The digests of the indexes that listed it where it was pulled, the last one last.
+    pub indexes: Vec<Digest>,
     /// How a container of it runs, and what it runs on. The history is not part of it:
     /// [`super::Store::config`] reads the whole config.
     pub config: ImageConfig,
@@ -49,6 +51,11 @@ pub struct StoredImage {
 }
 
 impl StoredImage {
+    /// All digests by which it is known, the one first that was pulled last.
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.indexes.iter().rev().chain([&self.digest])
+    }
+
     /// What the image runs on.
     #[must_use]
     pub fn platform(&self) -> Platform {
@@ -57,6 +64,12 @@ impl StoredImage {
             os: self.config.os.clone(),
             variant: self.config.variant.clone(),
         }
+    }
+
+    /// The digest that lists show, as podman has it: of the index, where it was pulled from one.
+    #[must_use]
+    pub fn shown_digest(&self) -> Digest {
+        *self.indexes.last().unwrap_or(&self.digest)
     }
 
     /// The first twelve digits of the id, as lists show it.
@@ -71,6 +84,8 @@ impl StoredImage {
 pub(super) struct ImageRecord {
     pub(super) id: Digest,
     pub(super) digest: Digest,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) indexes: Vec<Digest>,
     /// The name of the tree's folder.
     pub(super) tree: String,
     pub(super) owners: Owners,
@@ -99,6 +114,7 @@ impl ImageRecord {
         StoredImage {
             id: self.id,
             digest: self.digest,
+            indexes: self.indexes,
             tree: trees.join(self.tree).join(TREE_ROOT),
             owners: self.owners,
             size: self.size,

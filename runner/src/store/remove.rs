@@ -9,7 +9,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use packer::{Digest, ImageName};
+use packer::Digest;
+use packer::reference::Reference;
 use rustix::fs::FlockOperation;
 
 use super::names::read_pointer;
@@ -22,7 +23,7 @@ use super::{Resolved, Store, StoreError, list};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
     /// The names that are gone.
-    pub untagged: Vec<ImageName>,
+    pub untagged: Vec<Reference>,
     /// The image that is gone, if it is.
     pub deleted: Option<Digest>,
 }
@@ -76,7 +77,7 @@ impl Store {
     ///
     /// # Errors
     /// What the file system gives.
-    pub fn untag(&self, name: &ImageName) -> Result<bool, StoreError> {
+    pub fn untag(&self, name: &Reference) -> Result<bool, StoreError> {
         let _lock = self.lock(FlockOperation::LockExclusive)?;
         let known = self.named(name)?.is_some();
         if known {
@@ -89,7 +90,7 @@ impl Store {
     pub(super) fn take(
         &self,
         id: Digest,
-        names: Vec<ImageName>,
+        names: Vec<Reference>,
         temporary: &Temporary,
     ) -> Result<Removed, StoreError> {
         self.remove_names(&names)?;
@@ -101,7 +102,7 @@ impl Store {
         })
     }
 
-    fn remove_names(&self, names: &[ImageName]) -> Result<(), StoreError> {
+    fn remove_names(&self, names: &[Reference]) -> Result<(), StoreError> {
         for name in names {
             remove_file(&self.pointer(name)?)?;
             self.forget_generations(name)?;

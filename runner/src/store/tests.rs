@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use packer::ImageName;
 use packer::image::{Descriptor, ImageConfig, Manifest, RootFs, media_type, to_json};
 use packer::place::{Image, Sink, Source};
+use packer::reference::Reference;
 
 use super::*;
 
@@ -175,4 +176,8 @@ fn paths(folder: &Path) -> Paths {
 
 fn name(text: &str) -> ImageName {
     text.parse().unwrap()
+}
+
+fn reference(text: &str) -> Reference {
+    Reference::from(&name(text))
 }

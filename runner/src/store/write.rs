@@ -16,6 +16,7 @@ use packer::Digest;
 use packer::digest::DigestWriter;
 use packer::image::Descriptor;
 use packer::place::{Image, Sink, Source, Step, WriteBlob};
+use packer::reference::Reference;
 
 mod publish;
 
@@ -36,9 +37,20 @@ pub struct Writer<'a> {
     blobs: BTreeMap<Digest, PathBuf>,
     /// How the next images come here; nothing for those that are made here.
     origins: Vec<Provenance>,
+    /// What a registry calls the next images.
+    digests: Digests,
     /// Makes names in the temporary folder.
     count: u64,
     _hold: Hold,
+}
+
+/// What a registry calls an image, beside its tag.
+#[derive(Debug, Clone, Default)]
+pub struct Digests {
+    /// The index that lists it.
+    pub index: Option<Digest>,
+    /// The repository with the digest that was asked for.
+    pub pinned: Option<Reference>,
 }
 
 impl Store {
@@ -53,6 +65,7 @@ impl Store {
             temporary: self.temporary()?,
             blobs: BTreeMap::new(),
             origins: Vec::new(),
+            digests: Digests::default(),
             count: 0,
             _hold: self.hold()?,
         })
@@ -78,6 +91,12 @@ impl Writer<'_> {
         Self { origins, ..self }
     }
 
+    /// Remembers with the images that follow by which digests a registry knows them.
+    #[must_use]
+    pub fn known_by(self, digests: Digests) -> Self {
+        Self { digests, ..self }
+    }
+
     /// Copies `image` from `source`: the layers that are not there yet are read once, checked
     /// against their digests and diff ids, kept and placed.
     ///
@@ -90,28 +109,29 @@ impl Writer<'_> {
         progress: &mut dyn FnMut(Step<'_>),
     ) -> Result<StoredImage, StoreError> {
         check_parts(image)?;
-        for name in &image.names {
+        let names = image.names.iter().map(Reference::from);
+        let names: Vec<_> = names.chain(self.digests.pinned.clone()).collect();
+        for name in &names {
             self.store.pointer(name)?;
         }
         self.announce(image, source);
         let flattened = self.flatten(image, Some(source), progress)?;
         progress(Step::Config(&image.manifest.config.digest));
         let place = self.store.images.join(image.id().hex());
-        let known = ImageRecord::read(&place)?
-            .filter(|known| known.digest == image.digest() && known.tree == flattened.tree);
+        let before = ImageRecord::read(&place)?.filter(|before| before.digest == image.digest());
+        let indexes = self.indexes(before.as_ref());
+        let known = before.filter(|before| before.tree == flattened.tree);
         let is_known = known.is_some();
         let record = match known {
             Some(known) => {
                 self.add_origin(&place)?;
-                known
+                self.set_indexes(&place, known, indexes)?
             }
-            None => self.write_image(image, &flattened)?,
+            None => self.write_image(image, &flattened, indexes)?,
         };
         progress(Step::Manifest);
         let temporary = self.temporary.path();
-        let names = self
-            .store
-            .prepare_names(&image.names, &record.id, temporary)?;
+        let names = self.store.prepare_names(&names, &record.id, temporary)?;
         let barrier = self.bring_to_disk(image, &flattened, !is_known)?;
         self.publish_content(image, &flattened)?;
         if !is_known {

@@ -5,9 +5,12 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::time::Time;
+
 const FUNCTIONS: &[&str] = &[
-    "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not",
-    "or", "print", "printf", "println", "slice", "split", "title", "upper",
+    "and", "eq", "ge", "gt", "html", "index", "join", "json", "le", "len", "lower", "lt", "ne",
+    "not", "or", "pad", "print", "printf", "println", "slice", "split", "title", "truncate",
+    "upper", "urlquery",
 ];
 
 pub(super) fn is_function(name: &str) -> bool {
@@ -25,7 +28,10 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
         _ => wrong(),
     };
     match (name, arguments) {
-        ("json", [value]) => Ok(value.to_string().into()),
+        ("json", [value]) => Ok(match Time::of(value) {
+            Some(time) => Value::from(time.json()).to_string().into(),
+            None => value.to_string().into(),
+        }),
         ("len", [Value::Array(items)]) => Ok(items.len().into()),
         ("len", [Value::Object(map)]) => Ok(map.len().into()),
         ("len", [Value::String(text)]) => Ok(text.len().into()),
@@ -60,6 +66,23 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, String> {
         ("lower", [Value::String(value)]) => Ok(value.to_lowercase().into()),
         ("upper", [Value::String(value)]) => Ok(value.to_uppercase().into()),
         ("title", [Value::String(value)]) => Ok(title(value).into()),
+        ("truncate", [Value::String(value), length]) => match natural(length) {
+            Some(length) => Ok(value.chars().take(length).collect::<String>().into()),
+            None => wrong(),
+        },
+        ("pad", [Value::String(value), before, after]) => {
+            match natural(before).zip(natural(after)) {
+                Some((before, after)) => {
+                    let [before, after] = [before, after].map(|count| " ".repeat(count.min(1000)));
+                    Ok(format!("{before}{value}{after}").into())
+                }
+                None => wrong(),
+            }
+        }
+        ("html", values) => Ok(html(&values.iter().map(raw_text).collect::<String>()).into()),
+        ("urlquery", values) => {
+            Ok(url_query(&values.iter().map(raw_text).collect::<String>()).into())
+        }
         ("print", values) => Ok(values.iter().map(raw_text).collect::<String>().into()),
         ("println", values) => {
             let values: Vec<_> = values.iter().map(raw_text).collect();
@@ -105,6 +128,9 @@ fn is_unsafe(c: char) -> bool {
 
 /// The value in the way of Go's `%v`.
 fn raw_text(value: &Value) -> String {
+    if let Some(time) = Time::of(value) {
+        return time.text();
+    }
     match value {
         Value::Null => "<no value>".to_owned(),
         Value::String(text) => text.clone(),
@@ -181,6 +207,41 @@ fn slice(text: &str, bounds: &[Value]) -> Result<Value, String> {
         .ok_or_else(|| "has a \"slice\" outside of its text".to_owned())
 }
 
+fn natural(value: &Value) -> Option<usize> {
+    usize::try_from(value.as_u64()?).ok()
+}
+
+/// The text with what means something in HTML as Go's `html` writes it.
+fn html(text: &str) -> String {
+    let mut out = String::new();
+    for letter in text.chars() {
+        match letter {
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '&' => out += "&amp;",
+            '\'' => out += "&#39;",
+            '"' => out += "&#34;",
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// The text as part of the query of an address.
+fn url_query(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b' ' => out.push('+'),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            other => out += &format!("%{other:02X}"),
+        }
+    }
+    out
+}
+
 fn title(text: &str) -> String {
     let mut start = true;
     text.chars()
@@ -191,16 +252,19 @@ fn title(text: &str) -> String {
         .collect()
 }
 
-/// The verbs that formats use: `%s`, `%d`, `%v`, `%q` and `%%`, with a width as in `%-12s`.
+/// The verbs that formats use: `%s`, `%d`, `%v`, `%q` and `%%`, with a width and a precision as in
+/// `%-12.12s`.
 fn printf(format: &str, values: &[Value]) -> Result<Value, String> {
     let mut output = String::new();
     let mut values = values.iter();
     let mut rest = format;
     while let Some((before, after)) = rest.split_once('%') {
         output.push_str(before);
-        let digits = after.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit());
+        let digits = after.trim_start_matches(|c: char| "-.".contains(c) || c.is_ascii_digit());
         let flags = &after[..after.len() - digits.len()];
-        let width = flags.trim_start_matches('-').parse().unwrap_or(0).min(1000);
+        let (width, precision) = flags.split_once('.').unwrap_or((flags, ""));
+        let width = width.trim_start_matches('-').parse().unwrap_or(0).min(1000);
+        let most = precision.parse().unwrap_or(usize::MAX);
         let mut letters = digits.chars();
         let text = match letters.next() {
             Some('%') => "%".to_owned(),
@@ -210,7 +274,7 @@ fn printf(format: &str, values: &[Value]) -> Result<Value, String> {
                     .ok_or("has a \"printf\" with too few values")?;
                 match verb {
                     'q' => format!("{:?}", raw_text(value)),
-                    _ => raw_text(value),
+                    _ => raw_text(value).chars().take(most).collect(),
                 }
             }
             _ => return Err("has a \"printf\" with a verb that is not known".to_owned()),

@@ -1,16 +1,20 @@
 //! From nodes and a value to text.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use super::{Node, Operand, Pipeline, functions};
+use super::time::Time;
+use super::{Node, Operand, Pipeline, Shape, functions};
 
 /// Renders `nodes` with `value` as the dot; the error is the end of a sentence that begins with
 /// the template.
-pub(super) fn render(nodes: &[Node], value: &Value) -> Result<String, String> {
+pub(super) fn render(nodes: &[Node], value: &Value, shape: &Shape) -> Result<String, String> {
     let mut renderer = Renderer {
         output: String::new(),
         root: value,
         variables: Vec::new(),
+        shape,
     };
     renderer.nodes(nodes, value)?;
     Ok(renderer.output)
@@ -20,6 +24,7 @@ struct Renderer<'a> {
     output: String,
     root: &'a Value,
     variables: Vec<(String, Value)>,
+    shape: &'a Shape,
 }
 
 impl Renderer<'_> {
@@ -111,6 +116,7 @@ impl Renderer<'_> {
         let (first, arguments) = match command {
             [Operand::Function(name), arguments @ ..] => (name, arguments),
             [operand] if piped.is_none() => return self.operand(operand, dot),
+            _ if let Some(text) = self.formatted(command, dot)? => return Ok(text),
             _ => return Err("gives arguments to something that is no function".to_owned()),
         };
         let mut values = Vec::with_capacity(arguments.len() + 1);
@@ -135,29 +141,56 @@ impl Renderer<'_> {
             Operand::Group(pipeline) => self.pipeline(pipeline, dot),
             // Only what is asked for is copied: the dot may be a large value.
             Operand::Fields(of, names) => match &**of {
-                Operand::Dot => fields(dot, names),
-                of => fields(&self.operand(of, dot)?, names),
+                Operand::Dot => self.fields(dot, names),
+                of => self.fields(&self.operand(of, dot)?, names),
             },
         }
     }
-}
 
-/// The field of a field … of `value`. A name that the outermost object does not have is a mistake
-/// of the template; deeper inside are maps of the user's own keys.
-fn fields(value: &Value, names: &[String]) -> Result<Value, String> {
-    let mut at = value;
-    for (depth, name) in names.iter().enumerate() {
-        at = match at {
-            Value::Object(map) => match map.get(name) {
-                Some(value) => value,
-                None if depth == 0 => return Err(format!("asks for .{name}, which is not there")),
-                None => return Ok(Value::Null),
-            },
-            Value::Null => return Ok(Value::Null),
-            _ => return Err(format!("asks for .{name} of something that has no fields")),
-        };
+    /// The field of a field … of `value`. A name that the outermost object does not have is a mistake
+    /// of the template; deeper inside may be maps of the user's own keys.
+    fn fields(&self, value: &Value, names: &[String]) -> Result<Value, String> {
+        let mut at = Cow::Borrowed(value);
+        for (depth, name) in names.iter().enumerate() {
+            let missing = || {
+                format!(
+                    "asks for .{}, which is not there",
+                    names[..=depth].join(".")
+                )
+            };
+            let next = match (Time::of(&at), &*at) {
+                (Some(time), _) => Cow::Owned(time.method(name).ok_or_else(missing)?),
+                (None, Value::Object(map)) => match self.shape.field(map, name) {
+                    Some(value) => Cow::Owned(value.into_owned()),
+                    None if depth == 0 || self.shape.is_closed && !map.is_empty() => {
+                        return Err(missing());
+                    }
+                    None => return Ok(Value::Null),
+                },
+                (None, Value::Null) => return Ok(Value::Null),
+                _ => return Err(format!("asks for .{name} of something that has no fields")),
+            };
+            at = next;
+        }
+        Ok(at.into_owned())
     }
-    Ok(at.clone())
+
+    /// `.Created.Format "2006-01-02"`: the only method with an argument.
+    fn formatted(&self, command: &[Operand], dot: &Value) -> Result<Option<Value>, String> {
+        let [Operand::Fields(of, names), layout] = command else {
+            return Ok(None);
+        };
+        let [names @ .., method] = &names[..] else {
+            return Ok(None);
+        };
+        if method != "Format" {
+            return Ok(None);
+        }
+        let time = self.fields(&self.operand(of, dot)?, names)?;
+        let layout = self.operand(layout, dot)?;
+        let text = Time::of(&time).zip(layout.as_str());
+        Ok(text.map(|(time, layout)| time.format(layout).into()))
+    }
 }
 
 fn items(value: Value) -> Result<Vec<(Value, Value)>, String> {

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use packer::{Digest, ImageName};
+use packer::Digest;
+use packer::reference::Reference;
 
 use super::created;
 use crate::human::parse_time;
-use crate::store::{ListedImage, Store};
+use crate::store::{ListedImage, Resolved, Store};
 
 /// What a list is narrowed down to.
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ enum Wanted {
     Label(String, Option<String>),
     /// Lies in a store that is only read. There is none here.
     ReadOnly(bool),
-    /// Has a name that fits this pattern, or is what it names.
+    /// Has a name that fits this pattern, or the id that it is.
     Reference(String, Option<Digest>),
     /// Is used by a container.
     Containers(bool),
@@ -112,8 +113,11 @@ fn wanted(key: &str, value: &str, store: &Store) -> anyhow::Result<(&'static str
         }
         "readonly" => ("readonly", Wanted::ReadOnly(boolean(value)?)),
         "reference" => {
-            let named = store.resolve(value).ok().map(|found| found.image.id);
-            ("reference", Wanted::Reference(value.to_owned(), named))
+            // An id is no pattern of a name.
+            let by_id = |found: &Resolved| found.name.is_none();
+            let found = store.resolve(value).ok().filter(by_id);
+            let id = found.map(|found| found.image.id);
+            ("reference", Wanted::Reference(value.to_owned(), id))
         }
         "containers" => ("containers", Wanted::Containers(boolean(value)?)),
         _ => bail!(
@@ -135,13 +139,13 @@ impl Wanted {
                 let found = listed.labels.get(key);
                 found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
             }
-            Self::Reference(pattern, named) => {
-                let fits = |name: &ImageName| {
+            Self::Reference(pattern, id) => {
+                let fits = |name: &Reference| {
                     spellings(name)
                         .iter()
                         .any(|spelling| matches(pattern, spelling))
                 };
-                *named == Some(listed.id) || listed.names.iter().any(fits)
+                *id == Some(listed.id) || listed.names.iter().any(fits)
             }
             Self::Containers(wanted) => used == *wanted,
         }
@@ -177,17 +181,18 @@ fn boolean(text: &str) -> anyhow::Result<bool> {
 }
 
 /// What a pattern may mean: the name whole, without the registry, and the last part alone, each with
-/// and without its tag.
-fn spellings(name: &ImageName) -> [String; 6] {
-    let (whole, path, tag) = (name.untagged(), name.repository(), name.tag());
+/// and without its tag or digest.
+fn spellings(name: &Reference) -> [String; 6] {
+    let (all, whole, path) = (name.to_string(), name.untagged(), name.repository());
+    let rest = &all[whole.len()..];
     let last = path.rsplit('/').next().unwrap_or(path);
     [
-        format!("{whole}:{tag}"),
-        format!("{path}:{tag}"),
-        format!("{last}:{tag}"),
+        format!("{path}{rest}"),
+        format!("{last}{rest}"),
         path.to_owned(),
         last.to_owned(),
-        whole.clone(),
+        whole,
+        all.clone(),
     ]
 }
 

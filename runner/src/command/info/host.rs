@@ -44,6 +44,20 @@ pub(super) fn distribution() -> Value {
     })
 }
 
+/// What the processors have done since the machine was started, in percent: `user`, `system` and
+/// `idle` of proc_stat(5).
+pub(super) fn cpu_utilization() -> Value {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let times = text.lines().next().unwrap_or_default().split_whitespace();
+    let times: Vec<f64> = times.filter_map(|word| word.parse().ok()).collect();
+    let all: f64 = times.iter().sum();
+    let percent = |at: usize| {
+        let part = times.get(at).copied().unwrap_or(0.0) / all.max(1.0);
+        (part * 10_000.0).round() / 100.0
+    };
+    json!({"userPercent": percent(0), "systemPercent": percent(2), "idlePercent": percent(3)})
+}
+
 /// How long the machine runs: `7h 18m 7.00s`.
 pub(super) fn uptime() -> String {
     let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
@@ -69,7 +83,7 @@ pub(super) fn cgroup_version() -> &'static str {
 }
 
 /// The names of Go's fields where they are more than the JSON key with a capital letter.
-const GO_NAMES: [(&str, &str); 10] = [
+const GO_NAMES: [(&str, &str); 16] = [
     ("idMappings", "IDMappings"),
     ("uidmap", "UIDMap"),
     ("gidmap", "GIDMap"),
@@ -78,8 +92,14 @@ const GO_NAMES: [(&str, &str); 10] = [
     ("cpus", "CPUs"),
     ("os", "OS"),
     ("ociRuntime", "OCIRuntime"),
-    ("cgroupVersion", "CGroupsVersion"),
+    ("cgroupVersion", "CgroupsVersion"),
+    ("cpuUtilization", "CPUUtilization"),
+    ("slirp4netns", "Slirp4NetNS"),
+    ("apparmorEnabled", "AppArmorEnabled"),
+    ("capabilities", "DefaultCapabilities"),
     ("seccompEnabled", "SECCOMPEnabled"),
+    ("seccompProfilePath", "SECCOMPProfilePath"),
+    ("selinuxEnabled", "SELinuxEnabled"),
 ];
 
 /// The same value, in which a template finds each key by the name of podman's Go field too, as in
@@ -127,6 +147,7 @@ mod tests {
         let memory = memory();
         assert!(memory["memTotal"] > memory["memFree"] && memory["memFree"] > 0);
         assert!(distribution()["distribution"].is_string());
+        assert!(cpu_utilization()["idlePercent"].as_f64() <= Some(100.0));
         assert!(uptime().ends_with(".00s"));
     }
 }

@@ -6,21 +6,22 @@ use std::io::{Write, stdout};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
-use packer::ImageName;
+use packer::reference::Reference;
 use serde_json::{Value, json};
 
-use super::super::{Context, image};
+use super::super::{Context, image, time};
 use crate::container::Container;
 use crate::container::record::Volume;
-use crate::human::{self, ago};
+use crate::human;
 use crate::store::{Store, StoreError, StoredImage};
 use crate::template::{Template, align};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::command) struct Arguments {
     /// Show every image, container and volume
-    #[arg(short, long, conflicts_with = "format")]
+    #[arg(short, long)]
     verbose: bool,
 
     /// Print json, a table … or a Go template
@@ -47,7 +48,7 @@ struct Kind {
 /// Everything that takes room.
 struct Everything {
     /// With their names.
-    images: Vec<(StoredImage, Vec<ImageName>)>,
+    images: Vec<(StoredImage, Vec<Reference>)>,
     containers: Vec<(Container, u64)>,
     /// By name: bytes and the containers that use it.
     volumes: BTreeMap<String, (u64, usize)>,
@@ -112,7 +113,7 @@ pub(in crate::command) fn room(folder: &Path) -> u64 {
     bytes
 }
 
-fn images(store: &Store) -> Result<Vec<(StoredImage, Vec<ImageName>)>, StoreError> {
+fn images(store: &Store) -> Result<Vec<(StoredImage, Vec<Reference>)>, StoreError> {
     let mut images = Vec::new();
     for listed in store.images()? {
         images.extend(store.image(&listed.id)?.map(|image| (image, listed.names)));
@@ -233,8 +234,17 @@ impl Everything {
     }
 
     fn verbose(&self) -> String {
+        format!(
+            "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
+            align(&self.image_lines()),
+            align(&self.container_lines()),
+            align(&self.volume_lines())
+        )
+    }
+
+    fn image_lines(&self) -> String {
         let parts = self.all_parts();
-        let mut images =
+        let mut lines =
             "REPOSITORY\tTAG\tIMAGE ID\tCREATED\tSIZE\tSHARED SIZE\tUNIQUE SIZE\tCONTAINERS\n"
                 .to_owned();
         for (image, names) in &self.images {
@@ -243,48 +253,57 @@ impl Everything {
             let shared = own.iter().filter(|(part, _)| parts[*part].1 > 1);
             let shared: u64 = shared.map(|(_, bytes)| bytes).sum();
             let name = names.first();
-            let repository = name.map(|name| format!("{}/{}", name.registry(), name.repository()));
-            images += &format!(
+            let created = image.config.created.as_deref();
+            lines += &format!(
                 "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
-                repository.as_deref().unwrap_or("<none>"),
-                name.map_or("<none>", |name| name.tag()),
+                name.map_or_else(|| "<none>".to_owned(), Reference::untagged),
+                name.and_then(Reference::tag).unwrap_or("<none>"),
                 image.short_id(),
-                image
-                    .config
-                    .created
-                    .as_deref()
-                    .and_then(crate::human::parse_time)
-                    .map_or("N/A".to_owned(), ago),
+                created
+                    .and_then(human::parse_time)
+                    .map_or("N/A".to_owned(), age),
                 size(total),
                 size(shared),
                 size(total - shared),
                 self.users(image),
             );
         }
-        let mut containers = "CONTAINER ID\tIMAGE\tSIZE\tSTATUS\tNAMES\n".to_owned();
+        lines
+    }
+
+    fn container_lines(&self) -> String {
+        let mut lines =
+            "CONTAINER ID\tIMAGE\tCOMMAND\tLOCAL VOLUMES\tSIZE\tCREATED\tSTATUS\tNAMES\n"
+                .to_owned();
         for (container, bytes) in &self.containers {
-            let status = match container.status().is_running() {
-                true => "running",
-                false => "stopped",
-            };
-            let (id, record) = (container.record.id.to_string(), &container.record);
-            containers += &format!(
-                "{}\t{}\t{}\t{status}\t{}\n",
-                &id[..12.min(id.len())],
-                record.image,
+            let record = &container.record;
+            let mounts = record.mounts.iter();
+            let volumes = mounts.filter(|mount| matches!(mount, Volume::Named { .. }));
+            lines += &format!(
+                "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n",
+                record.id.short(),
+                &record.image_id.hex()[..12],
+                human::escaped(&record.arguments.join(" ")),
+                volumes.count(),
                 size(*bytes),
+                time::since(record.created),
+                container.word(&container.status()),
                 record.name
             );
         }
-        let mut volumes = "VOLUME NAME\tLINKS\tSIZE\n".to_owned();
-        for (name, (bytes, users)) in &self.volumes {
-            volumes += &format!("{name}\t{users}\t{}\n", size(*bytes));
-        }
-        format!(
-            "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
-            align(&images),
-            align(&containers),
-            align(&volumes)
-        )
+        lines
     }
+
+    fn volume_lines(&self) -> String {
+        let mut lines = "VOLUME NAME\tLINKS\tSIZE\n".to_owned();
+        for (name, (bytes, users)) in &self.volumes {
+            lines += &format!("{name}\t{users}\t{}\n", size(*bytes));
+        }
+        lines
+    }
+}
+
+/// How old something is, which podman says here without the word "ago".
+fn age(time: SystemTime) -> String {
+    human::duration(SystemTime::now().duration_since(time).unwrap_or_default())
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use packer::reference::Reference;
 
 use super::super::{Context, pack, stop};
 use crate::sandbox::userns::{self, FileIds};
@@ -39,7 +40,8 @@ fn place_again(store: &Store, owners: Owners) -> anyhow::Result<()> {
             continue;
         };
         let origins = store.origins(&listed.id)?;
-        let source = store.source(&[(stored, listed.names.clone())])?;
+        let names = listed.names.iter().filter_map(Reference::name).collect();
+        let source = store.source(&[(stored, names)])?;
         let [image] = packer::place::Source::images(&source) else {
             continue;
         };

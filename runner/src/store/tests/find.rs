@@ -34,7 +34,7 @@ fn images_are_found_as_podman_finds_them() {
         "localhost/alpine",
         "tool",
         "ool:2",
-        "ff",
+        "0f0",
         &format!("alpine@{}", local.digest()),
         &Digest::of(b"none").to_string(),
     ] {
@@ -97,4 +97,50 @@ fn what_was_packed_is_found_by_its_fingerprint() {
         home.store.packed(&fingerprint).unwrap().unwrap().id,
         image.id()
     );
+}
+
+#[test]
+fn an_image_is_kept_and_found_by_the_digests_that_a_registry_has_for_it() {
+    let home = Home::new();
+    let mut source = Memory::default();
+    let image = source.add(&[], "amd64", &[&tar(&[("a", "1")])]);
+    let index = Digest::of(b"an index");
+    let pinned = reference("quay.io/team/tool").with_digest(index);
+    let load = |digests: Digests, owners: Owners| {
+        let writer = home.store.writer(owners).unwrap();
+        let mut writer = writer.known_by(digests);
+        writer.load(&image, &source, &mut |_| ()).unwrap();
+    };
+    load(Digests::default(), Owners::Squashed);
+    let digests = Digests {
+        index: Some(index),
+        pinned: Some(pinned.clone()),
+    };
+    load(digests, Owners::Squashed);
+    // Placed once more for other ids, as `system migrate` does it.
+    load(Digests::default(), Owners::Mapped);
+    for text in [
+        pinned.to_string(),
+        format!("tool@{index}"),
+        format!("quay.io/team/tool:1@{index}"),
+        format!("team/tool@{}", image.digest()),
+    ] {
+        assert_eq!(home.resolve(&text), image.id(), "{text}");
+    }
+    let [listed] = &home.store.images().unwrap()[..] else {
+        panic!("one image");
+    };
+    assert_eq!(listed.names, std::slice::from_ref(&pinned));
+    assert_eq!(listed.shown_digest(), index);
+    let pruning = Pruning {
+        keep: 0,
+        all: false,
+    };
+    let pruned = home.store.prune(pruning, &|_| true, &|_| Vec::new());
+    assert!(pruned.unwrap().is_empty(), "it has a name");
+    assert_eq!(
+        home.remove(&pinned.to_string(), false).unwrap().untagged,
+        [pinned]
+    );
+    assert!(home.is_empty());
 }

@@ -88,7 +88,7 @@ fn prune_keeps_the_last_two_unless_told_otherwise() {
 #[test]
 fn a_name_that_goes_takes_its_generations_along() {
     let (home, [one, two, three]) = moved_twice();
-    assert!(home.store.untag(&name("a")).unwrap());
+    assert!(home.store.untag(&reference("a")).unwrap());
     home.store.tag(&one, &[name("a")]).unwrap();
     assert_eq!(shown(&home), [(1, one, true)]);
     for id in [two, three] {

@@ -21,7 +21,7 @@ fn a_loaded_image_has_its_tree_its_names_and_its_blobs() {
     assert_eq!(listed.len(), 1);
     assert_eq!(
         listed[0].names,
-        [name("server:1"), name("server")],
+        [reference("server:1"), reference("server")],
         "in order"
     );
     assert_eq!(home.store.config(&stored).unwrap(), image.config);

@@ -16,14 +16,14 @@ fn removing_the_last_name_removes_the_image_and_all_that_was_its_own() {
     assert_eq!(
         home.remove("uno", false).unwrap(),
         Removed {
-            untagged: vec![name("uno")],
+            untagged: vec![reference("uno")],
             deleted: None
         }
     );
     assert_eq!(
         home.remove("one", false).unwrap(),
         Removed {
-            untagged: vec![name("one")],
+            untagged: vec![reference("one")],
             deleted: Some(one.id())
         }
     );
@@ -85,7 +85,7 @@ fn an_untagged_image_stays() {
     let mut source = Memory::default();
     let image = source.add(&["x"], "amd64", &[&tar(&[("a", "1")])]);
     home.load(&source).unwrap();
-    assert!(home.store.untag(&name("x")).unwrap());
-    assert!(!home.store.untag(&name("x")).unwrap());
+    assert!(home.store.untag(&reference("x")).unwrap());
+    assert!(!home.store.untag(&reference("x")).unwrap());
     assert_eq!(home.resolve(&image.id().hex()), image.id());
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use packer::Digest;
 use packer::image::to_json;
 use packer::place::Image;
 use rustix::fs::RenameFlags;
@@ -24,6 +25,7 @@ impl Writer<'_> {
         &mut self,
         image: &Image,
         flattened: &Flattened,
+        indexes: Vec<Digest>,
     ) -> Result<ImageRecord, StoreError> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let mut config = image.config.clone();
@@ -31,6 +33,7 @@ impl Writer<'_> {
         let record = ImageRecord {
             id: image.id(),
             digest: image.digest(),
+            indexes,
             tree: flattened.tree.clone(),
             owners: self.owners,
             size: flattened.size,
@@ -48,6 +51,40 @@ impl Writer<'_> {
             write_new(&folder.join(ORIGINS), &to_json(&self.origins))?;
         }
         Ok(record)
+    }
+
+    /// The indexes that list an image, of which `before` is what is known so far.
+    pub(super) fn indexes(&self, before: Option<&ImageRecord>) -> Vec<Digest> {
+        let mut indexes = before.map_or_else(Vec::new, |before| before.indexes.clone());
+        if let Some(index) = self.digests.index {
+            indexes.retain(|known| *known != index);
+            indexes.push(index);
+        }
+        indexes
+    }
+
+    /// Writes down that these indexes list the image in `place`.
+    pub(super) fn set_indexes(
+        &mut self,
+        place: &Path,
+        known: ImageRecord,
+        indexes: Vec<Digest>,
+    ) -> Result<ImageRecord, StoreError> {
+        if known.indexes == indexes {
+            return Ok(known);
+        }
+        let record = ImageRecord { indexes, ..known };
+        self.replace(&place.join(RECORD), &to_json(&record))?;
+        sync(place)?;
+        Ok(record)
+    }
+
+    /// Puts a file in the place of one that others may be reading.
+    fn replace(&mut self, path: &Path, content: &[u8]) -> Result<(), StoreError> {
+        let new = self.new_path("file");
+        write_new(&new, content)?;
+        sync(&new)?;
+        fs::rename(&new, path).map_err(StoreError::file(path))
     }
 
     /// Remembers one more way in which the image in `place` came, or that it was made here too, of
@@ -69,10 +106,7 @@ impl Writer<'_> {
         if origins.is_empty() {
             fs::remove_file(&path).map_err(StoreError::file(&path))?;
         } else {
-            let new = self.new_path("origins");
-            write_new(&new, &to_json(&origins))?;
-            sync(&new)?;
-            fs::rename(&new, &path).map_err(StoreError::file(&path))?;
+            self.replace(&path, &to_json(&origins))?;
         }
         sync(place)
     }
