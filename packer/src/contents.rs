@@ -81,7 +81,9 @@ pub fn read(image: &Image, source: &dyn Source) -> io::Result<Contents> {
     let mut reading = Reading::default();
     for (number, layer) in layers.iter().enumerate() {
         let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("the layer {}: {error}", layer.digest))
+            // It repeats what stands in a header, whatever that is.
+            let text = error.to_string().replace(char::is_control, "\u{fffd}");
+            io::Error::new(error.kind(), format!("the layer {}: {text}", layer.digest))
         };
         let stored = source.open_blob(&layer.digest).map_err(named)?;
         let mut hashed = Hashed {

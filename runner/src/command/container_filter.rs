@@ -1,6 +1,6 @@
 //! Containers by what they are: `--filter` of the verbs that take one.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::container::Container;
 use crate::container::state::Status;
@@ -42,7 +42,10 @@ impl Filter {
                 None => Self::Label(owned, None),
             },
             "ancestor" => Self::Ancestor(owned),
-            "exited" => Self::Exited(value.parse()?),
+            "exited" => Self::Exited(value.parse().with_context(|| {
+                let shown = value.escape_debug();
+                format!("the filter exited={shown}: an exit code, 0 to 255, is expected")
+            })?),
             _ => bail!(
                 "\"{}\" is no filter: id, name, status, label, ancestor, exited",
                 key.escape_debug()

@@ -47,7 +47,7 @@ pub(super) fn run(
                 group.freeze(true)?;
             }
             (false, true) => container.thaw(),
-            _ if arguments.all => return Ok(()),
+            _ if arguments.all || !arguments.filtered.filter.is_empty() => return Ok(()),
             _ => bail!(
                 "{name} is not {}: container state improper",
                 if pause { "running" } else { "paused" }

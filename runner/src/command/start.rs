@@ -3,6 +3,7 @@
 use std::io::{Write, stdout};
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::Args;
 
 use super::chosen::{All, Chosen, Filtered};
@@ -71,6 +72,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         };
         let container = find(name, &containers, context)?;
         if let Status::Running(process) = container.status() {
+            ensure!(
+                !arguments.interactive,
+                "{name} runs already, and its input is decided: leave --interactive out"
+            );
             return Ok(ExitCode::from(follow::follow(&container, &process)?));
         }
         let attach = Attach {

@@ -147,7 +147,8 @@ pub fn parse_mount(text: &str, volumes: &Path) -> Result<Volume, InvalidVolume> 
             ("readonly" | "ro", _) => options.push(if is_true { "ro" } else { "rw" }.to_owned()),
             ("rw", _) => options.push(if is_true { "rw" } else { "ro" }.to_owned()),
             ("bind-propagation", Some(value)) => options.push(value.to_owned()),
-            ("bind-nonrecursive" | "relabel" | "consistency", _) => {}
+            // For SELinux, which changes nothing here, and for docker's machines.
+            ("relabel" | "consistency", _) => {}
             ("U" | "chown", _) if !is_true => {}
             ("U" | "chown", _) => options.push("U".to_owned()),
             ("tmpfs-size", Some(value)) => options.push(format!("size={value}")),
@@ -322,6 +323,7 @@ mod tests {
             "type=ramfs,target=/x",
             "type=bind,source=/tmp",
             "type=bind,source=/tmp,target=/x,color=red",
+            "type=bind,source=/tmp,target=/x,bind-nonrecursive",
         ] {
             assert!(mount(text).is_err(), "{text}");
         }
