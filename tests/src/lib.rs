@@ -13,6 +13,7 @@ pub mod client;
 pub mod clone;
 pub mod command;
 pub mod decider;
+pub mod disk;
 pub mod engine;
 pub mod figures;
 pub mod fixture;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use tests::fixture::busybox;
-use tests::{Engine, Mode, World, for_each_account, require};
+use tests::{Engine, Mode, World, disk, for_each_account, require};
 
 /// Where a controller is that root can use, in the first version of cgroups or the second.
 fn controller(name: &str) -> Option<PathBuf> {
@@ -188,10 +188,8 @@ fn limits_reach_the_kernel_can_be_changed_and_leave_nothing() {
 fn devices_are_slowed_down_and_swapping_is_tuned() {
     let world = require!(root_with(&["memory", "blkio"]));
     let runner = world.runner();
-    let table = std::fs::read_to_string("/proc/partitions").expect("/proc");
-    let disk = table.lines().nth(2).expect("a disk");
-    let words: Vec<_> = disk.split_whitespace().collect();
-    let (numbers, path) = (words[..2].join(":"), format!("/dev/{}", words[3]));
+    let (major, minor, path) = disk::first();
+    let numbers = format!("{major}:{minor}");
     let [read, write] = ["1mb", "77"].map(|rate| format!("{path}:{rate}"));
     let flags = [
         "--device-read-bps",

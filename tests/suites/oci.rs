@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tests::binaries::runc;
 use tests::decider::{self, Answer, Decider};
 use tests::fixture::bundle::Bundle;
-use tests::{Mode, for_each_account, require, wait};
+use tests::{Mode, disk, for_each_account, require, wait};
 
 /// What `state` prints.
 fn state(bundle: &Bundle, id: &str) -> Value {
@@ -309,17 +309,9 @@ fn devices_of_the_host_stay_shut_for_a_container_that_can_make_them() {
     let sets = json!(["CAP_MKNOD", "CAP_DAC_OVERRIDE"]);
     bundle.config["process"]["capabilities"] =
         json!({"bounding": sets, "effective": sets, "permitted": sets});
-    let disk = fs::read_to_string("/proc/partitions").unwrap();
-    let disk = disk
-        .lines()
-        .nth(2)
-        .expect("a disk")
-        .split_whitespace()
-        .take(2)
-        .collect::<Vec<_>>()
-        .join(" ");
+    let (major, minor, _) = disk::first();
     bundle.script(&format!(
-        "mknod /dev/disk b {disk} && head -c 1 /dev/disk | wc -c; mknod /dev/n c 1 3 && echo x > /dev/n && echo open"
+        "mknod /dev/disk b {major} {minor} && head -c 1 /dev/disk | wc -c; mknod /dev/n c 1 3 && echo x > /dev/n && echo open"
     ));
     let said = bundle.runtime(&["run", "c"]).finish();
     assert_eq!(said.text(), "0\nopen", "{said}");

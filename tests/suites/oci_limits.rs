@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tests::binaries::runc;
 use tests::fixture::bundle::Bundle;
-use tests::{Mode, World, require};
+use tests::{Mode, World, disk, require};
 
 /// Where control groups of the first version are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -77,21 +77,13 @@ fn files_of_control_groups_are_named_and_not_walked_to() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "whole\n");
 }
 
-/// A disk of this machine, as `major:minor`.
-fn disk() -> (u32, u32) {
-    let table = fs::read_to_string("/proc/partitions").unwrap();
-    let line = table.lines().nth(2).expect("a disk");
-    let numbers: Vec<_> = line.split_whitespace().take(2).collect();
-    (numbers[0].parse().unwrap(), numbers[1].parse().unwrap())
-}
-
 #[test]
 fn limits_that_few_ask_for_are_set_or_refused() {
     let world = require!(World::new(Mode::Root));
     let mut bundle = require!(Bundle::new(&world, "bundle"));
     bundle.config["process"]["args"] = json!(["sleep", "100"]);
     bundle.config["linux"]["cgroupsPath"] = "/runner-tests/special".into();
-    let (major, minor) = disk();
+    let (major, minor, _) = disk::first();
     let resources = bundle.config["linux"]["resources"].clone();
     let is_first = Path::new(CGROUPS).join("blkio").exists();
     if is_first {
