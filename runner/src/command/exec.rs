@@ -106,7 +106,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     };
     drop(handle);
     // It would be born standing still, and nobody could end it.
-    if container.is_paused() {
+    if state.is_paused() {
         bail!(arguments.refuse(&format!("{} is paused", container.record.name)));
     }
     let process = process(arguments, command, &container.record, &state)?;

@@ -230,8 +230,7 @@ impl Container {
     /// Whether its processes stand still.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        let group = self.state().and_then(|state| state.cgroup);
-        group.is_some_and(|group| group.is_frozen())
+        self.state().is_some_and(|state| state.is_paused())
     }
 
     /// Lets the processes of a paused container go on, so that a signal reaches them.

@@ -29,6 +29,14 @@ pub struct State {
     pub exit: Option<Exit>,
 }
 
+impl State {
+    /// Whether its processes stand still.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.cgroup.as_ref().is_some_and(Cgroup::is_frozen)
+    }
+}
+
 /// How a container ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
