@@ -54,24 +54,9 @@ impl Chosen {
             );
             return Ok(containers.clone());
         };
-        let containers = context.containers().all()?;
-        Ok(containers
-            .iter()
-            .filter(|container| all == All::Every || container.status().is_running())
-            .map(|container| container.record.id.to_string())
-            .collect())
+        ids(all, &[], context)
     }
-}
 
-// Those that are of a kind, for the verbs that podman gives the flag.
-#[derive(Debug, Args)]
-pub(super) struct Filtered {
-    /// Containers that fit: id, name, status, label, ancestor or exited, as KEY=VALUE.
-    #[arg(short, long, value_name = "FILTER")]
-    pub(super) filter: Vec<String>,
-}
-
-impl Chosen {
     /// The same, or of all those that fit the filters, if there are any.
     ///
     /// # Errors
@@ -90,17 +75,30 @@ impl Chosen {
             "--filter says which containers are meant: name none beside it"
         );
         let filters = Filter::parse_all(filters)?;
-        let fits = |container: &Container| {
-            let status = container.status();
-            (of == All::Every || status.is_running())
-                && filters.iter().all(|filter| filter.fits(container, &status))
-        };
-        let containers = context.containers().all()?;
-        let containers = containers.iter().filter(|container| fits(container));
-        Ok(containers
-            .map(|container| container.record.id.to_string())
-            .collect())
+        ids(of, &filters, context)
     }
+}
+
+/// The ids of those containers that fit every filter.
+fn ids(of: All, filters: &[Filter], context: &Context) -> anyhow::Result<Vec<String>> {
+    let fits = |container: &Container| {
+        let status = container.status();
+        (of == All::Every || status.is_running())
+            && filters.iter().all(|filter| filter.fits(container, &status))
+    };
+    let containers = context.containers().all()?;
+    let containers = containers.iter().filter(|container| fits(container));
+    Ok(containers
+        .map(|container| container.record.id.to_string())
+        .collect())
+}
+
+// Those that are of a kind, for the verbs that podman gives the flag.
+#[derive(Debug, Args)]
+pub(super) struct Filtered {
+    /// Containers that fit: id, name, status, label, ancestor or exited, as KEY=VALUE.
+    #[arg(short, long, value_name = "FILTER")]
+    pub(super) filter: Vec<String>,
 }
 
 /// The container that the words of a verb begin with, unless `--latest` says which; and the other words.

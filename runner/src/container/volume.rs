@@ -99,28 +99,15 @@ fn read_options(text: &str) -> Result<(bool, VolumeOptions), String> {
             // What every volume is here anyway, or what means nothing without SELinux.
             "ro" | "rw" | "z" | "Z" | "rbind" | "bind" | "nosuid" | "nodev" | "exec" | "copy" => {}
             other => {
-                let travels = propagation(other);
+                let travels = Propagation::parse(other);
+                // What can not be bound is no volume.
+                let travels = travels.filter(|(kind, _)| *kind != Propagation::Unbindable);
                 let unknown = || format!("the option {} is unknown", other.escape_debug());
                 options.propagation = Some(travels.ok_or_else(unknown)?);
             }
         }
     }
     Ok((words.contains(&"ro"), options))
-}
-
-/// How mounts travel, and whether those below do too, by the word for it.
-fn propagation(word: &str) -> Option<(Propagation, bool)> {
-    let (word, recursive) = match word.strip_prefix('r') {
-        Some(rest) => (rest, true),
-        None => (word, false),
-    };
-    let kind = match word {
-        "private" => Propagation::Private,
-        "shared" => Propagation::Shared,
-        "slave" => Propagation::Slave,
-        _ => return None,
-    };
-    Some((kind, recursive))
 }
 
 /// Reads a `--mount` argument: `type=bind,source=/data,target=/data,readonly`, with podman's keys.

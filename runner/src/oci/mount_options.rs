@@ -51,18 +51,10 @@ const NOTHING: [&str; 8] = [
     "nolazytime",
 ];
 
-/// How mounts travel, by the word for it; an `r` before it means all below too.
-const PROPAGATIONS: [(&str, Propagation); 4] = [
-    ("private", Propagation::Private),
-    ("shared", Propagation::Shared),
-    ("slave", Propagation::Slave),
-    ("unbindable", Propagation::Unbindable),
-];
-
 /// Every option that is understood beside those of the file systems.
 pub(super) fn known() -> Vec<String> {
     let attributes = ATTRIBUTES.iter().map(|(name, ..)| *name);
-    let travelling = PROPAGATIONS.iter().map(|(name, _)| *name);
+    let travelling = Propagation::WORDS.iter().map(|(name, _)| *name);
     let mut known: Vec<String> = attributes
         .chain(travelling)
         .flat_map(|name| [name.to_owned(), format!("r{name}")])
@@ -71,17 +63,6 @@ pub(super) fn known() -> Vec<String> {
         .collect();
     known.sort();
     known
-}
-
-/// How mounts travel, and whether all below go with it.
-pub(super) fn propagation(word: &str) -> Option<(Propagation, bool)> {
-    let find = |word: &str| PROPAGATIONS.iter().find(|(known, _)| *known == word);
-    let alone = find(word).map(|(_, propagation)| (*propagation, false));
-    let recursive = || {
-        let word = word.strip_prefix('r')?;
-        find(word).map(|(_, propagation)| (*propagation, true))
-    };
-    alone.or_else(recursive)
 }
 
 /// A mount as the sandbox makes it.
@@ -243,7 +224,7 @@ struct Options {
 
 impl Options {
     fn read(&mut self, option: &str) {
-        if let Some(found) = propagation(option) {
+        if let Some(found) = Propagation::parse(option) {
             self.propagation.push(found);
         } else if let Some(change) = attribute(option) {
             apply(&mut self.attributes, change);

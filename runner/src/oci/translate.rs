@@ -166,7 +166,7 @@ fn root(
     );
     let propagation = match linux.rootfs_propagation.as_deref() {
         None | Some("") => Propagation::Private,
-        Some(text) => mount_options::propagation(text)
+        Some(text) => Propagation::parse(text)
             .map(|(propagation, _)| propagation)
             .ok_or_else(|| {
                 anyhow::anyhow!(

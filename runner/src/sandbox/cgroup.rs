@@ -229,11 +229,9 @@ impl Cgroup {
                 None => (None, word.as_str()),
             };
             let path = Path::new(path.trim_start_matches('/'));
-            let mut parts = path.components();
-            let is_below = parts.all(|part| matches!(part, std::path::Component::Normal(_)));
             let folders = found.folders_of(controllers);
             let is_there = |folder: &&mut PathBuf| folder.join(path).is_dir();
-            if folders.is_empty() || !is_below || !folders.iter().all(is_there) {
+            if folders.is_empty() || !parent::is_plain(path) || !folders.iter().all(is_there) {
                 let shown = word.escape_debug();
                 let message = format!("--cgroup {shown}: the container has no such cgroup");
                 return Err(Failure::engine(message));

@@ -322,6 +322,28 @@ pub enum Propagation {
     Unbindable,
 }
 
+impl Propagation {
+    /// Each with the word for it (mount(8)); an `r` before it means all below too.
+    pub const WORDS: [(&str, Self); 4] = [
+        ("private", Self::Private),
+        ("shared", Self::Shared),
+        ("slave", Self::Slave),
+        ("unbindable", Self::Unbindable),
+    ];
+
+    /// What such a word means, and whether all below go with it.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<(Self, bool)> {
+        let find = |word: &str| Self::WORDS.iter().find(|(known, _)| *known == word);
+        let alone = find(word).map(|(_, propagation)| (*propagation, false));
+        let recursive = || {
+            let word = word.strip_prefix('r')?;
+            find(word).map(|(_, propagation)| (*propagation, true))
+        };
+        alone.or_else(recursive)
+    }
+}
+
 /// An image's tree that becomes a container's `/`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ImageTree {

@@ -112,10 +112,7 @@ impl Parent {
     /// A [`Failure`] when it cannot be.
     pub fn named(path: &str) -> Result<Self, Failure> {
         let relative = Path::new(path.trim_start_matches('/'));
-        let is_plain = relative
-            .components()
-            .all(|part| matches!(part, std::path::Component::Normal(_)));
-        if !is_plain || relative.as_os_str().is_empty() {
+        if !is_plain(relative) || relative.as_os_str().is_empty() {
             return Err(Failure::engine(format!(
                 "\"{}\" is no cgroup: a path such as /my/group is expected",
                 path.escape_debug()
@@ -258,6 +255,12 @@ fn no_group(folder: &Path, error: &io::Error) -> Failure {
         folder.display(),
         describe(error)
     ))
+}
+
+/// Whether `path` leads down, whatever it is joined to.
+pub(super) fn is_plain(path: &Path) -> bool {
+    let mut parts = path.components();
+    parts.all(|part| matches!(part, std::path::Component::Normal(_)))
 }
 
 /// Whether `folder` belongs to the second version.
