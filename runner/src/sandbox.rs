@@ -54,7 +54,7 @@ pub use launch::{Launch, Moment, Running, Stage, begin, join, join_directly, lau
 pub use probe::{namespaces_work, overlay_works};
 pub(crate) use syscalls::{
     choose_port_at_connect, close_from, duplicate, next_signal, set_non_blocking,
-    signal_descriptor, unblock_signals,
+    signal_descriptor, start_writing, unblock_signals,
 };
 pub use volume::{mapped_mount, mount_with_ids};
 

@@ -11,7 +11,9 @@ mod memory;
 mod process;
 mod signals;
 
-pub(crate) use descriptors::{choose_port_at_connect, close_from, duplicate, set_non_blocking};
+pub(crate) use descriptors::{
+    choose_port_at_connect, close_from, duplicate, set_non_blocking, start_writing,
+};
 pub(super) use descriptors::{close_on_exec_from, inherited, keep_only, place_descriptors};
 pub(super) use filter::{attach_device_filter, install_filter, install_filter_with_listener};
 pub(super) use landlock::{

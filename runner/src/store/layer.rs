@@ -19,18 +19,21 @@ use packer::layer::{Encoding, decompress};
 
 mod hash;
 
+use super::sync;
 use super::tree::{LayerError, Owners, Tree};
 use hash::Hash;
 
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 128 << 10;
 /// How many full buffers wait for the placing thread.
-const QUEUE: usize = 8;
+const QUEUE: usize = 16;
 
 /// Where a layer's bytes come from, and what else happens to them on their way.
 pub(super) struct Blob<'a> {
     source: &'a mut dyn Read,
     /// Where the bytes are to be kept, if they are not yet and the placing thread does not do it.
     keep: Option<&'a File>,
+    /// How many bytes were kept here.
+    kept: u64,
     /// The digest of what is kept.
     hash: Option<Hash>,
     /// Whether what is kept is the tar itself, so that one digest does for both.
@@ -84,6 +87,7 @@ impl<'a> Blob<'a> {
         Self {
             source,
             keep,
+            kept: 0,
             hash: keep.map(|_| Hash::new()),
             is_tar: false,
             full: false,
@@ -178,6 +182,8 @@ impl Read for Blob<'_> {
             let kept = file.write_all(&buffer[..length]);
             self.full = kept.is_err();
             kept?;
+            sync::start(file, self.kept, length as u64);
+            self.kept += length as u64;
         }
         if let Some(hash) = &mut self.hash {
             hash.write_all(&buffer[..length])?;
@@ -363,6 +369,7 @@ impl<'a> Tar<'a> {
             self.unkept = Some(error);
             return Err(io::ErrorKind::StorageFull.into());
         }
+        sync::start(file, *kept, piece.length as u64);
         *kept += piece.length as u64;
         Ok(())
     }

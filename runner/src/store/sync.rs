@@ -6,9 +6,14 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use crate::sandbox::start_writing;
+
+/// Files from this size on are on their way to the disk while others are still being made.
+const LARGE: u64 = 64 << 10;
 
 /// With more files than this, the whole file system is synced whatever else waits to be written.
 const MANY: u64 = 64;
@@ -20,6 +25,14 @@ const LITTLE: u64 = 32 << 10;
 /// Waits until a file's content or a folder's names are on disk.
 pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
     sync_one(path).map_err(StoreError::file(path))
+}
+
+/// Has the disk begin with what was just written to `file`, `length` bytes from `offset` on, if that is much.
+/// It saves what waits for it later the time in which we read and uncompress more.
+pub(super) fn start(file: impl AsFd, offset: u64, length: u64) {
+    if length >= LARGE {
+        start_writing(file, offset, length);
+    }
 }
 
 /// How things reach the disk together: with one call for the whole file system or one for each.

@@ -26,6 +26,7 @@ use directories::{Directories, split};
 use entry::{Entries, Entry, Kind};
 
 use super::error::advice;
+use super::sync;
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -222,6 +223,7 @@ impl Tree {
             entries.consume(written);
         }
         let present = rustix::fs::fstat(&file).map_err(|error| fail(error.into()))?;
+        sync::start(&file, 0, present.st_size.unsigned_abs());
         self.directories
             .touch(|| Ok(present.st_ino))
             .and_then(|()| attributes::set_on_new(&file, &present, entry, owner))
