@@ -423,6 +423,11 @@ impl Watched<'_> {
         drop((self.running.guard.take(), listeners));
         // Removes the groups, of which nobody but us is in by now.
         drop((self.group.take(), later));
+        match (self.running.mounts.take(), &hidden, &self.namespace) {
+            (Some(mounts), Some(_), Some(namespace)) => namespace.leave_mounts(&mounts),
+            // Its writable layer is mounted again when it starts again, so it is not any more by then.
+            (mounts, ..) => drop(mounts),
+        }
         // Others may go on with this container now, however slow our own reader is.
         drop(self.lock);
         self.relay.close_log();

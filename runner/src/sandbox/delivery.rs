@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+};
 
 use super::wire;
 
@@ -28,7 +30,7 @@ pub fn send(path: &Path, words: &[u8], descriptor: BorrowedFd<'_>) -> io::Result
     )?;
     set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
     connect(&socket, &SocketAddrUnix::new(path)?).map_err(in_time)?;
-    wire::send_with(&socket, words, &[descriptor]).map_err(in_time)?;
+    wire::send_with(&socket, words, &[descriptor], SendFlags::empty()).map_err(in_time)?;
     Ok(())
 }
 

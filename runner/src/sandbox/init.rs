@@ -109,7 +109,10 @@ pub(super) fn main(coming: Coming, (control, status): (&OwnedFd, BorrowedFd<'_>)
                 spec,
                 carried,
                 ahead,
-            } => (*spec, carried, None, Some(ahead)),
+            } => {
+                hand_over_mounts(status);
+                (*spec, carried, None, Some(ahead))
+            }
             Coming::Later {
                 inbox,
                 with_network,
@@ -143,6 +146,15 @@ pub(super) fn main(coming: Coming, (control, status): (&OwnedFd, BorrowedFd<'_>)
     let (Ok(failure) | Err(failure)) = start();
     wire::send_status(status, &Status::failed(failure), None);
     std::process::exit(125)
+}
+
+/// Gives the caller the mounts of this process to keep. Who leaves a mount namespace last takes it down, and
+/// the kernel says that a process has ended only after that: with another one that has them, it is said
+/// sooner. Without that they go with this process.
+fn hand_over_mounts(status: BorrowedFd<'_>) {
+    if let Ok(mounts) = fs::File::open("/proc/self/ns/mnt") {
+        wire::send_status(status, &Status::Mounts, Some(mounts.as_fd()));
+    }
 }
 
 fn open_listed(spec: &Spec) -> Result<Vec<Option<OwnedFd>>, Failure> {

@@ -50,6 +50,9 @@ pub struct Running {
     pub process: ProcessId,
     /// Our end of its terminal.
     pub terminal: Option<OwnedFd>,
+    /// The mount namespace of the container, if it was made with it. For whoever has it the container's
+    /// mounts are there, also when it has ended.
+    pub mounts: Option<OwnedFd>,
     /// The stage, which guards the container while it runs; `None` for a process that joined
     /// namespaces.
     pub guard: Option<Guard>,
@@ -195,11 +198,13 @@ impl Running {
         let Born {
             process,
             terminal,
+            mounts,
             notes,
         } = born;
         Self {
             process,
             terminal,
+            mounts,
             guard,
             notes,
         }

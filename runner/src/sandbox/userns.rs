@@ -4,6 +4,7 @@
 //! [`holder`], keeps the namespace for later commands. Every container gets a user namespace of its
 //! own nested in this one.
 
+use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -31,6 +32,7 @@ pub use folder::{forget_ahead, remove_tree, take_ahead};
 pub(super) use holder::write_maps;
 pub use mailbox::{TRASH, ask_to_remove};
 pub use map::IdMap;
+use spare::Front;
 pub(super) use spare::{Ahead, Spare};
 
 /// The user's own user namespace, kept from ending while this value lives.
@@ -41,6 +43,8 @@ pub struct UserNamespace {
     holder: ProcessId,
     /// This program as the holder runs it; `None` for a holder of another version.
     program: Option<OwnedFd>,
+    /// What the holder has ahead, and takes back.
+    shelf: OnceCell<Option<Front>>,
     /// Shared lock that tells the holder that its namespace is in use.
     _lock: File,
 }
@@ -80,6 +84,7 @@ impl UserNamespace {
             ids,
             holder,
             program: own_program::of_process(holder.pid),
+            shelf: OnceCell::new(),
             _lock: lock,
         })
     }
@@ -94,9 +99,24 @@ impl UserNamespace {
 
     /// What the holder has made ahead for a container, if it has.
     pub(super) fn take_spare(&self) -> Option<Spare> {
-        // A holder of another version may have them elsewhere.
-        self.program.as_ref()?;
-        Spare::take(&self.holder.open()?)
+        self.shelf()?.take()
+    }
+
+    /// Leaves the mounts of a container that has ended to the holder to be taken down, if it does that; it
+    /// takes as long as a tenth of the shortest container.
+    pub fn leave_mounts(&self, mounts: &OwnedFd) {
+        if let Some(shelf) = self.shelf() {
+            shelf.give_back(mounts);
+        }
+    }
+
+    fn shelf(&self) -> Option<&Front> {
+        let find = || {
+            // A holder of another version may have it elsewhere.
+            self.program.as_ref()?;
+            Front::of(&self.holder.open()?)
+        };
+        self.shelf.get_or_init(find).as_ref()
     }
 
     /// The process that keeps it, and stays.

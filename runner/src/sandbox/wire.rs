@@ -68,6 +68,9 @@ pub(super) enum Status {
     },
     /// Something that it has to go without, in one line.
     Note(String),
+    /// It has mounts of its own, which the caller keeps until it is done with the container; the descriptor
+    /// of their namespace comes along.
+    Mounts,
     /// Its terminal; the descriptor comes along.
     Terminal,
     /// Some of its system calls are decided by another process; the descriptor for that comes along.
@@ -150,7 +153,7 @@ pub(super) fn send_text(
         }
         write_all(socket, &head)?;
         for batch in descriptors.chunks(BATCH) {
-            send_with(socket, b"d", batch)?;
+            send_with(socket, b"d", batch, SendFlags::empty())?;
         }
         write_all(socket, text)
     };
@@ -162,6 +165,7 @@ pub(super) fn send_with(
     socket: impl AsFd,
     words: &[u8],
     descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
 ) -> rustix::io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -169,7 +173,8 @@ pub(super) fn send_with(
         ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
     }
     let words = [io::IoSlice::new(words)];
-    sendmsg(socket, &words, &mut ancillary, SendFlags::NOSIGNAL).map(drop)
+    let flags = flags | SendFlags::NOSIGNAL;
+    sendmsg(socket, &words, &mut ancillary, flags).map(drop)
 }
 
 /// Receives the descriptors that came with one byte; none at the end of all.
@@ -257,7 +262,7 @@ pub(super) fn send_status(
     descriptor: Option<BorrowedFd<'_>>,
 ) {
     let text = serde_json::to_vec(status).unwrap_or_default();
-    let _ = send_with(socket, &text, descriptor.as_slice());
+    let _ = send_with(socket, &text, descriptor.as_slice(), SendFlags::empty());
 }
 
 /// Sends the word to go on to a process that paused.

@@ -127,6 +127,7 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     let mut running = Running {
         process: made.saved.process,
         terminal: master,
+        mounts: None,
         guard: None,
         notes: Vec::new(),
     };

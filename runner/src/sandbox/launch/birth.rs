@@ -47,6 +47,7 @@ impl Drop for Birth {
 pub(super) struct Born {
     pub(super) process: ProcessId,
     pub(super) terminal: Option<OwnedFd>,
+    pub(super) mounts: Option<OwnedFd>,
     pub(super) notes: Vec<String>,
 }
 
@@ -128,7 +129,7 @@ impl Birth {
         patience: Option<Duration>,
         at: AtMoment<'_>,
     ) -> Result<Born, Failure> {
-        let mut terminal = None;
+        let (mut terminal, mut mounts) = (None, None);
         let mut limit = None;
         loop {
             let is_late = |limit| !wire::is_heard_within(self.status.as_fd(), limit);
@@ -140,6 +141,7 @@ impl Birth {
             match self.hear()? {
                 Some((Status::Started { pid, .. }, _)) => self.child = Pid::from_raw(pid),
                 Some((Status::Terminal, descriptor)) => terminal = descriptor,
+                Some((Status::Mounts, descriptor)) => mounts = descriptor,
                 Some((Status::Note(note), _)) => self.notes.push(note),
                 Some((Status::Listener, descriptor)) => {
                     at(Moment::Listening, self.process()?, descriptor)?;
@@ -169,6 +171,7 @@ impl Birth {
         Ok(Born {
             process,
             terminal,
+            mounts,
             notes,
         })
     }

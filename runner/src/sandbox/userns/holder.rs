@@ -260,7 +260,7 @@ pub fn main() -> ! {
     let mut idle = 0;
     while idle < IDLE_LOOKS {
         match &mut mailbox {
-            Some(mailbox) => mailbox.serve(LOOK_EVERY, prepare),
+            Some(mailbox) => mailbox.serve(LOOK_EVERY, shelf.as_ref(), prepare),
             None => std::thread::sleep(LOOK_EVERY),
         }
         fill();

@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mknodat};
 
 use super::super::rest;
+use super::spare::Shelf;
 
 /// The name of a folder whose folders may be removed by anybody who finds them.
 pub const TRASH: &str = "container-trash";
@@ -46,8 +48,8 @@ impl Mailbox {
     }
 
     /// Does what is asked for, for as long as `time`; and `after` something was removed from a folder of
-    /// trash, that.
-    pub(super) fn serve(&mut self, time: Duration, after: impl Fn(&Path)) {
+    /// trash, that. What comes to the `shelf` meanwhile is cleared first.
+    pub(super) fn serve(&mut self, time: Duration, shelf: Option<&Shelf>, after: impl Fn(&Path)) {
         let end = Instant::now() + time;
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -55,9 +57,13 @@ impl Mailbox {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: i64::from(left.subsec_nanos()),
             };
-            match rest::wait(&mut [PollFd::new(&self.fifo, PollFlags::IN)], Some(&limit)) {
+            let watch = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+            let watched = std::iter::once(self.fifo.as_fd()).chain(shelf.map(Shelf::back));
+            let mut watched: Vec<_> = watched.map(watch).collect();
+            match rest::wait(&mut watched, Some(&limit)) {
                 Ok(0) => return,
                 Ok(_) => {
+                    shelf.iter().for_each(|shelf| shelf.clear());
                     if let Some(trash) = self.read() {
                         after(&trash);
                     }
@@ -135,7 +141,7 @@ mod tests {
         assert!(!ask_to_remove(folder.path(), &other));
         assert!(!is_trash(&trash.join("../../containers/b")));
         assert!(!is_trash(Path::new("container-trash/a")));
-        mailbox.serve(Duration::from_millis(20), |_| {});
+        mailbox.serve(Duration::from_millis(20), None, |_| {});
         assert!(!trash.exists() && other.exists());
     }
 }

@@ -6,6 +6,9 @@
 //! The shelf is a pair of sockets: what the holder sent into the one, and nobody has received from
 //! the other, is what lies there. A command copies that other end (pidfd_getfd(2), Linux 5.6) and
 //! receives: without a word to the holder, and no two commands get the same set.
+//!
+//! It goes the other way with what is left of a container that has ended: its mounts, which the holder
+//! takes down, while the command that gave them back goes on.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -13,7 +16,7 @@ use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::mount::{MountPropagationFlags, mount_change};
-use rustix::net::{RecvFlags, SocketType};
+use rustix::net::{RecvFlags, SendFlags, SocketType};
 use rustix::process::{
     DumpableBehavior, PidfdGetfdFlags, WaitOptions, pidfd_getfd, set_dumpable_behavior, waitpid,
 };
@@ -71,12 +74,6 @@ impl Spare {
         [&self.ids, network, ipc, dev, sys].map(AsFd::as_fd)
     }
 
-    /// Takes the one that lies on the shelf of `holder`, which runs this very program.
-    pub(super) fn take(holder: &Handle) -> Option<Self> {
-        let front = pidfd_getfd(holder, FRONT, PidfdGetfdFlags::empty()).ok()?;
-        Self::new(wire::receive_with(&front, RecvFlags::DONTWAIT).ok()?)
-    }
-
     /// Moves this process into the namespaces, for good; what is left is to be mounted.
     pub(in crate::sandbox) fn enter(self) -> Result<Ahead, Failure> {
         let what = || "cannot enter the namespaces that were made ahead".to_owned();
@@ -92,6 +89,28 @@ impl Spare {
     /// Those that the first process is not to be made with any more. (The network never is.)
     pub(in crate::sandbox) const NAMESPACES: UnshareFlags =
         UnshareFlags::NEWUSER.union(UnshareFlags::NEWIPC);
+}
+
+/// A command's side.
+#[derive(Debug)]
+pub(super) struct Front(OwnedFd);
+
+impl Front {
+    /// That of the shelf of `holder`, which runs this very program.
+    pub(super) fn of(holder: &Handle) -> Option<Self> {
+        let front = pidfd_getfd(holder, FRONT, PidfdGetfdFlags::empty());
+        front.ok().map(Self)
+    }
+
+    /// Takes the set that lies there.
+    pub(super) fn take(&self) -> Option<Spare> {
+        Spare::new(wire::receive_with(&self.0, RecvFlags::DONTWAIT).ok()?)
+    }
+
+    /// Leaves mounts to the holder. If it has too much to do, they go with this command.
+    pub(super) fn give_back(&self, mounts: &OwnedFd) {
+        let _ = wire::send_with(&self.0, b"m", &[mounts.as_fd()], SendFlags::DONTWAIT);
+    }
 }
 
 /// The holder's side.
@@ -121,6 +140,18 @@ impl Shelf {
         }
     }
 
+    /// Readable when something was given back.
+    pub(super) fn back(&self) -> BorrowedFd<'_> {
+        self.back.as_fd()
+    }
+
+    /// Takes the mounts down that were given back: nobody else has them.
+    pub(super) fn clear(&self) {
+        while wire::receive_with(&self.back, RecvFlags::DONTWAIT)
+            .is_ok_and(|given| !given.is_empty())
+        {}
+    }
+
     fn is_empty(&self) -> bool {
         let now = Timespec::default();
         poll(&mut [PollFd::new(&self.front, PollFlags::IN)], Some(&now)) == Ok(0)
@@ -138,7 +169,9 @@ impl Shelf {
 
     /// In the process that made them.
     fn put(&self, spare: &Spare) -> Result<(), Failure> {
-        wire::send_with(&self.back, b"s", &spare.descriptors()).context(|| "the shelf".to_owned())
+        let set = spare.descriptors();
+        wire::send_with(&self.back, b"s", &set, SendFlags::empty())
+            .context(|| "the shelf".to_owned())
     }
 }
 
@@ -170,4 +203,39 @@ fn mount_ahead(groups: &[Extent]) -> Result<Ahead, Failure> {
         dev: mounts::clone_mount(dev, true).context(what)?,
         sys: system::own_sysfs().context(what)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read};
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_was_given_back_is_kept() {
+        let (front, back) = wire::sockets(SocketType::SEQPACKET).unwrap();
+        let shelf = Shelf {
+            front: front.try_clone().unwrap(),
+            back,
+            ids: IdMap::of_process(std::process::id().cast_signed()).unwrap(),
+        };
+        let front = Front(front);
+        let ends: Vec<_> = (0..3).map(|_| std::io::pipe().unwrap()).collect();
+        let readers: Vec<_> = ends
+            .into_iter()
+            .map(|(reader, writer)| {
+                front.give_back(&writer.into());
+                reader
+            })
+            .collect();
+        for reader in &readers {
+            rustix::io::ioctl_fionbio(reader, true).unwrap();
+        }
+        let read = |mut reader: &std::io::PipeReader| reader.read(&mut [0]).map_err(|e| e.kind());
+        assert_eq!(read(&readers[0]), Err(ErrorKind::WouldBlock));
+        shelf.clear();
+        shelf.clear();
+        assert!(readers.iter().all(|reader| read(reader) == Ok(0)));
+        assert!(shelf.is_empty() && front.take().is_none());
+    }
 }
