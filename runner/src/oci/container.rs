@@ -65,10 +65,13 @@ pub fn create(
         options,
     }
     .run(&text, terminal);
-    if created.is_err() {
-        let _ = fs::remove_dir_all(&folder);
+    match created {
+        Ok(saved) => Ok(Container::new(folder, saved, config)),
+        Err(error) => {
+            let _ = fs::remove_dir_all(&folder);
+            Err(error)
+        }
     }
-    created
 }
 
 struct Creation<'a> {
@@ -80,7 +83,7 @@ struct Creation<'a> {
 }
 
 impl Creation<'_> {
-    fn run(&self, text: &[u8], terminal: &mut dyn FnMut(OwnedFd)) -> anyhow::Result<Container> {
+    fn run(&self, text: &[u8], terminal: &mut dyn FnMut(OwnedFd)) -> anyhow::Result<Saved> {
         state::write_whole(&self.folder.join("config.json"), text)?;
         let gate = gate::make(self.folder)?;
         let hooks = self.config.hooks.clone().unwrap_or_default();
@@ -139,10 +142,7 @@ impl Creation<'_> {
         };
         sandbox::set_up(&spec, cgroup.as_ref(), &carried, stdio, &mut at)?;
         group.keep();
-        Ok(Container {
-            folder: self.folder.to_owned(),
-            saved,
-        })
+        Ok(saved)
     }
 
     /// Makes the mounts whose files have other ids, which only the caller has the right for.
@@ -225,9 +225,10 @@ pub fn start(container: &Container) -> anyhow::Result<()> {
             anyhow::bail!("cannot start an already running container")
         }
     }
-    let linux = container.config()?.linux.unwrap_or_default();
+    let config = container.config()?;
     gate::open(&container.folder, &mut |descriptor| {
         let state = container.state(Status::Created);
+        let linux = config.linux.clone().unwrap_or_default();
         listener::hand_over(&linux, &descriptor, container.saved.process.pid, &state)
     })?;
     let hooks = hooks(container).poststart.unwrap_or_default();
@@ -312,20 +313,39 @@ pub fn delete(root: &Root, id: &str, force: bool) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error),
     };
+    delete_found(&container, force)
+}
+
+/// The same for one that this process has created and seen end, unless somebody else has deleted it
+/// since and perhaps given its name to another one.
+///
+/// # Errors
+/// When its files can not be removed.
+pub fn delete_own(root: &Root, container: &Container) -> anyhow::Result<()> {
+    match root.find(&container.saved.id) {
+        Ok(found) if found.saved.process == container.saved.process => {
+            delete_found(container, true)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn delete_found(container: &Container, force: bool) -> anyhow::Result<()> {
     let status = container.status();
+    let id = &container.saved.id;
     ensure!(
         force || matches!(status, Status::Created | Status::Stopped),
         "cannot delete container {id} that is not stopped: {}",
         status.word()
     );
     if let Some(process) = container.process() {
-        kill(&container, libc::SIGKILL, false)?;
+        kill(container, libc::SIGKILL, false)?;
         ensure!(
             process.wait(Some(PATIENCE)),
             "container {id} was killed and does not end"
         );
     }
-    remove(&container)
+    remove(container)
 }
 
 fn remove(container: &Container) -> anyhow::Result<()> {
@@ -347,5 +367,7 @@ fn remove(container: &Container) -> anyhow::Result<()> {
 /// The hooks of a container; none if its configuration is lost.
 fn hooks(container: &Container) -> Hooks {
     let config = container.config().ok();
-    config.and_then(|config| config.hooks).unwrap_or_default()
+    config
+        .and_then(|config| config.hooks.clone())
+        .unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! What the runtime remembers of a container between two commands: a folder below its root with
 //! `state.json`, the configuration, and the gate while the container waits for its start.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -30,6 +31,7 @@ pub struct Container {
     pub folder: PathBuf,
     /// What was written down.
     pub saved: Saved,
+    config: OnceCell<Config>,
 }
 
 /// The content of `state.json`.
@@ -158,7 +160,11 @@ impl Container {
             Ok(text) => {
                 let saved = serde_json::from_slice(&text)
                     .with_context(|| format!("{} is damaged", path.display()))?;
-                Ok(Some(Self { folder, saved }))
+                Ok(Some(Self {
+                    folder,
+                    saved,
+                    config: OnceCell::new(),
+                }))
             }
             Err(error)
                 if matches!(
@@ -169,6 +175,15 @@ impl Container {
                 Ok(None)
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// One that was just written down below `folder`.
+    pub(super) fn new(folder: PathBuf, saved: Saved, config: Config) -> Self {
+        Self {
+            folder,
+            saved,
+            config: config.into(),
         }
     }
 
@@ -202,8 +217,15 @@ impl Container {
     ///
     /// # Errors
     /// When it can not be read.
-    pub fn config(&self) -> anyhow::Result<Config> {
-        Ok(Config::read(&self.folder)?.0)
+    pub fn config(&self) -> anyhow::Result<&Config> {
+        // It may be long, with a filter of hundreds of system calls, and is asked for several times.
+        match self.config.get() {
+            Some(config) => Ok(config),
+            None => {
+                let (config, _) = Config::read(&self.folder)?;
+                Ok(self.config.get_or_init(|| config))
+            }
+        }
     }
 
     /// What `state` prints and hooks read.

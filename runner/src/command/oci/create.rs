@@ -141,7 +141,7 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     let code = relay.run(made.saved.process, || ());
     relay.finish();
     if !arguments.keep {
-        container::delete(&context.root, id, true)?;
+        container::delete_own(&context.root, &made)?;
     }
     Ok(ExitCode::from(code))
 }

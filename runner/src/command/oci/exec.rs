@@ -159,7 +159,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     let passed = Passed::of_caller(arguments.preserve_fds)?;
     let container = context.root.find(&arguments.words[0])?;
     let config = container.config()?;
-    let process = arguments.process(&config)?;
+    let process = arguments.process(config)?;
     let terminal = process.terminal == Some(true);
     ensure!(
         !(arguments.detach && terminal) || arguments.console_socket.is_some(),
@@ -179,7 +179,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     };
     let mut running = process::exec(
         &container,
-        &config,
+        config,
         &process,
         stdio,
         &passed,
