@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tests::binaries::runc;
 use tests::decider::{self, Answer, Decider};
@@ -66,6 +67,23 @@ for_each_account! {
         bundle.runtime(&["delete", "c"]).succeed();
         let gone = bundle.runtime(&["state", "c"]).finish().with_code(1);
         assert!(gone.only_error().contains("does not exist"), "{gone}");
+        bundle.runtime(&["delete", "--force", "c"]).succeed();
+    }
+}
+
+for_each_account! {
+    fn run_deletes_its_own_container_and_not_one_that_got_the_name_since(world) {
+        let mut bundle = require!(Bundle::new(world, "bundle"));
+        bundle.script("echo up; exec sleep 100");
+        let mut first = bundle.runtime(&["run", "c"]).spawn();
+        first.wait_for("up");
+        first.signal(Signal::STOP);
+        bundle.runtime(&["delete", "--force", "c"]).succeed();
+        bundle.leave(runc(), &["create", "c"]);
+        first.signal(Signal::CONT);
+        let ended = first.finish().with_code(137);
+        assert_eq!(ended.stderr, "", "{ended}");
+        assert_eq!(state(&bundle, "c")["status"], "created");
         bundle.runtime(&["delete", "--force", "c"]).succeed();
     }
 }
