@@ -424,8 +424,11 @@ impl Watched<'_> {
         // Removes the groups, of which nobody but us is in by now.
         drop((self.group.take(), later));
         match (self.running.mounts.take(), &hidden, &self.namespace) {
-            (Some(mounts), Some(_), Some(namespace)) => namespace.leave_mounts(&mounts),
-            // Its writable layer is mounted again when it starts again, so it is not any more by then.
+            (Some(mounts), Some(_), Some(namespace)) if !has_files_of_host(self.container) => {
+                namespace.leave_mounts(&mounts);
+            }
+            // Its writable layer is mounted again when it starts again, and a disk of the host's may be taken
+            // out now: neither may still be in use.
             (mounts, ..) => drop(mounts),
         }
         // Others may go on with this container now, however slow our own reader is.
@@ -440,6 +443,14 @@ impl Watched<'_> {
         self.relay.finish();
         code
     }
+}
+
+/// Whether paths of the host are mounted in it.
+fn has_files_of_host(container: &Container) -> bool {
+    let mounts = &container.record.mounts;
+    mounts
+        .iter()
+        .any(|mount| matches!(mount, Volume::Bind { .. }))
 }
 
 /// Whether the child `pid` has ended; it is not waited for here.
