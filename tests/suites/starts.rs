@@ -8,7 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open,
+};
+use tests::client::find;
 use tests::fixture::busybox;
 use tests::processes::Process;
 use tests::{Engine, Mode, World, for_each_account, leaks, require, wait};
@@ -121,6 +124,69 @@ fn one_container_and_no_other_gets_the_namespaces_that_were_made_ahead() {
         assert!(others.iter().all(|one| !ahead.contains(one)), "{others:?}");
     }
     runner.to(&["rm", "-f", "-t", "0", "first"]);
+}
+
+/// Mounts a disk at `$2` that is the file `$1`, runs a command as the user `$3` and the group `$4`, takes the disk
+/// out and prints what still uses it.
+const WITH_A_DISK: &str = "
+    file=$1 place=$2 user=$3 group=$4; shift 4
+    truncate -s 16M \"$file\" && mkfs.ext4 -q -F \"$file\" && loop=$(losetup --find --show \"$file\") || exit 99
+    mount \"$loop\" \"$place\" && chmod 777 \"$place\" || exit 99
+    setpriv --reuid \"$user\" --regid \"$group\" --clear-groups \"$@\"
+    code=$?
+    umount \"$place\"; losetup --detach \"$loop\"
+    cat \"/sys/block/${loop#/dev/}/loop/backing_file\" 2>/dev/null
+    exit $code";
+
+#[test]
+fn a_disk_of_the_host_is_free_when_the_command_has_returned() {
+    let root = require!(World::new(Mode::Root));
+    let world = require!(World::new(Mode::Mapped));
+    for tool in ["mkfs.ext4", "losetup", "setpriv"] {
+        require!(find(tool));
+    }
+    let runner = world.runner();
+    runner.load(&require!(busybox::image()).docker());
+    runner.to(&["run", "--rm", busybox::NAME, "true"]);
+    let holder = holder(&world);
+    wait::poll(Duration::from_secs(5), || made_ahead(&holder)).expect("namespaces made ahead");
+    let place = world.make_dir("disk", 0o755);
+    let volume = format!("{}:/data", place.display());
+    let said = {
+        // Whatever it is given, it keeps.
+        let _still = Stopped::new(&holder);
+        let account = world.account;
+        runner
+            .beside("unshare")
+            .user(0, 0)
+            .args(["--mount", "--propagation", "private", "sh", "-c"])
+            .args([WITH_A_DISK, "sh"])
+            .args([root.path("image"), place])
+            .args([account.uid.to_string(), account.gid.to_string()])
+            .args([&runner.program])
+            .args(&runner.global)
+            .args(["run", "--rm", "-v", &volume, busybox::NAME])
+            .args(["touch", "/data/file"])
+            .finish()
+    };
+    assert_eq!((said.code, said.text()), (0, ""), "{said}");
+}
+
+/// A process that stands still as long as this lives.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(process: &Process) -> Self {
+        let pid = Pid::from_raw(process.pid.cast_signed()).expect("a pid");
+        kill_process(pid, Signal::STOP).expect("ours to stop");
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
 }
 
 for_each_account! {
