@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::storage::Storage;
 use crate::container::Containers;
@@ -50,6 +50,7 @@ pub mod rmi;
 mod run;
 mod save;
 mod security;
+mod short_flags;
 mod sign;
 mod sizes;
 mod start;
@@ -113,6 +114,14 @@ impl Cli<Verb> {
     /// Reads what was typed. Whatever is wrong with it, and every text of help, comes from the parser
     /// for all verbs.
     fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let cli = Self::parse_once(arguments)?;
+        match cli.verb.spread_first_word(arguments) {
+            Some(arguments) => Self::read(&arguments),
+            None => Ok(cli),
+        }
+    }
+
+    fn parse_once(arguments: &[OsString]) -> Result<Self, clap::Error> {
         if is_quick(arguments)
             && let Ok(quick) = Cli::<QuickVerb>::try_parse_from(arguments)
         {
@@ -123,6 +132,32 @@ impl Cli<Verb> {
             });
         }
         Self::try_parse_from(arguments)
+    }
+}
+
+impl Verb {
+    /// The name of a verb that ends with the words of a program, and these.
+    fn program(&self) -> Option<(&'static str, &[String])> {
+        match self {
+            Self::Run(arguments) => Some(("run", arguments.program())),
+            Self::Create(arguments) => Some(("create", arguments.program())),
+            Self::Exec(arguments) => Some(("exec", arguments.program())),
+            _ => None,
+        }
+    }
+
+    /// What was typed, if the first word of a program is short flags with a value, in more words.
+    fn spread_first_word(&self, arguments: &[OsString]) -> Option<Vec<OsString>> {
+        let (name, program) = self.program()?;
+        let first = program.first().filter(|word| word.starts_with('-'))?;
+        let mut all = Cli::<Self>::command();
+        all.build();
+        let words = short_flags::spread(first, all.find_subcommand(name)?)?;
+        // The program's words are the last ones.
+        let place = arguments.len().checked_sub(program.len())?;
+        let mut spread = arguments.to_vec();
+        spread.splice(place..=place, words);
+        Some(spread)
     }
 }
 

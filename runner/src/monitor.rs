@@ -66,8 +66,22 @@ fn find(containers: &Containers, id: &Path) -> Result<Container, Failure> {
 pub struct Attach {
     /// Standard input.
     pub input: bool,
-    /// Standard output and error.
+    /// Standard output.
     pub output: bool,
+    /// Standard error.
+    pub error: bool,
+}
+
+impl Attach {
+    /// Connected with all that it prints, and with the standard input if `input`.
+    #[must_use]
+    pub fn fully(input: bool) -> Self {
+        Self {
+            input,
+            output: true,
+            error: true,
+        }
+    }
 }
 
 /// A container that was started by this process and is watched by it.

@@ -153,6 +153,67 @@ fn input_and_outputs_of_run_are_those_of_the_program(engine: &Engine) {
     assert_eq!(long.stdout.lines().count(), 200_000);
 }
 
+fn a_short_flag_and_its_value_may_be_one_word(engine: &Engine) {
+    let script = "echo $A $B; pwd; id -u; read line; echo $line";
+    let words = [
+        "run",
+        "--rm",
+        "-eA=one",
+        "-e=B=two",
+        "-u=7",
+        "-iw/tmp",
+        "-v/etc:/host:ro",
+        busybox::NAME,
+    ];
+    let run = engine.command(&[&words[..], &["sh", "-c", script, "-eA=not"]].concat());
+    assert_eq!(run.input("in\n").succeed().text(), "one two\n/tmp\n7\nin");
+    start_worker(engine, "worker");
+    let look = [
+        "exec",
+        "-w/tmp",
+        "-eA=b",
+        "worker",
+        "sh",
+        "-c",
+        "pwd; echo $A",
+    ];
+    assert_eq!(engine.to(&look), "/tmp\nb");
+    engine.to(&["rm", "-f", "-t0", "worker"]);
+    let made = engine.to(&["create", "-p8123:80", "-lk=v", busybox::NAME, "true"]);
+    engine.to(&["rm", &made]);
+    let wrong = engine.try_to(&["run", "--rm", "-Zx", busybox::NAME, "true"]);
+    assert_eq!(wrong.code, 125, "{wrong}");
+}
+
+fn run_shows_the_streams_that_are_attached(engine: &Engine) {
+    let script = "cat; echo out; echo err >&2; exit 3";
+    let run = |options: &[&str]| {
+        let words = [&["run"], options, &[busybox::NAME, "sh", "-c", script]].concat();
+        engine.command(&words).input("in\n").finish()
+    };
+    for (options, stdout, stderr) in [
+        (&["-a", "stdout"][..], "out\n", ""),
+        (&["-a", "STDERR"], "", "err\n"),
+        (&["--attach", "stdout,stderr"], "out\n", "err\n"),
+        (&["-a", "stdout", "-a=stderr"], "out\n", "err\n"),
+        (&["-i", "-a", "stdout"], "in\nout\n", ""),
+    ] {
+        let said = run(&[&["--rm"], options].concat()).with_code(3);
+        let printed = (said.stdout.as_str(), said.stderr.as_str());
+        assert_eq!(printed, (stdout, stderr), "{options:?}");
+    }
+    let quiet = run(&["--name", "quiet", "-a", "stdin"]).with_code(3);
+    assert_eq!(quiet.text().len(), 64, "{quiet}");
+    assert_eq!(quiet.stderr, "", "{quiet}");
+    let log = engine.command(&["logs", "quiet"]).succeed();
+    assert_eq!(
+        (log.stdout.as_str(), log.stderr.as_str()),
+        ("out\n", "err\n")
+    );
+    engine.to(&["rm", "quiet"]);
+    assert_eq!(run(&["--rm", "-a", "nonsense"]).code, 125);
+}
+
 fn inspect_tells_the_fields_that_scripts_use(engine: &Engine) {
     let id = start_worker(engine, "seen");
     let field =
@@ -332,6 +393,8 @@ const ALIKE: &[fn(&Engine)] = &[
     a_container_keeps_its_files_from_one_start_to_the_next,
     rm_force_ends_a_container_that_ignores_term,
     input_and_outputs_of_run_are_those_of_the_program,
+    run_shows_the_streams_that_are_attached,
+    a_short_flag_and_its_value_may_be_one_word,
     inspect_tells_the_fields_that_scripts_use,
 ];
 
@@ -421,6 +484,8 @@ the_runner! {
     a_container_keeps_its_files_from_one_start_to_the_next
     rm_force_ends_a_container_that_ignores_term
     input_and_outputs_of_run_are_those_of_the_program
+    run_shows_the_streams_that_are_attached
+    a_short_flag_and_its_value_may_be_one_word
     inspect_tells_the_fields_that_scripts_use
     inspect_tells_what_the_last_container_wrote
     killing_any_process_of_ours_leaves_a_state_that_is_reported_rightly

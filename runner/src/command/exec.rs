@@ -64,6 +64,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// The container and the words of the program.
+    pub(super) fn program(&self) -> &[String] {
+        &self.words
+    }
+
     /// podman's code for what can not be executed at all.
     fn refusal(&self) -> u8 {
         if self.detach { 125 } else { 255 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use packer::reference::Reference;
 
 use super::container_arguments::ContainerArguments;
@@ -31,11 +31,51 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     detach: bool,
 
+    /// Show this stream of the program alone, or these: with commas, or given several times. Everything is in
+    /// the log all the same.
+    #[arg(
+        short,
+        long,
+        value_name = "STREAM",
+        value_delimiter = ',',
+        ignore_case = true
+    )]
+    attach: Vec<Stream>,
+
     #[command(flatten)]
     container: ContainerArguments,
 
     #[command(flatten)]
     words: Words,
+}
+
+/// A stream that can be named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stream {
+    Stdin,
+    Stdout,
+    Stderr,
+}
+
+impl Arguments {
+    /// The image and the words of the program.
+    pub(super) fn program(&self) -> &[String] {
+        &self.words.words
+    }
+
+    /// What of the caller's is connected with the program. Its input is so where --interactive says it, with
+    /// podman too.
+    fn attachment(&self) -> Attach {
+        let input = self.container.is_interactive();
+        if self.attach.is_empty() {
+            return Attach::fully(input);
+        }
+        Attach {
+            input,
+            output: self.attach.contains(&Stream::Stdout),
+            error: self.attach.contains(&Stream::Stderr),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -61,6 +101,13 @@ struct Words {
         value_name = "IMAGE [COMMAND]"
     )]
     words: Vec<String>,
+}
+
+impl CreateArguments {
+    /// The image and the words of the program.
+    pub(super) fn program(&self) -> &[String] {
+        &self.words.words
+    }
 }
 
 impl Words {
@@ -95,10 +142,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
             }
         }
     }
-    let attach = Attach {
-        input: arguments.container.is_interactive(),
-        output: true,
-    };
+    let attach = arguments.attachment();
     let started = monitor::open_ports(&container).and_then(|listeners| {
         monitor::start(
             &containers,
@@ -117,6 +161,10 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
         }
     };
     tell_implied(&container, watched.ports());
+    if !(attach.output || attach.error) {
+        // It is all that is said.
+        writeln!(stdout(), "{}", container.record.id)?;
+    }
     // Of what others left, while the program is at work.
     containers.sweep_soon(Some(&container.record.id));
     Ok(ExitCode::from(watched.wait()))

@@ -78,10 +78,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
             );
             return Ok(ExitCode::from(follow::follow(&container, &process)?));
         }
-        let attach = Attach {
-            input: arguments.interactive,
-            output: true,
-        };
+        let attach = Attach::fully(arguments.interactive);
         let listeners = monitor::open_ports(&container)?;
         let runroot = &context.paths.runroot;
         let watched = monitor::start(&containers, &container, None, runroot, listeners, attach)?;

@@ -169,9 +169,12 @@ impl Relay {
         if relay.input.is_none() {
             relay.reading = false;
         }
-        if attach.output {
-            relay.sinks = vec![Sink::new(Stream::Stdout), Sink::new(Stream::Stderr)];
-        }
+        let shown = [
+            (attach.output, Stream::Stdout),
+            (attach.error, Stream::Stderr),
+        ];
+        let shown = shown.into_iter().filter(|(is_shown, _)| *is_shown);
+        relay.sinks = shown.map(|(_, stream)| Sink::new(stream)).collect();
         Ok(relay)
     }
 

@@ -35,10 +35,7 @@ impl Session {
     /// # Errors
     /// A [`Failure`] with podman's exit code.
     pub fn run(&self, container: &Container, runroot: &Path) -> Result<u8, Failure> {
-        let attach = Attach {
-            input: self.interactive,
-            output: true,
-        };
+        let attach = Attach::fully(self.interactive);
         self.run_with(container, runroot, attach, || ())
     }
 

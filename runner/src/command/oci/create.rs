@@ -133,10 +133,7 @@ pub(super) fn run(arguments: &RunArguments, context: &Context) -> anyhow::Result
     };
     // Without a terminal the program has our own streams, and only signals are carried.
     let streams = Streams::new(true, false)?;
-    let attach = Attach {
-        input: terminal && options.console_socket.is_none(),
-        output: true,
-    };
+    let attach = Attach::fully(terminal && options.console_socket.is_none());
     let mut relay = Relay::new(&mut running, signals, streams, None, attach)?;
     let code = relay.run(made.saved.process, || ());
     relay.finish();

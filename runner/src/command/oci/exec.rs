@@ -197,10 +197,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> anyhow::Result<Ex
     if arguments.detach {
         return Ok(ExitCode::SUCCESS);
     }
-    let attach = Attach {
-        input: terminal && arguments.console_socket.is_none(),
-        output: true,
-    };
+    let attach = Attach::fully(terminal && arguments.console_socket.is_none());
     let started = running.process;
     // Without a terminal the program has our own streams, and only signals are carried.
     let streams = Streams::new(true, false)?;
