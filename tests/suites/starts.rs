@@ -134,7 +134,8 @@ const NO_DISK: i32 = 99;
 const WITH_A_DISK: &str = "
     file=$1 place=$2 user=$3 group=$4; shift 4
     truncate -s 16M \"$file\" && mkfs.ext4 -q -F \"$file\" && loop=$(losetup --find --show \"$file\") || exit 99
-    mount \"$loop\" \"$place\" && chmod 777 \"$place\" || exit 99
+    mount \"$loop\" \"$place\" || { losetup --detach \"$loop\"; exit 99; }
+    chmod 777 \"$place\"
     setpriv --reuid \"$user\" --regid \"$group\" --clear-groups \"$@\"
     code=$?
     umount \"$place\"; losetup --detach \"$loop\"
